@@ -1,0 +1,1 @@
+"""decide: which address a Service gets, keeps or gives back, and why."""

@@ -1,0 +1,1 @@
+"""The only wiring: settings, controller, speaker, up, demo."""

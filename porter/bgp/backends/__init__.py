@@ -1,0 +1,1 @@
+"""BGP engines behind the publisher."""

@@ -1,0 +1,54 @@
+"""Every event type by name, with its current schema version.
+
+A type that is not listed here is unknown: a reader stops at it and says so, it never skips. A change of a field's
+meaning raises the version and needs an upcaster (`porter.events.upcast`) and a golden sample of the old one.
+"""
+
+from __future__ import annotations
+
+from porter.events import decided, observed, routed
+
+Event = (
+    observed.ServiceObserved
+    | observed.ServiceGone
+    | observed.EndpointsObserved
+    | observed.NodeObserved
+    | observed.NodeGone
+    | observed.NamespaceObserved
+    | observed.NamespaceGone
+    | observed.PoolObserved
+    | observed.PoolGone
+    | observed.ConfObserved
+    | observed.ConfGone
+    | observed.PeerObserved
+    | observed.PeerGone
+    | observed.InventorySynced
+    | decided.AddressAllocated
+    | decided.AddressAdopted
+    | decided.AddressReleased
+    | decided.AllocationRefused
+    | decided.PathIdentifierAssigned
+    | decided.EpochStarted
+    | decided.PositionsLost
+    | decided.RecoveryCompleted
+    | decided.BaselineRecorded
+    | decided.HeadWitnessed
+    | decided.SpeakerDrained
+    | decided.SpeakerUndrained
+    | routed.SpeakerStarted
+    | routed.EngineStateChanged
+    | routed.SessionStateChanged
+    | routed.RibSynced
+    | routed.EndOfRibSent
+    | routed.RoutesAnnounced
+    | routed.RoutesWithdrawn
+    | routed.PeerUnsynced
+    | routed.DriftFound
+    | routed.PeerRejected
+    | routed.JournalLost
+    | routed.OutcomesDropped
+)
+
+EVENT_TYPES: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__args__}
+
+VERSIONS: dict[str, int] = dict.fromkeys(EVENT_TYPES, 1)

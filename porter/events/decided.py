@@ -1,0 +1,176 @@
+"""Decisions of the leader: addresses, leadership of the journal, operators' actions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from porter.model.address import Address
+from porter.model.reasons import Candidate
+
+
+class AddressAllocated(NamedTuple):
+    """A Service was given an address; `candidates` are the pools passed over before."""
+
+    uid: str
+    namespace: str
+    name: str
+    address: Address
+    pool: str
+    reason: str
+    sharing_key: str = ""
+    candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def aggregate(self) -> str:
+        return f"service/{self.namespace}/{self.name}"
+
+
+class AddressAdopted(NamedTuple):
+    """A Service keeps an address that it already held by its status, or that a speaker still announces for it."""
+
+    uid: str
+    namespace: str
+    name: str
+    address: Address
+    pool: str
+    reason: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"service/{self.namespace}/{self.name}"
+
+
+class AddressReleased(NamedTuple):
+    """A Service's address is free again."""
+
+    uid: str
+    namespace: str
+    name: str
+    address: Address
+    pool: str
+    reason: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"service/{self.namespace}/{self.name}"
+
+
+class AllocationRefused(NamedTuple):
+    """A Service got no address, or not the one that it asks for: the reason, a sentence, and the candidates."""
+
+    uid: str
+    namespace: str
+    name: str
+    reason: str
+    message: str
+    candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def aggregate(self) -> str:
+        return f"service/{self.namespace}/{self.name}"
+
+
+class PathIdentifierAssigned(NamedTuple):
+    """The ADD-PATH identifier of a node without an IPv4 InternalIP (RFC 7911, section 2)."""
+
+    node: str
+    number: int
+
+    @property
+    def aggregate(self) -> str:
+        return f"node/{self.node}"
+
+
+class EpochStarted(NamedTuple):
+    """A leader (or a speaker, in its own stream) claimed the stream; the first event of every epoch.
+
+    `previous_position` and `previous_hash` (hex) are the head that the claim was made against; `recovering` holds
+    until `RecoveryCompleted`.
+    """
+
+    genesis: str
+    holder: str
+    previous_position: int
+    previous_hash: str
+    recovering: bool = False
+    version: str = ""
+
+    @property
+    def aggregate(self) -> str:
+        return "journal"
+
+
+class PositionsLost(NamedTuple):
+    """Positions `first` to `last` were acknowledged once and are gone from the stream."""
+
+    first: int
+    last: int
+    reason: str
+
+    @property
+    def aggregate(self) -> str:
+        return "journal"
+
+
+class RecoveryCompleted(NamedTuple):
+    """All that Services and speakers still hold is adopted: decisions and withdrawals go on."""
+
+    adopted: int
+    speakers_heard: tuple[str, ...]
+    speakers_missing: tuple[str, ...] = ()
+
+    @property
+    def aggregate(self) -> str:
+        return "journal"
+
+
+class BaselineRecorded(NamedTuple):
+    """The whole canonical state at the position before this event, so that readers may start here.
+
+    `state` is the encoding of `porter.projections.baseline` and `digest` its SHA-256 in hex.
+    """
+
+    reducer_version: int
+    digest: str
+    state: bytes
+
+    @property
+    def aggregate(self) -> str:
+        return "journal"
+
+
+class HeadWitnessed(NamedTuple):
+    """The leader has seen a speaker's stream up to here: this orders the streams, and proves them later."""
+
+    stream: str
+    epoch: int
+    position: int
+    hash: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"stream/{self.stream}"
+
+
+class SpeakerDrained(NamedTuple):
+    """An operator wants a speaker to withdraw everything."""
+
+    speaker: str
+    by: str
+    why: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"speaker/{self.speaker}"
+
+
+class SpeakerUndrained(NamedTuple):
+    """An operator ended a speaker's drain."""
+
+    speaker: str
+    by: str
+    why: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"speaker/{self.speaker}"

@@ -1,0 +1,1 @@
+"""ARP and NDP answers where there is no BGP."""

@@ -1,0 +1,1 @@
+"""Value objects of the domain; the standard library is all they need."""

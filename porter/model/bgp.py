@@ -1,0 +1,86 @@
+"""BGP values in the words of RFC 4271: routes, path attributes, sessions."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, NewType
+
+from porter.model.address import Address, Family, Prefix
+
+PeerKey = NewType("PeerKey", str)
+"""The name of a BgpPeer object."""
+
+SpeakerName = NewType("SpeakerName", str)
+"""The name of one speaker process, stable over its restarts (the pod's name in a StatefulSet)."""
+
+SessionState = Literal["Idle", "Connect", "Active", "OpenSent", "OpenConfirm", "Established"]
+"""The states of RFC 4271, section 8.2.2."""
+
+Topology = Literal["central", "node"]
+
+DEFAULT_BGP_PORT = 179
+MAX_AS_NUMBER = 4294967295
+MIN_HOLD_TIME_S = 3
+MAX_HOLD_TIME_S = 65535
+MAX_PATH_ID = 4294967295
+MAX_NEXT_HOPS = 64
+"""Most next hops of one prefix that a peer is given; the ECMP width of common routers."""
+
+
+class RouteKey(NamedTuple):
+    """What identifies a route within one Adj-RIB-Out: RFC 7911 adds the path identifier to the NLRI.
+
+    `path_id` is 0 where ADD-PATH was not negotiated.
+    """
+
+    prefix: Prefix
+    path_id: int
+
+
+class PathAttributes(NamedTuple):
+    """The attributes of a route (RFC 4271, section 5; RFC 1997; RFC 8092); equal values are announced together."""
+
+    next_hop: Address
+    med: int | None = None
+    local_pref: int | None = None
+    communities: tuple[str, ...] = ()
+    large_communities: tuple[str, ...] = ()
+    as_path_prepend: int = 0
+
+
+class NextHop(NamedTuple):
+    """One eligible node of a Service and the identifier that its path carries under ADD-PATH."""
+
+    node: str
+    address: Address
+    path_id: int
+
+
+class SessionSettings(NamedTuple):
+    """All that the transport and the OPEN message of one session depend on: a change restarts the session."""
+
+    peer: PeerKey
+    peer_address: Address
+    peer_as: int
+    local_as: int
+    router_id: Address
+    local_address: Address
+    port: int = DEFAULT_BGP_PORT
+    families: tuple[Family, ...] = ("IPv4", "IPv6")
+    hold_time_s: int = 90
+    connect_retry_s: int = 5
+    multihop_ttl: int = 0
+    ttl_security: bool = False
+    passive: bool = False
+    restart_time_s: int = 120
+    password_source: str = ""
+    """Where the MD5 key (RFC 2385) is found, never the key: "" none, "secret:<name>" a mounted Secret."""
+    description: str = ""
+
+
+class Negotiated(NamedTuple):
+    """What both sides' OPEN messages agreed on."""
+
+    families: frozenset[Family]
+    add_path_send: frozenset[Family]
+    hold_time_s: int
+    extended_next_hop: bool = False

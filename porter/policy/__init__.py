@@ -1,0 +1,1 @@
+"""Pure rules over facts: selectors, eligible next hops, export to a peer."""
