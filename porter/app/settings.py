@@ -1,0 +1,71 @@
+"""The settings of a Porter process, as its command line gives them (the flags of `porter up`, one by one)."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEFAULT_STATE_DIR = Path("~/.local/state/porter")
+DEFAULT_CLUSTER = "porter"
+DEFAULT_NAMESPACE = "porter-system"
+DEFAULT_HTTP = "127.0.0.1:9179"
+DEFAULT_LOAD_BALANCER_CLASS = "porter.io/porter"
+
+
+class InvalidSettings(ValueError):
+    """Settings that contradict each other or do not parse; the message names the option and the mend."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that a controller or a speaker is told at its start.
+
+    Exactly one of `kubeconfig`, `in_cluster` and `manifests` is set for a controller; a speaker needs none of them.
+    """
+
+    redis_url: str = ""
+    state_dir: Path = DEFAULT_STATE_DIR
+    cluster: str = DEFAULT_CLUSTER
+    namespace: str = DEFAULT_NAMESPACE
+    http: str = DEFAULT_HTTP
+    kubeconfig: Path | None = None
+    in_cluster: bool = False
+    manifests: Path | None = None
+    local_address: str = ""
+    name: str = field(default_factory=socket.gethostname)
+    load_balancer_class: str = DEFAULT_LOAD_BALANCER_CLASS
+    claim_unclassified: bool = False
+    unsafe: frozenset[str] = frozenset()
+    """Refusals of the start-up gate that the operator overrides by name."""
+
+    def http_address(self) -> tuple[str, int]:
+        """Split `--http` into host and port.
+
+        Raises:
+            InvalidSettings: no `HOST:PORT`.
+        """
+        host, colon, port = self.http.rpartition(":")
+        if not colon or not port.isdigit() or not 0 <= int(port) <= 65535:
+            raise InvalidSettings(f"--http {self.http!r} is no HOST:PORT; write one like 127.0.0.1:9179")
+        return host.strip("[]"), int(port)
+
+    @property
+    def directory(self) -> Path:
+        """The state directory, absolute, with `~` resolved."""
+        return self.state_dir.expanduser().absolute()
+
+    @property
+    def relay_socket(self) -> Path:
+        """Where the speaker listens for ExaBGP's relay."""
+        return self.directory / "relay.sock"
+
+    @property
+    def engine_configuration(self) -> Path:
+        """The configuration that the speaker writes for ExaBGP."""
+        return self.directory / "exabgp.conf"
+
+    @property
+    def last_good_file(self) -> Path:
+        """The speaker's last-good Loc-RIB and checkpoint."""
+        return self.directory / "last-good"

@@ -1,0 +1,40 @@
+"""What a controller shows of itself: the read side that the HTTP API, the commands and the health checks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from porter.events.decided import SpeakerDrained, SpeakerUndrained
+from porter.events.envelope import Head
+from porter.projections.cluster import ClusterState
+from porter.projections.sessions import Sessions
+
+
+class ReadModel(NamedTuple):
+    """The folds that every answer is computed from, at one moment."""
+
+    state: ClusterState
+    sessions: Sessions
+
+
+@dataclass(slots=True)
+class View:
+    """A controller's live state. The folds are replaced and mutated by their owner: read them without awaiting.
+
+    `parts` gives "ok" or a sentence for each part (journal, leader, reflectors). `act` submits an operator's action on
+    the leader and returns its position; None while another process leads.
+    """
+
+    state: ClusterState = field(default_factory=ClusterState.empty)
+    sessions: Sessions = field(default_factory=Sessions.empty)
+    head: Head | None = None
+    leading: bool = False
+    leader: str = ""
+    parts: Callable[[], Mapping[str, str]] = dict
+    act: Callable[[SpeakerDrained | SpeakerUndrained], object] | None = None
+
+    def read_model(self) -> ReadModel:
+        """The folds as they stand."""
+        return ReadModel(self.state, self.sessions)
