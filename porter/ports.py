@@ -99,7 +99,7 @@ class Journal(Protocol):
         """Return what changes whenever the server restarts or is another one (Redis: run id and replication id)."""
         ...
 
-    async def claim(self, claim: Claim, drafts: Sequence[Draft]) -> Commit:
+    async def claim(self, claim: Claim, drafts: Sequence[Draft], *, time_ms: int = 0) -> Commit:
         """Start an epoch: compare-and-set on the genesis and the head, and append `drafts` as its first commit.
 
         Raises:
@@ -110,10 +110,13 @@ class Journal(Protocol):
         """
         ...
 
-    async def append(self, drafts: Sequence[Draft]) -> Commit:
+    async def append(self, drafts: Sequence[Draft], *, time_ms: int = 0) -> Commit:
         """Append one commit of 1 to 128 events behind the last one of this writer; all or nothing, exactly once.
 
-        A lost reply is resolved by reading the head's hash. The writer must hold a claimed epoch.
+        `time_ms` is the commit's time, for a leader that has folded the events already (0: the adapter's clock).
+        A lost reply is resolved by reading the head's hash; calling again with the same drafts and time after
+        `JournalUnavailable` returns the commit that the first call made, if it made one. The writer must hold a
+        claimed epoch.
 
         Raises:
             Fenced, Conflict, Fork, JournalMissing: this writer must stop; nothing was appended.
