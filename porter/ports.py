@@ -141,6 +141,10 @@ class Journal(Protocol):
         """Return the newest baseline in the stream, or None."""
         ...
 
+    async def size_bytes(self) -> int:
+        """Return about how much the stream takes on its server: what the size limit is held against."""
+        ...
+
     async def trim(self, before: Checkpoint) -> int:
         """Drop the commits before a checkpoint; return how many entries went.
 

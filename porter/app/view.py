@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -32,8 +32,10 @@ class View:
     head: Head | None = None
     leading: bool = False
     leader: str = ""
+    journal_problem: str = ""
+    """Why the journal cannot be used right now; "" while it can."""
     parts: Callable[[], Mapping[str, str]] = dict
-    act: Callable[[SpeakerDrained | SpeakerUndrained], object] | None = None
+    act: Callable[[SpeakerDrained | SpeakerUndrained], Awaitable[int]] | None = None
 
     def read_model(self) -> ReadModel:
         """The folds as they stand."""

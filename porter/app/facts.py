@@ -1,0 +1,56 @@
+"""Comparing what is watched with what is journaled: the events that make the journal say what is so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from porter.events.catalogue import Event
+from porter.events.observed import EndpointsObserved, ServiceObserved
+from porter.model.reasons import Reason
+from porter.policy.facts import gone, same_fact
+from porter.ports import FactKey, Source
+from porter.projections.cluster import ClusterState
+
+_ORDER = {kind: rank for rank, kind in enumerate(("Namespace", "Node", "Pool", "Conf", "Peer", "Service", "Endpoints"))}
+
+
+def in_order(keys: Iterable[FactKey]) -> list[FactKey]:
+    """Sort keys so that what a decision depends on comes before what is decided: pools before Services."""
+    return sorted(keys, key=lambda key: (_ORDER[key.kind], key.name))
+
+
+def differences(state: ClusterState, source: Source, key: FactKey) -> Iterator[Event]:
+    """Yield the events by which the journal lags behind one watched object: none, one, or two for a re-created Service.
+
+    Nothing is said to be gone before every reflector is synced. A Service's endpoints concern us only while the
+    Service does; `endpoints_key` names what must be compared again when a Service appears.
+    """
+    now = source.facts.get(key)
+    before = state.inventory.get(key.kind, key.name)
+    if key.kind == "Endpoints" and state.inventory.get("Service", key.name) is None:
+        now = None
+    if now is None:
+        if before is not None and source.synced:
+            yield gone(before, Reason.SERVICE_DELETED)
+        return
+    if isinstance(now, ServiceObserved) and isinstance(before, ServiceObserved) and now.uid != before.uid:
+        yield gone(before, Reason.SERVICE_DELETED)
+        before = None
+    if before is None:
+        if isinstance(now, EndpointsObserved) and not (now.ready or now.terminating):
+            return
+        yield now
+        return
+    allocated = state.pools.addresses_of(now.uid) if isinstance(now, ServiceObserved) else frozenset()
+    if not same_fact(before, now, allocated, state.ledger.recovering):
+        yield now
+
+
+def endpoints_key(key: FactKey) -> FactKey:
+    """The key of the endpoints that belong to a Service's key."""
+    return FactKey("Endpoints", key.name)
+
+
+def all_keys(state: ClusterState, source: Source) -> frozenset[FactKey]:
+    """Every key that either side knows: what a new leader compares."""
+    return frozenset(source.facts) | {FactKey(kind, name) for kind, name in state.inventory.keys()}

@@ -1,0 +1,52 @@
+"""Reading the journal into the folds: from the newest baseline, up to the head, and on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from porter.events.decided import BaselineRecorded
+from porter.events.envelope import BEGINNING, Checkpoint
+from porter.ports import Corrupt, Journal
+from porter.projections import baseline
+from porter.projections.cluster import ClusterState, fold
+
+
+class Folded(NamedTuple):
+    """A state, and the checkpoint of the last commit in it."""
+
+    state: ClusterState
+    checkpoint: Checkpoint
+
+
+async def from_newest_baseline(journal: Journal) -> Folded:
+    """Start from the newest baseline, or from the beginning where there is none.
+
+    Raises:
+        Corrupt: the baseline does not match its own digest.
+        JournalError: the journal could not be read.
+    """
+    newest = await journal.newest_baseline()
+    if newest is None:
+        return Folded(ClusterState.empty(), BEGINNING)
+    recorded = newest.envelope.payload
+    if not isinstance(recorded, BaselineRecorded) or baseline.digest(recorded.state) != recorded.digest:
+        raise Corrupt(
+            f"the baseline at #{newest.envelope.position} does not match its digest; "
+            "start from an older one, or from an archived segment"
+        )
+    state = baseline.decode(recorded.state)
+    return Folded(fold(state, (newest.envelope,)), newest.checkpoint)
+
+
+async def up_to_head(journal: Journal, folded: Folded) -> Folded:
+    """Fold what follows the checkpoint, up to the present head; consumes the state.
+
+    Raises:
+        JournalError: the journal could not be read, or the checkpoint is not in it.
+    """
+    state, checkpoint = folded
+    async for page in journal.read(checkpoint):
+        for commit in page:
+            state = fold(state, commit.events)
+            checkpoint = commit.checkpoint
+    return Folded(state, checkpoint)

@@ -1,0 +1,351 @@
+"""One epoch of leadership: claim it, bring the journal up to what is watched, and decide from then on.
+
+The loop has one shape: take what changed, fold it, ask `decide` until it has no more to say, and append all of that as
+one commit. The events are folded before they are durable, because a decision needs the facts of its own commit; so
+whatever has an effect (a status, the anchor) waits for the append, and a failed append ends the epoch with this state.
+While one commit is on its way the next one gathers: that is the group commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from porter.allocator.adopt import adopt
+from porter.allocator.decide import decide, unsettled
+from porter.allocator.path_identifiers import assign
+from porter.app import facts
+from porter.app.start import Beginning
+from porter.app.status import StatusDesk
+from porter.app.streams import SpeakerStreams
+from porter.app.view import View
+from porter.events.catalogue import Event
+from porter.events.decided import BaselineRecorded, RecoveryCompleted, SpeakerDrained, SpeakerUndrained
+from porter.events.envelope import MAX_EVENTS_PER_COMMIT, Checkpoint, Commit, Draft, Envelope, Head
+from porter.events.observed import InventorySynced, ServiceGone, ServiceObserved
+from porter.ports import Anchor, Clock, Conflict, Election, FactKey, Fork, Journal, JournalUnavailable, Source
+from porter.projections import baseline
+from porter.projections.cluster import ClusterState, evolve
+
+FACTS_PER_COMMIT = 96
+"""Leaves room in a commit for the decisions that follow from its facts."""
+HEAD_CHECK_INTERVAL_S = 1.0
+GIVE_UP_S = 8.0
+"""A leader that cannot append for this long gives the Lease up: another one may reach the server."""
+BASELINE_INTERVAL_EVENTS = 20_000
+TRIM_ABOVE_BYTES = 512 * 1024 * 1024
+"""The journal's size limit: beyond it, what lies before the newest baseline is trimmed."""
+WITNESS_INTERVAL_S = 30.0
+MAX_ACTIONS_WAITING = 64
+
+_log = structlog.get_logger(__name__)
+
+Action = SpeakerDrained | SpeakerUndrained
+
+
+class Recovery(NamedTuple):
+    """What recovery has to adopt: (address, namespace, name, uid) by the speakers' word, and who was heard."""
+
+    holders: tuple[tuple[str, str, str, str], ...] = ()
+    heard: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The commit in the making."""
+
+    time_ms: int
+    position: int
+    drafts: list[Draft] = field(default_factory=list)
+
+    @property
+    def room(self) -> int:
+        return MAX_EVENTS_PER_COMMIT - len(self.drafts)
+
+
+class Leading:
+    """One epoch, from its claim to its end. Make a new one for every epoch."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        source: Source,
+        election: Election,
+        desk: StatusDesk,
+        speakers: SpeakerStreams,
+        view: View,
+        clock: Clock,
+        state: ClusterState,
+    ) -> None:
+        self.state = state
+        self.head: Head | None = None
+        self._journal = journal
+        self._source = source
+        self._election = election
+        self._desk = desk
+        self._speakers = speakers
+        self._view = view
+        self._clock = clock
+        self._identity = ""
+        self._dirty: set[FactKey] = set()
+        self._actions: deque[tuple[Action, asyncio.Future[int]]] = deque()
+        self._wake = asyncio.Event()
+        self._next_head_check_s = 0.0
+        self._next_witness_s = clock.monotonic_s() + WITNESS_INTERVAL_S
+        self._witnessed: frozenset[Event] = frozenset()
+
+    async def run(self, beginning: Beginning, recovery: Recovery) -> None:
+        """Lead until deposed.
+
+        Raises:
+            Fenced: another process claimed an epoch.
+            Conflict, Fork, JournalMissing: the journal is not what this epoch wrote; recovery must follow.
+            JournalUnavailable: the server stayed away for `GIVE_UP_S`.
+        """
+        await self._claim(beginning)
+        watching = asyncio.create_task(self._watch(), name="changes of the source")
+        deposed = asyncio.create_task(self._election.deposed(), name="deposition")
+        deposed.add_done_callback(lambda _: self._wake.set())
+        self._view.act = self.submit
+        try:
+            await self._establish(beginning, recovery, deposed)
+            while not deposed.done():
+                await self._wait()
+                await self._step()
+            # What waits is still tried: the epoch, not the lease, decides whether it may be appended.
+            await self._step()
+        finally:
+            self._view.act = None
+            watching.cancel()
+            deposed.cancel()
+            for _, answer in self._actions:
+                answer.cancel()
+
+    async def submit(self, action: Action) -> int:
+        """Journal an operator's action; return its position.
+
+        Raises:
+            OverflowError: too many actions wait.
+        """
+        if len(self._actions) >= MAX_ACTIONS_WAITING:
+            raise OverflowError(f"{MAX_ACTIONS_WAITING} operator actions are waiting for the journal; try again later")
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._actions.append((action, answer))
+        self._wake.set()
+        return await answer
+
+    # ------------------------------------------------------------------------------------------------- beginning
+
+    async def _claim(self, beginning: Beginning) -> None:
+        time_ms = self._clock.wall_ms()
+        commit = await self._journal.claim(beginning.claim, beginning.drafts, time_ms=time_ms)
+        self._identity = await self._journal.server_identity()
+        for envelope in commit.events:
+            self.state = evolve(self.state, envelope)
+        self._committed(beginning.claim.genesis, commit)
+        _log.info(
+            "epoch claimed", epoch=commit.epoch, position=commit.last_position, recovering=beginning.recovering
+        )
+
+    async def _establish(self, beginning: Beginning, recovery: Recovery, deposed: asyncio.Task[None]) -> None:
+        """Bring the journal up to what is watched; nothing is decided before this is through."""
+        while not self._source.synced:
+            if deposed.done():
+                return
+            await self._wait()
+            await self._check_head()
+        self._dirty |= facts.all_keys(self.state, self._source)
+        while self._dirty:
+            await self._step(deciding=False)
+        if not self.state.ledger.synced:
+            adopted = adopt(self.state, recovery.holders)
+            await self._append_all(Draft(payload) for payload in adopted)
+            inventory = self.state.inventory
+            synced = InventorySynced(
+                len(inventory.services), len(inventory.nodes), len(inventory.pools), len(inventory.peers)
+            )
+            closing = [Draft(synced)]
+            if beginning.recovering:
+                closing.append(Draft(RecoveryCompleted(len(adopted), recovery.heard, recovery.missing)))
+            await self._append_all(closing)
+            self._speakers.forget_reports()
+        await self._step()
+        self._desk.everything(self.state)
+
+    # ------------------------------------------------------------------------------------------------------ loop
+
+    async def _watch(self) -> None:
+        while True:
+            changed = await self._source.changed()
+            self._dirty |= changed
+            self._wake.set()
+
+    async def _wait(self) -> None:
+        timeout_s = max(0.0, self._next_head_check_s - self._clock.monotonic_s())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _step(self, *, deciding: bool = True) -> None:
+        """Commit until nothing is left to say."""
+        while True:
+            batch = self._new_batch()
+            answers = self._take_actions(batch)
+            self._take_facts(batch)
+            if deciding:
+                self._take_decisions(batch)
+            if not batch.drafts:
+                break
+            commit = await self._append(batch)
+            for position, answer in zip(range(commit.first_position, commit.last_position + 1), answers, strict=False):
+                if not answer.done():
+                    answer.set_result(position)
+            if not deciding and not self._dirty:
+                break
+        await self._check_head()
+        await self._upkeep()
+
+    def _take_actions(self, batch: _Batch) -> list[asyncio.Future[int]]:
+        answers = []
+        while self._actions and len(batch.drafts) < FACTS_PER_COMMIT:
+            action, answer = self._actions.popleft()
+            self._fold(batch, action, correlation=f"operator {action.by}")
+            answers.append(answer)
+        return answers
+
+    def _take_facts(self, batch: _Batch) -> None:
+        for key in facts.in_order(self._dirty):
+            if len(batch.drafts) >= FACTS_PER_COMMIT:
+                return
+            self._dirty.discard(key)
+            for fact in facts.differences(self.state, self._source, key):
+                version = getattr(fact, "resource_version", "")
+                self._fold(batch, fact, correlation=f"{fact.aggregate}@{version}")
+                if isinstance(fact, ServiceObserved | ServiceGone):
+                    self._take_endpoints(batch, facts.endpoints_key(key))
+
+    def _take_endpoints(self, batch: _Batch, key: FactKey) -> None:
+        """A Service's endpoints come and go with it."""
+        for fact in facts.differences(self.state, self._source, key):
+            self._fold(batch, fact, correlation=fact.aggregate)
+
+    def _take_decisions(self, batch: _Batch) -> None:
+        for payload in assign(self.state):
+            if batch.room:
+                self._fold(batch, payload, correlation=payload.aggregate)
+        for uid in unsettled(self.state, batch.room):
+            decisions = decide(self.state, uid)
+            if len(decisions) > batch.room:
+                return
+            causation = self.state.inventory.position_of(uid)
+            for decision in decisions:
+                self._fold(batch, decision, causation=causation, correlation=decision.aggregate)
+
+    def _new_batch(self) -> _Batch:
+        assert self.head is not None
+        return _Batch(self._clock.wall_ms(), self.head.position + 1)
+
+    def _fold(self, batch: _Batch, payload: Event, *, causation: int = 0, correlation: str = "") -> None:
+        assert self.head is not None
+        draft = Draft(payload, causation, correlation)
+        envelope = Envelope(batch.position, self.head.epoch, batch.time_ms, causation, correlation, "", payload)
+        self.state = evolve(self.state, envelope)
+        self._desk.touched(payload)
+        batch.drafts.append(draft)
+        batch.position += 1
+
+    # ------------------------------------------------------------------------------------------------- durability
+
+    async def _append_all(self, drafts: Iterable[Draft]) -> None:
+        batch = self._new_batch()
+        for draft in drafts:
+            if not batch.room:
+                await self._append(batch)
+                batch = self._new_batch()
+            self._fold(batch, draft.payload, causation=draft.causation, correlation=draft.payload.aggregate)
+        if batch.drafts:
+            await self._append(batch)
+
+    async def _append(self, batch: _Batch) -> Commit:
+        assert self.head is not None
+        genesis = self.head.genesis
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(JournalUnavailable),
+            wait=wait_random_exponential(multiplier=0.02, max=0.5),
+            stop=stop_after_delay(GIVE_UP_S),
+            before_sleep=lambda retry: self._unavailable(str(retry.outcome.exception()) if retry.outcome else ""),
+            reraise=True,
+        ):
+            with attempt:
+                commit = await self._journal.append(batch.drafts, time_ms=batch.time_ms)
+        if commit.last_position != batch.position - 1:
+            raise Conflict(f"the commit ends at #{commit.last_position}, but #{batch.position - 1} was folded")
+        self._committed(genesis, commit)
+        return commit
+
+    def _unavailable(self, reason: str) -> None:
+        self._view.journal_problem = reason
+        _log.warning("the journal is unavailable; everything announced stays announced", reason=reason)
+
+    def _committed(self, genesis: str, commit: Commit) -> None:
+        """All that may only follow what is durable."""
+        self.head = Head(genesis, commit.epoch, commit.last_position, commit.hash)
+        self._view.state = self.state
+        self._view.head = self.head
+        self._view.journal_problem = ""
+        self._election.write_anchor(
+            Anchor(genesis, commit.epoch, commit.last_position, commit.hash.hex(), self._speakers.names())
+        )
+        if self.state.ledger.synced and not self.state.ledger.recovering:
+            self._desk.durable(self.state, commit)
+
+    async def _check_head(self) -> None:
+        """Once a second: is the journal still the one that this epoch wrote?
+
+        Raises:
+            Fork: it is not.
+        """
+        now_s = self._clock.monotonic_s()
+        if now_s < self._next_head_check_s:
+            return
+        self._next_head_check_s = now_s + HEAD_CHECK_INTERVAL_S
+        try:
+            head = await self._journal.head()
+        except JournalUnavailable as error:
+            self._unavailable(str(error))
+            return
+        if head != self.head:
+            raise Fork(f"the journal's head is {head}, but this leader wrote {self.head}")
+        self._view.journal_problem = ""
+
+    async def _upkeep(self) -> None:
+        assert self.head is not None
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._next_witness_s:
+            self._next_witness_s = now_s + WITNESS_INTERVAL_S
+            fresh = [event for event in self._speakers.witnessed() if event not in self._witnessed]
+            self._witnessed = frozenset(self._speakers.witnessed())
+            await self._append_all(Draft(event) for event in fresh)
+        if self.head.position - self.state.ledger.baseline_position >= BASELINE_INTERVAL_EVENTS:
+            await self._record_baseline()
+
+    async def _record_baseline(self) -> None:
+        assert self.head is not None
+        before: Checkpoint = self.head.checkpoint
+        state = baseline.encode(self.state)
+        recorded = BaselineRecorded(baseline.REDUCER_VERSION, baseline.digest(state), state)
+        await self._append_all((Draft(recorded),))
+        _log.info("baseline recorded", position=self.head.position, bytes=len(state))
+        if await self._journal.size_bytes() > TRIM_ABOVE_BYTES:
+            dropped = await self._journal.trim(before)
+            _log.warning("the journal exceeded its size limit and was trimmed", before=before.position, entries=dropped)
