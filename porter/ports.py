@@ -243,7 +243,8 @@ class Election(Protocol):
 
 
 class ObjectStatus(NamedTuple):
-    """The wanted status of one object, as a JSON-like tree; `labels` and `annotations` are set beside it.
+    """The wanted status of one object, as a JSON-like tree; `labels` and `annotations` are set beside it
+    (None: taken off).
 
     `kind` is "Service", "Eip", "BgpConf" or "BgpPeer"; `uid` guards against a re-created object of the same name.
     """
@@ -253,8 +254,8 @@ class ObjectStatus(NamedTuple):
     name: str
     uid: str
     status: Mapping[str, object]
-    labels: Mapping[str, str] = {}
-    annotations: Mapping[str, str] = {}
+    labels: Mapping[str, str | None] = {}
+    annotations: Mapping[str, str | None] = {}
 
 
 class StatusWriter(Protocol):
