@@ -1,1 +1,1 @@
-"""The only door to the Kubernetes API, and a folder of manifests as a second source."""
+"""The Kubernetes edge: the only door to the API server, and the folder of manifests that can stand for it."""

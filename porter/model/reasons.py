@@ -47,6 +47,10 @@ class Reason(StrEnum):
     HELD = "Held"
     DRAINED = "Drained"
     NO_ADD_PATH = "NoAddPath"
+    # Why an object's field was not taken as it stands.
+    FIELD_INVALID = "FieldInvalid"
+    FIELD_UNSUPPORTED = "FieldUnsupported"
+    """The rest of the object is used as if the field were not set."""
 
 
 class Candidate(NamedTuple):

@@ -1,0 +1,255 @@
+"""BgpConf and BgpPeer: OpenELB took GoBGP's own messages as their spec, so that many fields have no counterpart here.
+
+A field that has no effect is reported as `FieldUnsupported`, never silently dropped.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from porter.events.observed import ConfObserved, Pairs, PeerObserved
+from porter.kube.facts.fields import Fields, closed, malformed_problem, pairs, quoted
+from porter.kube.facts.pool import CNI_LABEL
+from porter.kube.objects import Custom, Malformed, Metadata
+from porter.model.address import FAMILIES, IPV4, IPV6, Address, parse_address
+from porter.model.bgp import DEFAULT_BGP_PORT, MAX_AS_NUMBER, MAX_HOLD_TIME_S, MAX_NEXT_HOPS, MIN_HOLD_TIME_S
+from porter.model.reasons import Problem
+
+CONF_NAME = "default"
+"""The only BgpConf that is acted on, as with OpenELB."""
+
+DEFAULT_HOLD_TIME_S = 90
+DEFAULT_CONNECT_RETRY_S = 5
+DEFAULT_RESTART_TIME_S = 120
+MAX_RESTART_TIME_S = 4095
+"""The restart time has 12 bits (RFC 4724, section 3)."""
+
+MAX_CONNECT_RETRY_S = 65535
+MAX_MULTIHOP_TTL = 255
+MAX_RACKS = 1024
+MAX_DESCRIPTION_CHARACTERS = 256
+TOPOLOGIES = ("central", "node")
+PASSWORD_INLINE = "inline"  # noqa: S105 - This says where a password is; it is none.
+PASSWORD_SECRET_PREFIX = "secret:"  # noqa: S105 - Likewise.
+_AFI_FAMILIES = {"AFI_IP": IPV4, "AFI_IP6": IPV6}
+
+
+def conf_fact(conf: Custom) -> ConfObserved | None:
+    """Convert a BgpConf; None where it is not the one named default, is being deleted, or belongs to a CNI."""
+    metadata = conf.metadata
+    if metadata.name != CONF_NAME or _left_alone(metadata):
+        return None
+    problems: list[Problem] = []
+    spec = Fields(conf.spec, "spec", problems)
+    fact = ConfObserved(
+        name=metadata.name,
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
+        generation=metadata.generation,
+        as_number=_as_number(spec, "as", required=True),
+        router_id=_router_id(spec),
+        # GoBGP's -1: do not listen.
+        listen_port=spec.integer("listenPort", DEFAULT_BGP_PORT, -1, 65535),
+        topology=_topology(spec) or "central",
+        restart_time_s=_restart_time_s(spec),
+        as_per_rack=_as_per_rack(spec),
+    )
+    spec.taken("useMultiplePaths")  # Every eligible next hop is announced anyway.
+    spec.finish()
+    return fact._replace(problems=closed(problems))
+
+
+def peer_fact(peer: Custom) -> PeerObserved | None:
+    """Convert a BgpPeer; None where it is being deleted or belongs to a CNI."""
+    metadata = peer.metadata
+    if _left_alone(metadata):
+        return None
+    problems: list[Problem] = []
+    spec = Fields(peer.spec, "spec", problems)
+    conf, transport, timers = spec.below("conf"), spec.below("transport"), spec.below("timers")
+    if not conf.has("neighborAddress"):
+        conf.invalid("neighborAddress", "is not set; write the router's address")
+    families, max_paths = _families(spec)
+    fact = PeerObserved(
+        name=metadata.name,
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
+        generation=metadata.generation,
+        address=Address(conf.parsed("neighborAddress", parse_address)),
+        peer_as=_as_number(conf, "peerAs", required=True),
+        port=transport.integer("remotePort", DEFAULT_BGP_PORT, 0, 65535) or DEFAULT_BGP_PORT,
+        local_as=_as_number(conf, "localAs", required=False),
+        local_address=transport.parsed("localAddress", parse_address),
+        families=families,
+        multihop_ttl=_multihop_ttl(spec),
+        ttl_security=spec.flag("ttlSecurity") or False,
+        passive=transport.flag("passiveMode") or False,
+        admin_down=conf.flag("adminDown") or False,
+        max_next_hops=spec.integer("maxNextHops", 0, 0, MAX_NEXT_HOPS) or min(max_paths, MAX_NEXT_HOPS),
+        topology=_topology(spec),
+        node_selector=_node_selector(spec),
+        restart_time_s=_restart_time_s(spec),
+        password_source=_password_source(spec, conf),
+        description=conf.text("description", limit=MAX_DESCRIPTION_CHARACTERS),
+    )
+    fact = _with_timers(fact, timers.below("config"))
+    if fact.multihop_ttl and fact.ttl_security:
+        spec.invalid("ttlSecurity", "contradicts ebgpMultihop; keep one of the two (RFC 5082)")
+    for level in (conf, transport, timers, spec):
+        level.finish()
+    return fact._replace(problems=closed(problems))
+
+
+def malformed_conf_fact(error: Malformed) -> ConfObserved | None:
+    """Convert a BgpConf that does not decode: no AS number, and the fault as its problem."""
+    metadata = error.metadata
+    if metadata is None or metadata.name != CONF_NAME or _left_alone(metadata):
+        return None
+    version, generation = metadata.resource_version, metadata.generation
+    problems = (malformed_problem(error),)
+    return ConfObserved(metadata.name, metadata.uid, version, generation, as_number=0, problems=problems)
+
+
+def malformed_peer_fact(error: Malformed) -> PeerObserved | None:
+    """Convert a BgpPeer that does not decode: no address, and the fault as its problem."""
+    metadata = error.metadata
+    if metadata is None or _left_alone(metadata):
+        return None
+    version, generation = metadata.resource_version, metadata.generation
+    problems = (malformed_problem(error),)
+    return PeerObserved(metadata.name, metadata.uid, version, generation, Address(""), peer_as=0, problems=problems)
+
+
+def _left_alone(metadata: Metadata) -> bool:
+    return bool(metadata.deletion_timestamp) or CNI_LABEL in (metadata.labels or {})
+
+
+def _as_number(fields: Fields, name: str, *, required: bool) -> int:
+    """Take an AS number; 0 is reserved (RFC 7607) and stands for one that is not set or wrong."""
+    if not fields.has(name):
+        fields.taken(name)
+        if required:
+            fields.invalid(name, f"is not set; write an AS number from 1 to {MAX_AS_NUMBER}")
+        return 0
+    return fields.integer(name, 0, 1 if required else 0, MAX_AS_NUMBER)
+
+
+def _router_id(spec: Fields) -> str:
+    router_id = spec.parsed("routerId", lambda text: str(IPv4Address(text)))
+    if router_id == "0.0.0.0":  # noqa: S104 - A router id, not an address to listen on (RFC 6286).
+        spec.invalid("routerId", "is 0.0.0.0; write another IPv4 address, or leave it out for the speaker's own")
+        return ""
+    return router_id
+
+
+def _topology(spec: Fields) -> str:
+    topology = spec.text("topology")
+    if topology and topology not in TOPOLOGIES:
+        spec.invalid("topology", f"is {quoted(topology)}; write central or node")
+        return ""
+    return topology
+
+
+def _restart_time_s(spec: Fields) -> int:
+    """Take `gracefulRestart`; 0 means that graceful restart is switched off."""
+    restart = spec.below("gracefulRestart")
+    enabled = restart.flag("enabled")
+    time_s = restart.integer("restartTime", DEFAULT_RESTART_TIME_S, 0, MAX_RESTART_TIME_S, unit="seconds")
+    restart.finish()
+    return 0 if enabled is False else (time_s or DEFAULT_RESTART_TIME_S)
+
+
+def _as_per_rack(spec: Fields) -> tuple[tuple[str, int], ...]:
+    racks = spec.taken("asPerRack")
+    if racks is None:
+        return ()
+    if not isinstance(racks, dict) or len(racks) > MAX_RACKS:
+        spec.invalid("asPerRack", f"is no map of at most {MAX_RACKS} racks to AS numbers")
+        return ()
+    below = Fields(racks, "spec.asPerRack", spec.problems)
+    return tuple(sorted((str(rack), _as_number(below, str(rack), required=True)) for rack in racks))
+
+
+def _with_timers(fact: PeerObserved, config: Fields) -> PeerObserved:
+    hold_s = config.integer("holdTime", DEFAULT_HOLD_TIME_S, 0, MAX_HOLD_TIME_S, unit="seconds")
+    if 0 < hold_s < MIN_HOLD_TIME_S:
+        config.invalid("holdTime", f"is {hold_s} s; write 0 (off) or at least {MIN_HOLD_TIME_S} s (RFC 4271, 4.2)")
+        hold_s = DEFAULT_HOLD_TIME_S
+    retry_s = config.integer("connectRetry", DEFAULT_CONNECT_RETRY_S, 0, MAX_CONNECT_RETRY_S, unit="seconds")
+    config.finish()
+    return fact._replace(hold_time_s=hold_s, connect_retry_s=retry_s or DEFAULT_CONNECT_RETRY_S)
+
+
+def _multihop_ttl(spec: Fields) -> int:
+    """Take `ebgpMultihop`; enabled without a TTL means the largest, as with GoBGP."""
+    multihop = spec.below("ebgpMultihop")
+    enabled = multihop.flag("enabled")
+    ttl = multihop.integer("multihopTtl", 0, 0, MAX_MULTIHOP_TTL, unit="hops")
+    multihop.finish()
+    return (ttl or MAX_MULTIHOP_TTL) if enabled else 0
+
+
+def _families(spec: Fields) -> tuple[tuple[str, ...], int]:
+    """Take `afiSafis`: the families, sorted, and the most paths of a prefix (0: no limit).
+
+    Without any, both families are offered and the session agrees on what the router speaks.
+    """
+    entries = spec.each("afiSafis")
+    if not entries:
+        return FAMILIES, 0
+    families: set[str] = set()
+    limits: list[int] = []
+    for index, entry in enumerate(entries[: len(FAMILIES) * 2]):
+        fields = Fields(entry, f"spec.afiSafis[{index}]", spec.problems)
+        config = fields.below("config")
+        if config.flag("enabled") is not False:
+            families |= _family(config)
+        add_paths = fields.below("addPaths").below("config")
+        limits.append(add_paths.integer("sendMax", 0, 0, MAX_AS_NUMBER))
+        add_paths.taken("receive")  # Porter takes no routes, on no path.
+        for level in (config, add_paths, fields):
+            level.finish()
+    if not families:
+        spec.invalid("afiSafis", "leaves no family; enable AFI_IP or AFI_IP6 with SAFI_UNICAST")
+    return tuple(sorted(families)), min(filter(None, limits), default=0)
+
+
+def _family(config: Fields) -> set[str]:
+    family = config.below("family")
+    afi, safi = family.text("afi"), family.text("safi") or "SAFI_UNICAST"
+    family.finish()
+    if not afi:
+        return set(FAMILIES)
+    if afi not in _AFI_FAMILIES or safi != "SAFI_UNICAST":
+        config.unsupported("family", f"is {quoted(afi)} {quoted(safi)}; Porter announces unicast IPv4 and IPv6")
+        return set()
+    return {_AFI_FAMILIES[afi]}
+
+
+def _password_source(spec: Fields, conf: Fields) -> str:
+    """Say where the password is found; a Secret wins over one written into the object. The value goes nowhere."""
+    inline = conf.taken("authPassword")
+    secret = spec.below("passwordSecret")
+    name = secret.text("name")
+    secret.finish()
+    if name:
+        return PASSWORD_SECRET_PREFIX + name
+    if inline is not None and not isinstance(inline, str):
+        conf.invalid("authPassword", "is no text; put it in quotes")
+        return ""
+    return PASSWORD_INLINE if inline else ""
+
+
+def _node_selector(spec: Fields) -> Pairs:
+    """Take `nodeSelector`; an expression `In` with one value is an equality, others cannot be met yet."""
+    selector = spec.below("nodeSelector")
+    labels = selector.string_map("matchLabels")
+    for index, entry in enumerate(selector.each("matchExpressions")):
+        key, values = (entry.get("key"), entry.get("values")) if isinstance(entry, dict) else (None, None)
+        single = isinstance(values, list) and len(values) == 1 and isinstance(values[0], str)
+        if isinstance(key, str) and single and entry.get("operator") == "In" and isinstance(values, list):
+            labels[key] = values[0]
+        else:
+            selector.invalid(f"matchExpressions[{index}]", "is no In with one value; write matchLabels instead")
+    selector.finish()
+    return pairs(labels)
