@@ -1,0 +1,69 @@
+"""The speaker's last-good file: the whole folded state and its checkpoint, so that it can announce without Redis.
+
+The file is replaced atomically (write, fsync, rename), carries its own digest, and is only readable by its owner. A
+damaged file is as good as none: the speaker then waits for the journal, and sends no End-of-RIB before it has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import msgpack
+import structlog
+
+from porter.events.envelope import Checkpoint
+from porter.projections import baseline
+from porter.projections.cluster import ClusterState
+
+_FORMAT = 1
+_DIGEST_BYTES = 32
+
+_log = structlog.get_logger(__name__)
+
+
+class LastGood(NamedTuple):
+    """What a speaker knew last: `genesis` is the identity of the journal that the checkpoint belongs to."""
+
+    genesis: str
+    checkpoint: Checkpoint
+    state: ClusterState
+
+
+def write(path: Path, genesis: str, checkpoint: Checkpoint, state: bytes) -> None:
+    """Replace the file; `state` is encoded by `porter.projections.baseline`.
+
+    Raises:
+        OSError: the disk refused.
+    """
+    body: bytes = msgpack.packb([_FORMAT, baseline.REDUCER_VERSION, genesis, list(checkpoint), state])
+    beside = path.with_name(f"{path.name}.new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(hashlib.sha256(body).digest())
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def read(path: Path) -> LastGood | None:
+    """Read the file; None where there is none, or none that this version can trust."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        _log.warning("the last-good file cannot be read", path=str(path), reason=str(error))
+        return None
+    digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if hashlib.sha256(body).digest() != digest:
+        _log.warning("the last-good file is damaged and is not used", path=str(path))
+        return None
+    file_format, reducer_version, genesis, checkpoint, state = msgpack.unpackb(body)
+    if file_format != _FORMAT or reducer_version != baseline.REDUCER_VERSION:
+        _log.warning("the last-good file is of another version and is not used", path=str(path))
+        return None
+    return LastGood(genesis, Checkpoint(*checkpoint), baseline.decode(state))

@@ -1,0 +1,276 @@
+"""The speaker: replays the journal into the BGP engine, and tells in its own stream what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from porter import __version__
+from porter.app import last_good
+from porter.app.adj_rib import AdjRibsOut
+from porter.app.follow import Folded, from_newest_baseline
+from porter.app.local_address import AddressBook
+from porter.app.settings import Settings
+from porter.events.catalogue import Event
+from porter.events.decided import EpochStarted
+from porter.events.envelope import BEGINNING, Checkpoint, Commit
+from porter.events.routed import JournalLost, SessionStateChanged, SpeakerStarted
+from porter.model.bgp import Negotiated, PeerKey, SessionSettings, SpeakerName
+from porter.ports import ForeignJournal, Journal, JournalError, JournalUnavailable, Publisher
+from porter.projections import baseline
+from porter.projections.adj_rib_out import session_settings
+from porter.projections.cluster import ClusterState, evolve
+
+RETRY_S = 0.2
+LAST_GOOD_MIN_INTERVAL_S = 0.2
+LAST_GOOD_COST_FACTOR = 20
+"""The last-good file is rewritten when the state changed, spending at most one part in this many of the time on it."""
+
+_log = structlog.get_logger(__name__)
+
+
+class OutcomeSink:
+    """Where outcomes go: `porter.journal.outcomes.OutcomeStream` has this shape."""
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Queue outcomes; never blocks."""
+        raise NotImplementedError
+
+
+class Speaker:
+    """One speaker process between the journal and its publisher."""
+
+    def __init__(self, settings: Settings, journal: Journal, publisher: Publisher, outcomes: OutcomeSink) -> None:
+        self.state = ClusterState.empty()
+        self.checkpoint: Checkpoint = BEGINNING
+        self._name = SpeakerName(settings.name)
+        self._settings = settings
+        self._journal = journal
+        self._publisher = publisher
+        self._outcomes = outcomes
+        self._ribs = AdjRibsOut(self._name)
+        self._addresses = AddressBook(settings.local_address)
+        self._certain = False
+        self._target_position = 0
+        self._sessions: tuple[SessionSettings, ...] = ()
+        self._exported: object = None
+        self._genesis = ""
+        self._unsaved = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow the journal and the engine until cancelled; sessions and routes stay as they are afterwards."""
+        remembered = await asyncio.to_thread(last_good.read, self._settings.last_good_file)
+        if remembered is not None:
+            self._genesis, self.checkpoint, self.state = remembered
+            self._ribs.retained = self.state.fork()
+            _log.info("last-good state read", position=self.checkpoint.position)
+        self._outcomes.add(
+            (SpeakerStarted(self._name, __version__, self._addresses.own_ipv4(), self.checkpoint.position),)
+        )
+        await self._configure()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publisher.run(), name="publisher")
+            tasks.create_task(self._relay_outcomes(), name="outcomes")
+            tasks.create_task(self._follow(), name="journal")
+            tasks.create_task(self._save(), name="last-good file")
+
+    # ------------------------------------------------------------------------------------------------ the journal
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                head = await self._journal.head()
+                if head is not None:
+                    self._check_genesis(head.genesis)
+                    self._target_position = head.position
+                    await self._apply_all()
+            except JournalUnavailable as error:
+                _log.warning("the journal is unavailable; all routes stay", reason=str(error))
+            except ForeignJournal as error:
+                self._certain = False
+                _log.error("the journal is another cluster's; all routes stay", reason=str(error))
+            except JournalError as error:
+                self._lost(error)
+            else:
+                if self.checkpoint != BEGINNING:
+                    self._lost(JournalError("the journal is gone"))
+            await asyncio.sleep(RETRY_S)
+
+    def _check_genesis(self, genesis: str) -> None:
+        if self._genesis and genesis != self._genesis:
+            raise ForeignJournal(
+                f"it has the genesis {genesis}, this speaker follows {self._genesis}: "
+                "point --redis-url at this cluster's own journal, or remove the speaker's state directory"
+            )
+
+    async def _apply_all(self) -> None:
+        """Fold pages for ever; ends only by an exception."""
+        if self.checkpoint == BEGINNING:
+            self.state, self.checkpoint = await from_newest_baseline(self._journal)
+            self._exported = None
+        async for page in self._journal.read(self.checkpoint, follow=True):
+            for commit in page:
+                self._fold(commit)
+            self._publish_page()
+            if page:
+                self._unsaved.set()
+                await self._configure()
+
+    def _fold(self, commit: Commit) -> None:
+        for envelope in commit.events:
+            payload = envelope.payload
+            if isinstance(payload, EpochStarted):
+                self._genesis = payload.genesis
+                if payload.recovering and self._ribs.retained is None:
+                    self._certain = False
+                    self._ribs.retained = self.state.fork()
+            self.state = evolve(self.state, envelope)
+        self.checkpoint = commit.checkpoint
+
+    def _publish_page(self) -> None:
+        """Bring the publisher's desired routes up to the state."""
+        ledger = self.state.ledger
+        prefixes = self.state.loc_rib.take_changed()
+        certain = ledger.synced and not ledger.recovering and ledger.position >= self._target_position
+        exported = self._exported_from()
+        if certain != self._certain or exported != self._exported:
+            if certain:
+                self._ribs.retained = None
+            self._certain = certain
+            self._exported = exported
+            desired = self._ribs.whole(self.state, certain=certain)
+        elif prefixes:
+            desired = self._ribs.changed(self.state, prefixes, certain=certain)
+        else:
+            return
+        for each in desired:
+            self._publisher.desire(each)
+
+    def _exported_from(self) -> object:
+        """What every route of every peer depends on: a change of it means computing everything anew."""
+        inventory = self.state.inventory
+        return (
+            tuple(inventory.peers.items()),
+            tuple(inventory.confs.items()),
+            tuple((name, pool.protocol) for name, pool in inventory.pools.items()),
+            tuple(self.state.ledger.drained),
+        )
+
+    def _lost(self, error: JournalError) -> None:
+        """The journal is not the one that was followed: keep everything, tell what is announced, and begin anew."""
+        _log.error("the journal lost what this speaker followed; all routes stay", reason=str(error))
+        holders = tuple(self.state.pools.holders())
+        self._outcomes.add(
+            (
+                JournalLost(
+                    self._genesis,
+                    self.checkpoint.epoch,
+                    self.checkpoint.position,
+                    self.checkpoint.hash.hex(),
+                    holders,
+                ),
+            )
+        )
+        self._certain = False
+        if self._ribs.retained is None:
+            self._ribs.retained = self.state.fork()
+        self.state = ClusterState.empty()
+        self.checkpoint = BEGINNING
+
+    # ------------------------------------------------------------------------------------------------- the engine
+
+    async def _configure(self) -> None:
+        """Tell the publisher which sessions there are, when that changed; an uncertain state takes none away."""
+        sessions = {session.peer: session for session in self._wanted_sessions(self.state)}
+        if self._ribs.retained is not None:
+            for session in self._wanted_sessions(self._ribs.retained):
+                sessions.setdefault(session.peer, session)
+        wanted = tuple(sessions[peer] for peer in sorted(sessions))
+        if wanted != self._sessions:
+            self._sessions = wanted
+            self._ribs.forget(sessions)
+            await self._publisher.configure(wanted)
+
+    def _wanted_sessions(self, state: ClusterState) -> Sequence[SessionSettings]:
+        wanted = []
+        for name, peer in sorted(state.inventory.peers.items()):
+            local_address = self._addresses.towards(peer.address)
+            if not local_address:
+                continue
+            settings = session_settings(
+                state,
+                PeerKey(name),
+                speaker=self._name,
+                router_id=self._addresses.own_ipv4(),
+                local_address=local_address,
+            )
+            if settings is not None:
+                wanted.append(settings)
+        return wanted
+
+    async def _relay_outcomes(self) -> None:
+        while True:
+            outcomes = await self._publisher.outcomes()
+            self._outcomes.add(outcomes)
+            for outcome in outcomes:
+                if isinstance(outcome, SessionStateChanged) and outcome.state == "Established":
+                    self._established(outcome)
+
+    def _established(self, session: SessionStateChanged) -> None:
+        peer = PeerKey(session.peer)
+        view = self._publisher.peers().get(peer)
+        negotiated: Negotiated | None = view.negotiated if view else None
+        if negotiated is None:
+            return
+        self._ribs.negotiated(peer, negotiated)
+        for desired in self._ribs.whole(self.state, certain=self._certain, peers=(peer,)):
+            self._publisher.desire(desired)
+
+    # ---------------------------------------------------------------------------------------------- the last good
+
+    async def _save(self) -> None:
+        """Keep the last-good file up with the state. A lost or uncertain state never replaces a good one."""
+        while True:
+            await self._unsaved.wait()
+            self._unsaved.clear()
+            cost_s = 0.0
+            if self._certain:
+                began_s = time.monotonic()
+                encoded, checkpoint, genesis = baseline.encode(self.state), self.checkpoint, self._genesis
+                cost_s = time.monotonic() - began_s
+                try:
+                    await asyncio.to_thread(
+                        last_good.write, self._settings.last_good_file, genesis, checkpoint, encoded
+                    )
+                except OSError as error:
+                    _log.error("the last-good file cannot be written", reason=str(error))
+            await asyncio.sleep(max(LAST_GOOD_MIN_INTERVAL_S, cost_s * LAST_GOOD_COST_FACTOR))
+
+
+async def run_speaker(settings: Settings) -> None:
+    """Run a speaker until cancelled.
+
+    Raises:
+        InvalidSettings: the options contradict each other.
+    """
+    from porter.bgp.backends.exabgp import ExaBgpPublisher  # noqa: PLC0415
+    from porter.journal.outcomes import OutcomeStream  # noqa: PLC0415
+    from porter.journal.redis import RedisJournals  # noqa: PLC0415
+
+    settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    journals = RedisJournals(settings.redis_url, settings.cluster, writer=settings.name)
+    outcomes = OutcomeStream(journals.speaker(settings.name), holder=settings.name)
+    publisher = ExaBgpPublisher(settings.relay_socket, settings.engine_configuration)
+    speaker = Speaker(settings, journals.journal(), publisher, outcomes)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(outcomes.run(), name="outcome stream")
+            tasks.create_task(speaker.run(), name="speaker")
+    finally:
+        with contextlib.suppress(JournalError):
+            await journals.close()
