@@ -1,0 +1,1 @@
+"""Tests of Porter, from pure values to a whole bare-metal cluster."""

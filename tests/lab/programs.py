@@ -1,0 +1,139 @@
+"""Where the lab's programs come from.
+
+Kubernetes's own: ``KUBEBUILDER_ASSETS``, else PATH, if they are there in the right version; else built once with the
+Go toolchain from the module in ``programs/`` and kept in ``${PORTER_LAB_CACHE:-~/.cache/porter-lab}/k8s-<version>``.
+The routers, etcd and Redis are Debian's.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+KUBERNETES_PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-proxy", "kubectl")
+MODULE = Path(__file__).parent / "programs"
+VERSION_TIMEOUT_S = 20.0
+BUILD_TIMEOUT_S = 1800.0
+
+# Program, and Debian's package that has it.
+DEBIAN_PACKAGES = {
+    "etcd": "etcd-server",
+    "bird": "bird2",
+    "birdc": "bird2",
+    "zebra": "frr",
+    "bgpd": "frr",
+    "vtysh": "frr",
+    "redis-server": "redis-server",
+    "nft": "nftables",
+    "conntrack": "conntrack",
+    "openssl": "openssl",
+}
+# FRR's daemons are not in PATH, and root's PATH may lack the folders of /sbin.
+EXTRA_FOLDERS = ("/usr/lib/frr", "/usr/sbin", "/sbin")
+
+
+class ProgramMissing(Exception):
+    """A program of the lab is not on this machine; the message names the package that has it."""
+
+
+def find(program: str) -> Path:
+    """The path of one of Debian's programs. Raises ProgramMissing."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), *EXTRA_FOLDERS))
+    found = shutil.which(program, path=path)
+    if found is None:
+        package = DEBIAN_PACKAGES[program]
+        raise ProgramMissing(f"{program} is not installed; apt-get install {package}")
+    return Path(found)
+
+
+def check_all() -> None:
+    """Raise ProgramMissing with everything that is not there."""
+    missing = []
+    for program in DEBIAN_PACKAGES:
+        try:
+            find(program)
+        except ProgramMissing as error:
+            missing.append(str(error))
+    if missing:
+        raise ProgramMissing("\n".join(missing))
+
+
+def kubernetes_version() -> str:
+    """The version that the lab pins, such as "1.34.4", read from the module."""
+    requirement = re.search(r"^require k8s\.io/kubernetes v(\S+)$", (MODULE / "go.mod").read_text(), re.MULTILINE)
+    assert requirement is not None, f"{MODULE / 'go.mod'} requires no k8s.io/kubernetes"
+    return requirement[1]
+
+
+def kubernetes_programs() -> dict[str, Path]:
+    """The Kubernetes programs by name, built if need be. Raises ProgramMissing."""
+    version = kubernetes_version()
+    for folder in _candidate_folders():
+        if all(_is_version(folder / program, version) for program in KUBERNETES_PROGRAMS):
+            return {program: folder / program for program in KUBERNETES_PROGRAMS}
+    folder = cache_folder() / f"k8s-{version}"
+    if not folder.is_dir():
+        _build_once(folder, version)
+    return {program: folder / program for program in KUBERNETES_PROGRAMS}
+
+
+def cache_folder() -> Path:
+    """Where built programs are kept."""
+    return Path(os.environ.get("PORTER_LAB_CACHE") or Path.home() / ".cache" / "porter-lab")
+
+
+def _candidate_folders() -> list[Path]:
+    folders = []
+    if assets := os.environ.get("KUBEBUILDER_ASSETS"):
+        folders.append(Path(assets))
+    if in_path := shutil.which(KUBERNETES_PROGRAMS[0]):
+        folders.append(Path(in_path).parent)
+    return folders
+
+
+def _is_version(program: Path, version: str) -> bool:
+    """Whether a program is there in the pinned minor version: patches of one minor behave alike here."""
+    if not os.access(program, os.X_OK):
+        return False
+    question = ("version", "--client") if program.name == "kubectl" else ("--version",)
+    answer = subprocess.run([program, *question], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False)
+    minor = version.rpartition(".")[0]
+    return f"v{minor}." in answer.stdout
+
+
+def _build_once(folder: Path, version: str) -> None:
+    """Build into a folder of its own and rename it, so that half a build is never taken for a whole one."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.is_dir():
+            return
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as building:
+            _build(Path(building), version)
+            Path(building).chmod(0o755)
+            Path(building).rename(folder)
+            Path(building).mkdir()
+
+
+def _build(folder: Path, version: str) -> None:
+    if shutil.which("go") is None:
+        raise ProgramMissing(f"Kubernetes {version} has to be built; install Go 1.24 or later, or set KUBEBUILDER_ASSETS")
+    major, minor, _ = version.split(".")
+    package = "k8s.io/component-base/version"
+    stamps = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
+    flags = " ".join(["-s -w", *(f"-X {package}.{key}={value}" for key, value in stamps.items())])
+    commands = [f"k8s.io/kubernetes/cmd/{program}" for program in KUBERNETES_PROGRAMS]
+    built = subprocess.run(
+        ["go", "build", "-trimpath", "-ldflags", flags, "-o", f"{folder}/", *commands],
+        cwd=MODULE,
+        env={**os.environ, "CGO_ENABLED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=BUILD_TIMEOUT_S,
+        check=False,
+    )
+    if built.returncode != 0:
+        raise ProgramMissing(f"Kubernetes {version} could not be built:\n{built.stderr}")

@@ -1,0 +1,314 @@
+"""Two routers of one lab: FRR and BIRD.
+
+Both take BGP sessions from the whole fabric (IPv4 and IPv6 transport, AS ``plan.SPEAKER_AS``), receive ADD-PATH, help
+with graceful restart, and write up to 64 next hops into their namespace's kernel. IPv6 routes come over the IPv4
+session as well (multiprotocol BGP with IPv6 next hops, RFC 4760): one session carries both families.
+"""
+
+import json
+import re
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.lab import plan, programs
+from tests.lab.namespaces import CommandFailed, Namespace
+from tests.lab.processes import Process
+from tests.lab.routes import KernelRoutes
+from tests.lab.run import FRR_SOCKETS, Run
+from tests.lab.waiting import eventually
+
+READY_TIMEOUT_S = 20.0
+SESSION_TIMEOUT_S = 30.0
+FLUSH_TIMEOUT_S = 10.0
+MULTIPATH_MAX = 64
+ESTABLISHED = "Established"
+
+
+class Router(ABC):
+    """A router with its kernel's routes (``kernel``) and, once the lab is up, the client behind it (``client``)."""
+
+    def __init__(self, name: str, as_number: int, addresses: plan.Addresses, run: Run, namespace: Namespace) -> None:
+        self.name = name
+        self.as_number = as_number
+        self.addresses = addresses
+        self.namespace = namespace
+        self.client: Namespace | None = None
+        self.add_path = True
+        self._run = run
+        self._processes: list[Process] = []
+        namespace.forward()
+        self.kernel = KernelRoutes(name, namespace)
+        run.on_close(self.kernel.close)
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start the router's programs; see ``wait_ready``."""
+
+    @abstractmethod
+    def wait_ready(self) -> None:
+        """Wait until the router answers and takes sessions."""
+
+    @abstractmethod
+    def sessions(self) -> dict[str, str]:
+        """The state of each session by the neighbour's address; "Established" is RFC 4271's."""
+
+    @abstractmethod
+    def rib(self, prefix: str) -> list[tuple[str, str]]:
+        """The paths to a prefix in the router's own table, as (neighbour, next hop), sorted."""
+
+    @abstractmethod
+    def set_add_path(self, receive: bool) -> None:
+        """Receive ADD-PATH (RFC 7911) or not; running sessions are reset."""
+
+    def restart(self) -> None:
+        """SIGKILL and start again, as after a power cut; the new process has no routes."""
+        self.kill()
+        self.start()
+        self.wait_ready()
+
+    def stop(self) -> None:
+        """End the router; it closes its sessions and takes its routes out of the kernel."""
+        for process in reversed(self._processes):
+            process.stop()
+
+    def kill(self) -> None:
+        """SIGKILL all of the router's programs; what they wrote into the kernel stays until they start again."""
+        for process in reversed(self._processes):
+            process.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP: sessions stay open and nothing is answered."""
+        for process in self._processes:
+            process.pause()
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        for process in self._processes:
+            process.resume()
+
+    def established(self) -> set[str]:
+        """The neighbours whose session is up."""
+        return {address for address, state in self.sessions().items() if state == ESTABLISHED}
+
+    def wait_sessions(self, addresses: set[str], timeout_s: float = SESSION_TIMEOUT_S) -> None:
+        """Wait until the sessions that are up are exactly these."""
+        eventually(lambda: self.established() == addresses, f"{self.name}: sessions with {addresses}", timeout_s)
+
+    def bgp_prefixes(self) -> set[str]:
+        """The prefixes in the kernel that no interface and no test put there."""
+        return {prefix for prefix, hops in self.kernel.look().items() if prefix not in self._own and hops}
+
+    def flush(self) -> None:
+        """Forget every session and route, stale ones too, and wait until the kernel has none of them.
+
+        Routes kept for a restarting neighbour would otherwise outlive the test that made them.
+        """
+        if self.sessions() or self.bgp_prefixes():
+            self.restart()
+        eventually(lambda: not self.bgp_prefixes(), f"{self.name}: no route left", FLUSH_TIMEOUT_S)
+
+    def remember_own_routes(self) -> None:
+        """Take what is in the kernel now as the routes that are there without BGP."""
+        self._own = frozenset(self.kernel.look())
+
+    _own: frozenset[str] = frozenset()
+
+
+class Bird(Router):
+    """BIRD 2: one dynamic protocol per range; ADD-PATH can be switched off by ``set_add_path``."""
+
+    def __init__(self, run: Run, namespace: Namespace) -> None:
+        super().__init__("bird", plan.BIRD_AS, plan.BIRD, run, namespace)
+        self._folder = run.folder / "bird"
+        self._folder.mkdir()
+        self._socket = self._folder / "bird.ctl"
+        self._configuration = self._folder / "bird.conf"
+
+    def start(self) -> None:
+        self._configuration.write_text(self._configured())
+        if not self._processes:
+            argv = [programs.find("bird"), "-f", "-c", self._configuration, "-s", self._socket]
+            self._processes = [self._run.process("bird", argv, self.namespace)]
+        else:
+            self._processes[0].start()
+
+    def wait_ready(self) -> None:
+        self._processes[0].wait_ready(lambda: _succeeds(lambda: self.birdc("show status")), "birdc", READY_TIMEOUT_S)
+
+    def sessions(self) -> dict[str, str]:
+        found = {}
+        for block in self.birdc("show protocols all").split("\n\n"):
+            state = re.search(r"BGP state:\s+(\S+)", block)
+            neighbor = re.search(r"Neighbor address:\s+([0-9a-fA-F.:]+)$", block, re.MULTILINE)
+            if state and neighbor:
+                found[neighbor[1]] = state[1]
+        return found
+
+    def rib(self, prefix: str) -> list[tuple[str, str]]:
+        paths = []
+        neighbour = ""
+        for line in self.birdc(f"show route for {prefix} all").splitlines():
+            if source := re.search(r"\[\S+ \S+ from ([0-9a-f.:]+)\]", line):
+                neighbour = source[1]
+            if next_hop := re.search(r"BGP\.next_hop: (\S+)", line):
+                paths.append((neighbour, next_hop[1]))
+        return sorted(paths)
+
+    def set_add_path(self, receive: bool) -> None:
+        self.add_path = receive
+        self._configuration.write_text(self._configured())
+        self.birdc("configure")
+
+    def birdc(self, command: str) -> str:
+        """One command of birdc, and its output. Raises CommandFailed."""
+        return self.namespace.run(programs.find("birdc"), "-s", self._socket, *command.split())
+
+    def _configured(self) -> str:
+        channel = f"import all; export none;{' add paths rx;' if self.add_path else ''}"
+        speakers = "\n".join(
+            f"""
+            protocol bgp {name} {{
+              local {own} as {self.as_number};
+              neighbor range {fabric} as {plan.SPEAKER_AS};
+              dynamic name "{name}_";
+              direct;
+              graceful restart aware;
+              ipv4 {{ {channel} }};
+              ipv6 {{ {channel} }};
+            }}"""
+            for name, own, fabric in (
+                ("speaker4", self.addresses.v4, plan.FABRIC4),
+                ("speaker6", self.addresses.v6, plan.FABRIC6),
+            )
+        )
+        kernels = "\n".join(
+            f"""
+            protocol kernel kernel{family} {{
+              ipv{family} {{ import none; export where source = RTS_BGP; }};
+              merge paths on limit {MULTIPATH_MAX};
+            }}"""
+            for family in (4, 6)
+        )
+        return f"""
+            log stderr all;
+            router id {self.addresses.v4};
+            protocol device {{ scan time 5; }}
+            {kernels}
+            {speakers}
+            """
+
+
+class Frr(Router):
+    """FRR: zebra and bgpd in a pathspace of the run's own."""
+
+    def __init__(self, run: Run, namespace: Namespace) -> None:
+        super().__init__("frr", plan.FRR_AS, plan.FRR, run, namespace)
+        self._folder = run.folder / "frr"
+        self._folder.mkdir()
+        self._sockets = FRR_SOCKETS / run.prefix
+
+    def start(self) -> None:
+        self._write()
+        if not self._processes:
+            self._processes = [
+                self._run.process("zebra", self._daemon("zebra"), self.namespace),
+                self._run.process("bgpd", self._daemon("bgpd"), self.namespace),
+            ]
+        else:
+            for process in self._processes:
+                process.start()
+
+    def wait_ready(self) -> None:
+        for process in self._processes:
+            name = process.name
+            process.wait_ready(lambda: _succeeds(lambda: self.vtysh("show bgp summary json")), name, READY_TIMEOUT_S)
+
+    def sessions(self) -> dict[str, str]:
+        found = {}
+        for family in self._json("show bgp summary json").values():
+            for address, peer in family.get("peers", {}).items():
+                found[address] = peer["state"]
+        return found
+
+    def rib(self, prefix: str) -> list[tuple[str, str]]:
+        family = "ipv6" if ":" in prefix else "ipv4"
+        paths = self._json(f"show bgp {family} unicast {prefix} json").get("paths", [])
+        return sorted((path["peer"]["peerId"], path["nexthops"][0]["ip"]) for path in paths)
+
+    def set_add_path(self, receive: bool) -> None:
+        self.add_path = receive
+        word = "no neighbor" if receive else "neighbor"
+        commands = ["configure terminal", f"router bgp {self.as_number}"]
+        for family in ("ipv4", "ipv6"):
+            commands += [f"address-family {family} unicast", f"{word} SPEAKERS disable-addpath-rx", "exit-address-family"]
+        self._write()
+        self.vtysh(*commands)
+        self.vtysh("clear bgp *")
+
+    def vtysh(self, *commands: str) -> str:
+        """Commands of vtysh, and their output. Raises CommandFailed."""
+        words = [word for command in commands for word in ("-c", command)]
+        return self.namespace.run(programs.find("vtysh"), "-N", self._run.prefix, *words)
+
+    def _json(self, command: str) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.vtysh(command) or "{}")
+        return answer
+
+    def _daemon(self, name: str) -> list[str | Path]:
+        return [
+            programs.find(name),
+            "-N",
+            self._run.prefix,
+            "-f",
+            self._folder / f"{name}.conf",
+            "-i",
+            self._sockets / f"{name}.pid",
+            # The vty's TCP port is not needed: vtysh uses the socket.
+            "-P",
+            "0",
+            "--log",
+            "stdout",
+        ]
+
+    def _write(self) -> None:
+        self._sockets.mkdir(parents=True, exist_ok=True)
+        (self._folder / "zebra.conf").write_text("hostname frr\n")
+        (self._folder / "bgpd.conf").write_text(self._configured())
+        # FRR's daemons run as the user frr and do not start without these.
+        for path in (self._sockets, self._folder, *self._folder.iterdir()):
+            shutil.chown(path, "frr", "frr")
+
+    def _configured(self) -> str:
+        rx = "" if self.add_path else "neighbor SPEAKERS disable-addpath-rx"
+        families = "\n".join(
+            f"""
+ address-family {family} unicast
+  neighbor SPEAKERS activate
+  {rx}
+  maximum-paths {MULTIPATH_MAX}
+ exit-address-family"""
+            for family in ("ipv4", "ipv6")
+        )
+        return f"""
+hostname frr
+router bgp {self.as_number}
+ bgp router-id {self.addresses.v4}
+ no bgp ebgp-requires-policy
+ bgp bestpath as-path multipath-relax
+ neighbor SPEAKERS peer-group
+ neighbor SPEAKERS remote-as {plan.SPEAKER_AS}
+ bgp listen range {plan.FABRIC4} peer-group SPEAKERS
+ bgp listen range {plan.FABRIC6} peer-group SPEAKERS
+{families}
+"""
+
+
+def _succeeds(command: Callable[[], object]) -> bool:
+    try:
+        command()
+    except CommandFailed:
+        return False
+    return True
