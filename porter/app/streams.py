@@ -43,20 +43,24 @@ class SpeakerStreams:
         self._streams = streams
         self._on_change = on_change
         self._checkpoints: dict[str, Checkpoint] = {}
+        self._followed: set[str] = set()
 
     async def run(self) -> None:
         """Discover and follow speakers until cancelled."""
-        followed: set[str] = set()
         async with asyncio.TaskGroup() as tasks:
             while True:
                 try:
                     for name in await self._streams.speakers():
-                        if name not in followed:
-                            followed.add(name)
+                        if name not in self._followed:
+                            self._followed.add(name)
                             tasks.create_task(self._follow(name), name=f"stream of speaker {name}")
                 except JournalError as error:
                     _log.debug("speakers cannot be listed", reason=str(error))
                 await asyncio.sleep(DISCOVERY_INTERVAL_S)
+
+    def names(self) -> tuple[str, ...]:
+        """Every speaker whose stream is followed."""
+        return tuple(sorted(self._followed))
 
     def forget_reports(self) -> None:
         """Forget what speakers reported of an earlier loss."""

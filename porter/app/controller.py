@@ -1,0 +1,288 @@
+"""The controller: follows the journal while it stands by, and leads when it is elected. The only wiring of the leader."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from porter import __version__
+from porter.app.clock import SystemClock
+from porter.app.follow import Folded, from_newest_baseline, up_to_head
+from porter.app.leader import Leading, Recovery
+from porter.app.settings import InvalidSettings, Settings
+from porter.app.start import Beginning, Seen, begin, positions_are_lost
+from porter.app.status import StatusDesk
+from porter.app.streams import SpeakerStreams
+from porter.app.view import View
+from porter.events.envelope import BEGINNING, Head
+from porter.events.observed import ServiceObserved
+from porter.ports import (
+    Anchor,
+    Conflict,
+    Election,
+    Fenced,
+    ForeignJournal,
+    Fork,
+    Journal,
+    JournalError,
+    JournalMissing,
+    JournalUnavailable,
+    Source,
+    StatusWriter,
+    UnsafeServer,
+)
+from porter.projections.cluster import ClusterState, fold
+
+SPEAKER_REPORT_TIMEOUT_S = 3.0
+"""How long recovery waits for the speakers to say what they still announce."""
+REPORT_POLL_S = 0.05
+RETRY_S = 0.3
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a controller is made of; the manifests and the API server differ in the first three."""
+
+    source: Source
+    election: Election
+    writer: StatusWriter
+    journal: Journal
+    speakers: SpeakerStreams
+    desk: StatusDesk
+    view: View
+
+
+class Controller:
+    """Stands by, leads, and stands by again, until cancelled."""
+
+    def __init__(self, settings: Settings, parts: Parts, unsafe_check: object = None) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._clock = SystemClock()
+        self._folded = Folded(ClusterState.empty(), BEGINNING)
+        self._seen = Seen()
+        self._known_anchor: Anchor | None = None
+        self._problem = ""
+        parts.view.parts = self.health
+
+    def health(self) -> Mapping[str, str]:
+        """Each part's state: "ok", or a sentence with the reason why not."""
+        journal = self._problem or self._parts.view.journal_problem or "ok"
+        sources = {name: "ok" if state == "synced" else state for name, state in self._parts.source.parts().items()}
+        return {"journal": journal, **sources}
+
+    async def run(self) -> None:
+        """Follow and lead for ever.
+
+        Every failure of the journal ends in another attempt: what is announced stays announced meanwhile.
+        """
+        while True:
+            transitions = await self._stand_by()
+            try:
+                await self._lead(transitions)
+            except Fenced as error:
+                _log.warning("deposed: another process claimed an epoch", reason=str(error))
+                self._parts.election.resign(str(error))
+            except (Conflict, Fork, JournalMissing) as error:
+                _log.error("the journal is not what this leader wrote; recovery follows", reason=str(error))
+                self._folded = Folded(ClusterState.empty(), BEGINNING)
+            except (ForeignJournal, UnsafeServer) as error:
+                self._problem = str(error)
+                _log.error("this journal cannot be led", reason=str(error))
+                await asyncio.sleep(RETRY_S)
+            except JournalUnavailable as error:
+                self._problem = str(error)
+                _log.error("giving the lease up: the journal is out of reach", reason=str(error))
+                self._parts.election.resign(str(error))
+            finally:
+                self._parts.view.leading = False
+                self._parts.desk.drop()
+
+    # --------------------------------------------------------------------------------------------------- standing by
+
+    async def _stand_by(self) -> int:
+        """Follow the journal until elected; return the lease's transitions."""
+        following = asyncio.create_task(self._follow(), name="follow the journal")
+        try:
+            return await self._parts.election.elected()
+        finally:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                if await self._parts.journal.head() is not None:
+                    await self._follow_pages()
+            except JournalUnavailable as error:
+                self._problem = str(error)
+            except JournalError as error:
+                _log.warning("the journal begins anew for this follower", reason=str(error))
+                self._folded = Folded(ClusterState.empty(), BEGINNING)
+            await asyncio.sleep(RETRY_S)
+
+    async def _follow_pages(self) -> None:
+        if self._folded.checkpoint == BEGINNING:
+            self._folded = await from_newest_baseline(self._parts.journal)
+        async for page in self._parts.journal.read(self._folded.checkpoint, follow=True):
+            self._problem = ""
+            for commit in page:
+                state = fold(self._folded.state, commit.events)
+                self._folded = Folded(state, commit.checkpoint)
+                self._remember(Seen(commit.epoch, commit.last_position, commit.hash.hex()))
+            view = self._parts.view
+            view.state = self._folded.state
+            checkpoint = self._folded.checkpoint
+            view.head = Head(view.state.ledger.genesis, checkpoint.epoch, checkpoint.position, checkpoint.hash)
+
+    # ------------------------------------------------------------------------------------------------------- leading
+
+    async def _lead(self, transitions: int) -> None:
+        parts = self._parts
+        head = await self._head()
+        anchor = await parts.election.read_anchor() or self._known_anchor
+        if anchor is not None:
+            self._remember(Seen(anchor.epoch, anchor.position, anchor.hash))
+        recovery = Recovery()
+        if positions_are_lost(head, anchor, self._seen):
+            _log.error("positions of the journal are lost", head=str(head), seen=str(self._seen))
+            recovery = await self._gather_reports(anchor)
+            head = await self._head()
+        beginning = self._begin(head, anchor, transitions)
+        state = await self._fold_to(head)
+        leading = Leading(
+            journal=parts.journal,
+            source=parts.source,
+            election=parts.election,
+            desk=parts.desk,
+            speakers=parts.speakers,
+            view=parts.view,
+            clock=self._clock,
+            state=state,
+        )
+        parts.view.leading = True
+        self._problem = ""
+        try:
+            await leading.run(beginning, recovery)
+        finally:
+            self._folded = Folded(ClusterState.empty(), BEGINNING)
+            if leading.head is not None:
+                self._remember(Seen(leading.head.epoch, leading.head.position, leading.head.hash.hex()))
+                self._known_anchor = Anchor(
+                    leading.head.genesis, leading.head.epoch, leading.head.position, leading.head.hash.hex()
+                )
+
+    async def _head(self) -> Head | None:
+        """The stream's end; half a journal (a head without its stream) counts as none."""
+        try:
+            return await self._parts.journal.head()
+        except JournalMissing as error:
+            _log.error("the journal is incomplete", reason=str(error))
+            return None
+
+    def _begin(self, head: Head | None, anchor: Anchor | None, transitions: int) -> Beginning:
+        return begin(
+            head,
+            anchor,
+            self._seen,
+            transitions=transitions,
+            holder=self._settings.name,
+            new_genesis=secrets.token_hex(8),
+            version=__version__,
+        )
+
+    async def _fold_to(self, head: Head | None) -> ClusterState:
+        """The state at the head, from what was followed so far when it is still in the stream."""
+        if head is None:
+            return ClusterState.empty()
+        try:
+            folded = self._folded
+            if folded.checkpoint == BEGINNING:
+                folded = await from_newest_baseline(self._parts.journal)
+            folded = await up_to_head(self._parts.journal, folded)
+        except (Fork, JournalMissing):
+            # The tail that was followed is gone; what is left is folded from its own beginning.
+            folded = await up_to_head(self._parts.journal, await from_newest_baseline(self._parts.journal))
+        return folded.state
+
+    async def _gather_reports(self, anchor: Anchor | None) -> Recovery:
+        """Wait, bounded, until the watch is complete and every known speaker said what it still announces."""
+        parts = self._parts
+        while not parts.source.synced:
+            await asyncio.sleep(REPORT_POLL_S)
+            if not parts.election.leads():
+                raise Fenced("the lease went away before recovery could begin")
+        for fact in parts.source.facts.values():
+            if isinstance(fact, ServiceObserved) and fact.held_decision:
+                self._remember(Seen(position=fact.held_decision))
+        expected = set(anchor.speakers if anchor else ()) | set(parts.speakers.names())
+        deadline_s = self._clock.monotonic_s() + SPEAKER_REPORT_TIMEOUT_S
+        while not expected <= self._fresh_reports() and self._clock.monotonic_s() < deadline_s:
+            await asyncio.sleep(REPORT_POLL_S)
+        fresh = self._fresh_reports()
+        holders = []
+        for name in sorted(fresh):
+            report = parts.speakers.reports[name]
+            self._remember(Seen(report.epoch, report.position, report.hash))
+            holders.extend(report.holders)
+        return Recovery(tuple(holders), tuple(sorted(fresh)), tuple(sorted(expected - fresh)))
+
+    def _fresh_reports(self) -> set[str]:
+        """The speakers whose report is of the present loss: they had followed the last known epoch."""
+        return {name for name, report in self._parts.speakers.reports.items() if report.epoch >= self._seen.epoch}
+
+    def _remember(self, seen: Seen) -> None:
+        self._seen = Seen.highest(self._seen, seen)
+
+
+async def run_controller(settings: Settings) -> None:
+    """Run a controller until cancelled.
+
+    Raises:
+        InvalidSettings: the options contradict each other.
+        OSError: the HTTP address cannot be bound.
+    """
+    from porter.app.http import serve  # noqa: PLC0415
+    from porter.journal.redis import RedisJournals  # noqa: PLC0415
+
+    settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    journals = RedisJournals(settings.redis_url, settings.cluster, writer=settings.name)
+    view = View()
+    try:
+        async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+            source, election, writer = await _edge(settings, stack)
+            desk: StatusDesk
+            speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk))
+            desk = StatusDesk(writer, lambda: speakers.sessions)
+            parts = Parts(source, election, writer, journals.journal(), speakers, desk, view)
+            controller = Controller(settings, parts)
+            for name, part in (
+                ("source", source.run()),
+                ("election", election.run()),
+                ("status writer", writer.run()),
+                ("status desk", desk.run()),
+                ("speakers' streams", speakers.run()),
+                ("controller", controller.run()),
+                ("http", serve(settings, view, journals.journal())),
+            ):
+                tasks.create_task(part, name=name)
+    finally:
+        await journals.close()
+
+
+def _sessions_changed(view: View, speakers: SpeakerStreams, desk: StatusDesk) -> None:
+    view.sessions = speakers.sessions
+    desk.sessions_changed()
+
+
+async def _edge(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple[Source, Election, StatusWriter]:
+    """The API server, or a folder of manifests: source, election and status writer of the same shape."""
+    raise InvalidSettings(f"no edge for {settings} in {stack}")
