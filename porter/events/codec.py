@@ -194,7 +194,8 @@ def decode_commit(blob: bytes) -> Commit:
         event: Any
         shape_named = SHAPES.get
         for name, version, causation, correlation, traceparent, payload in rows:
-            known, fields, cls, restore, _ = shape_named(name, _UNKNOWN)
+            shape: Shape = shape_named(name, _UNKNOWN)
+            known, fields, cls, restore, _ = shape
             if version != known or len(payload) != fields or payload.__class__ is not tuple:
                 event = _decode_slowly(name, version, position, payload)
             elif restore is None:
