@@ -56,15 +56,18 @@ def command_of(pid: int) -> tuple[str, ...]:
 
 
 def children_of(pid: int) -> list[int]:
-    """The pids of a process's children that are no zombies, oldest first."""
-    found = []
-    for entry in PROC.iterdir():
-        if not entry.name.isdigit():
-            continue
-        stat = _stat(int(entry.name))
-        if stat is not None and stat.parent == pid and stat.state not in "ZX":
-            found.append((stat.start_ticks, int(entry.name)))
-    return [child for _, child in sorted(found)]
+    """The pids of a process's children that are no zombies, oldest first; empty when it is gone."""
+    try:
+        listed = [
+            int(child)
+            for thread in (PROC / str(pid) / "task").iterdir()
+            for child in (thread / "children").read_text().split()
+        ]
+    except OSError:
+        # Kernels without CONFIG_PROC_CHILDREN have no such file: then every process is asked for its parent.
+        listed = [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
+    stats = [(stat.start_ticks, child) for child in listed if (stat := _stat(child)) and _is_child(stat, pid)]
+    return [child for _, child in sorted(stats)]
 
 
 def signal_process(identity: ProcessIdentity, number: signal.Signals) -> None:
@@ -91,6 +94,10 @@ def end_process(identity: ProcessIdentity, number: signal.Signals, *, grace_s: f
         _gone_within(identity, grace_s)
 
 
+def _is_child(stat: _Stat, parent: int) -> bool:
+    return stat.parent == parent and stat.state not in "ZX"
+
+
 def _gone_within(identity: ProcessIdentity, limit_s: float) -> bool:
     deadline = time.monotonic() + limit_s
     while is_running(identity):
@@ -102,8 +109,8 @@ def _gone_within(identity: ProcessIdentity, limit_s: float) -> bool:
 
 def _stat(pid: int) -> _Stat | None:
     try:
-        text = (PROC / str(pid) / "stat").read_text()
-    except (OSError, UnicodeDecodeError):
+        text = (PROC / str(pid) / "stat").read_bytes().decode(errors="replace")
+    except OSError:
         return None
     # The second field, the name in parentheses, may itself hold spaces and parentheses.
     fields = text.rpartition(")")[2].split()

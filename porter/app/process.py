@@ -1,0 +1,47 @@
+"""How a long-running program of Porter begins and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+from collections.abc import Coroutine
+
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that the kernel sends to this process when the thread that started it ends."""
+
+
+class SupervisorGone(Exception):
+    """The supervisor that this process belongs to has ended already."""
+
+
+def end_with(supervisor: int) -> None:
+    """Have the kernel send SIGTERM to this process when its supervisor, the parent of this pid, dies.
+
+    A supervisor that is killed can tell nobody; without this, two controllers would run after the next start.
+
+    Raises:
+        SupervisorGone: it died before this was called.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    if os.getppid() != supervisor:
+        raise SupervisorGone(f"the supervisor (pid {supervisor}) has ended")
+
+
+def run_until_signalled(program: Coroutine[object, object, None]) -> None:
+    """Run a program's coroutine; SIGTERM and SIGINT cancel it once, and it then ends as it sees fit."""
+
+    async def guarded() -> None:
+        task = asyncio.ensure_future(program)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(guarded())

@@ -1,0 +1,108 @@
+"""`porter up`: controller, speaker, ExaBGP and, without `--redis-url`, a server for the journal, in one directory.
+
+Turns at the end: the controller first, so that nothing new is decided; with it the speaker, which leaves sessions and
+routes as they are; then ExaBGP, which closes its sessions silently, as graceful restart wants it (RFC 4724); the
+journal's server last, when all that was written is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from porter.app.part_logs import Console
+from porter.app.settings import InvalidSettings, Settings
+from porter.app.supervisor import Part, Supervisor
+from porter.journal.embedded import EmbeddedServer
+
+SUPERVISOR_OPTION = "--supervisor"
+"""Tells a child whose child it is, so that it ends with it (`porter.app.process.end_with`)."""
+REDIS_URL_VARIABLE = "PORTER_REDIS_URL"
+"""A URL may hold a password: it is handed on in the environment, which other users cannot read, not as an argument."""
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse settings that no part could work with.
+
+    Raises:
+        InvalidSettings: the message names the option and the mend.
+    """
+    sources = (settings.kubeconfig is not None, settings.manifests is not None, settings.in_cluster)
+    if sum(sources) != 1:
+        raise InvalidSettings(
+            "give exactly one of --kubeconfig FILE and --manifests DIR: where Porter finds its objects"
+        )
+    if settings.kubeconfig is not None and not settings.kubeconfig.is_file():
+        raise InvalidSettings(f"--kubeconfig {settings.kubeconfig} is no file")
+    if settings.manifests is not None and not settings.manifests.is_dir():
+        raise InvalidSettings(f"--manifests {settings.manifests} is no folder; create it, files may come later")
+    settings.http_address()
+
+
+def parts_of(settings: Settings, *, log_level: str = "info") -> list[Part]:
+    """The table of parts for these settings, in the order of their start."""
+    parts = []
+    url = settings.redis_url
+    if not url:
+        server = EmbeddedServer(settings.directory / "redis")
+        url = server.url
+        parts.append(Part("redis", server.command, stop_turn=3, ready=server.ready))
+    environment = {REDIS_URL_VARIABLE: url, "PYTHONUNBUFFERED": "1"}
+    program = (sys.executable, "-m", "porter")
+    tail = ("--log-level", log_level, SUPERVISOR_OPTION, str(os.getpid()))
+    parts += [
+        Part("controller", (*program, "controller", *_controller_options(settings), *tail), 1, environment=environment),
+        Part("speaker", (*program, "speaker", *_common_options(settings), *tail), 1, environment=environment),
+        Part("exabgp", (*program, "exabgp", "--state-dir", str(settings.directory)), 2, helper="relay"),
+    ]
+    return parts
+
+
+async def supervise(directory_parts: Supervisor) -> int:
+    """Run a supervisor until SIGTERM or SIGINT; a second signal kills the parts. Return the exit code."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, directory_parts.stop)
+    return await directory_parts.run()
+
+
+def run_up(settings: Settings, *, log_level: str = "info", parts: Sequence[Part] | None = None) -> int:
+    """Run `porter up` to its end; return the exit code.
+
+    Raises:
+        InvalidSettings: settings that contradict each other.
+        DirectoryInUse: another `porter up` runs on the state directory.
+    """
+    if parts is None:
+        check_settings(settings)
+        parts = parts_of(settings, log_level=log_level)
+    console = Console()
+    try:
+        return asyncio.run(supervise(Supervisor(settings.directory, parts, console)))
+    finally:
+        console.close()
+
+
+def _common_options(settings: Settings) -> list[str]:
+    options = ["--state-dir", str(settings.directory), "--cluster", settings.cluster]
+    options += ["--namespace", settings.namespace, "--name", settings.name]
+    if settings.local_address:
+        options += ["--local-address", settings.local_address]
+    return options
+
+
+def _controller_options(settings: Settings) -> list[str]:
+    options = [*_common_options(settings), "--http", settings.http]
+    if settings.kubeconfig is not None:
+        options += ["--kubeconfig", str(settings.kubeconfig.absolute())]
+    if settings.manifests is not None:
+        options += ["--manifests", str(settings.manifests.absolute())]
+    options += ["--load-balancer-class", settings.load_balancer_class]
+    if settings.claim_unclassified:
+        options.append("--claim-unclassified")
+    for name in sorted(settings.unsafe):
+        options += ["--unsafe", name]
+    return options

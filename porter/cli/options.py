@@ -1,0 +1,76 @@
+"""The options that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StateDir = Annotated[
+    Path, typer.Option(metavar="DIR", help="Where Porter keeps its files on this machine (mode 0700).")
+]
+Cluster = Annotated[str, typer.Option(help="The cluster's name: one journal each.")]
+Namespace = Annotated[str, typer.Option(metavar="NS", help="Porter's own namespace: its Lease and its Secrets.")]
+Http = Annotated[str, typer.Option(metavar="ADDR", help="Where the controller answers HTTP, as HOST:PORT.")]
+RedisUrl = Annotated[
+    str,
+    typer.Option(
+        metavar="URL",
+        envvar="PORTER_REDIS_URL",
+        show_envvar=True,
+        help="The journal's server: redis://, rediss:// or unix://. A URL with a password belongs into the environment.",
+    ),
+]
+Kubeconfig = Annotated[Path | None, typer.Option(metavar="FILE", help="The cluster to serve.")]
+Manifests = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="A folder of manifests in place of a cluster; watched for changes.")
+]
+InCluster = Annotated[bool, typer.Option("--in-cluster", help="Use the Pod's own service account.")]
+LocalAddress = Annotated[
+    str, typer.Option(metavar="IP", help="The speaker's own address for BGP; found by the route to the peer if unset.")
+]
+Name = Annotated[str, typer.Option(help="This process's name, stable over restarts; the machine's name if unset.")]
+LoadBalancerClass = Annotated[str, typer.Option(metavar="CLASS", help="Services of this class are Porter's.")]
+ClaimUnclassified = Annotated[
+    bool, typer.Option("--claim-unclassified", help="Also serve LoadBalancer Services without a class.")
+]
+Unsafe = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Override this refusal of the start-up gate; may be repeated.")
+]
+
+
+class LogLevel(StrEnum):
+    """From chatty to quiet."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+Level = Annotated[LogLevel, typer.Option("--log-level", help="The least severe lines that are written.")]
+SupervisorPid = Annotated[int, typer.Option("--supervisor", hidden=True, help="End when this parent process ends.")]
+
+
+class Output(StrEnum):
+    """How an answer is printed."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+
+
+OutputForm = Annotated[Output, typer.Option("--output", "-o", help="How the answer is printed.")]
+Utc = Annotated[bool, typer.Option("--utc", help="Show times in UTC instead of local time.")]
+Server = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDR",
+        envvar="PORTER_SERVER",
+        show_envvar=True,
+        help="The controller to ask, as HOST:PORT; if unset, the one of the state directory, else 127.0.0.1:9179.",
+    ),
+]

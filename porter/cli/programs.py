@@ -1,0 +1,177 @@
+"""The long-running programs: each reads its options into settings, then imports only what it runs."""
+
+# What a program does not need is not imported by it: the speaker never loads a Kubernetes client, and help is fast.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from porter.app import settings as defaults
+from porter.app.settings import Settings
+from porter.cli import options
+
+
+def up(
+    *,
+    kubeconfig: options.Kubeconfig = None,
+    manifests: options.Manifests = None,
+    redis_url: options.RedisUrl = "",
+    state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR,
+    cluster: options.Cluster = defaults.DEFAULT_CLUSTER,
+    namespace: options.Namespace = defaults.DEFAULT_NAMESPACE,
+    http: options.Http = defaults.DEFAULT_HTTP,
+    local_address: options.LocalAddress = "",
+    name: options.Name = "",
+    load_balancer_class: options.LoadBalancerClass = defaults.DEFAULT_LOAD_BALANCER_CLASS,
+    claim_unclassified: options.ClaimUnclassified = False,
+    unsafe: options.Unsafe = None,
+    log_level: options.Level = options.LogLevel.INFO,
+) -> None:
+    """Run controller, speaker and ExaBGP on this machine, and a server for the journal if no URL is given.
+
+    One that dies is started again. DIR/pids.json holds their pids. SIGTERM ends all without withdrawing a route.
+    """
+    from porter.app.up import run_up
+
+    settings = Settings(
+        kubeconfig=kubeconfig,
+        manifests=manifests,
+        redis_url=redis_url,
+        state_dir=state_dir,
+        cluster=cluster,
+        namespace=namespace,
+        http=http,
+        local_address=local_address,
+        load_balancer_class=load_balancer_class,
+        claim_unclassified=claim_unclassified,
+        unsafe=frozenset(unsafe or ()),
+        **_named(name),
+    )
+    raise typer.Exit(run_up(settings, log_level=log_level.value))
+
+
+def controller(
+    *,
+    kubeconfig: options.Kubeconfig = None,
+    manifests: options.Manifests = None,
+    in_cluster: options.InCluster = False,
+    redis_url: options.RedisUrl = "",
+    state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR,
+    cluster: options.Cluster = defaults.DEFAULT_CLUSTER,
+    namespace: options.Namespace = defaults.DEFAULT_NAMESPACE,
+    http: options.Http = defaults.DEFAULT_HTTP,
+    local_address: options.LocalAddress = "",
+    name: options.Name = "",
+    load_balancer_class: options.LoadBalancerClass = defaults.DEFAULT_LOAD_BALANCER_CLASS,
+    claim_unclassified: options.ClaimUnclassified = False,
+    unsafe: options.Unsafe = None,
+    log_level: options.Level = options.LogLevel.INFO,
+    supervisor: options.SupervisorPid = 0,
+) -> None:
+    """Watch the cluster, allocate addresses, write the journal and the statuses; one controller of several leads."""
+    from porter.app import process, up
+    from porter.telemetry.logs import configure_logging
+
+    settings = Settings(
+        kubeconfig=kubeconfig,
+        manifests=manifests,
+        in_cluster=in_cluster,
+        redis_url=redis_url,
+        state_dir=state_dir,
+        cluster=cluster,
+        namespace=namespace,
+        http=http,
+        local_address=local_address,
+        load_balancer_class=load_balancer_class,
+        claim_unclassified=claim_unclassified,
+        unsafe=frozenset(unsafe or ()),
+        **_named(name),
+    )
+    _require_redis(settings)
+    up.check_settings(settings)
+    _begin(supervisor, settings)
+    configure_logging("controller", level=log_level.value)
+    from porter.app.controller import run_controller
+
+    process.run_until_signalled(run_controller(settings))
+
+
+def speaker(
+    *,
+    redis_url: options.RedisUrl = "",
+    state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR,
+    cluster: options.Cluster = defaults.DEFAULT_CLUSTER,
+    namespace: options.Namespace = defaults.DEFAULT_NAMESPACE,
+    local_address: options.LocalAddress = "",
+    name: options.Name = "",
+    log_level: options.Level = options.LogLevel.INFO,
+    supervisor: options.SupervisorPid = 0,
+) -> None:
+    """Follow the journal and announce its routes through the ExaBGP beside it; needs no access to the cluster."""
+    from porter.app import process
+    from porter.telemetry.logs import configure_logging
+
+    settings = Settings(
+        redis_url=redis_url,
+        state_dir=state_dir,
+        cluster=cluster,
+        namespace=namespace,
+        local_address=local_address,
+        **_named(name),
+    )
+    _require_redis(settings)
+    _begin(supervisor, settings)
+    configure_logging("speaker", level=log_level.value)
+    from porter.app.speaker import run_speaker
+
+    process.run_until_signalled(run_speaker(settings))
+
+
+def exabgp(state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR) -> None:
+    """Wait for the configuration that the speaker writes, then become ExaBGP with it."""
+    from porter.app.exabgp import become_exabgp
+
+    become_exabgp(Settings(state_dir=state_dir))
+
+
+def demo(
+    *,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave it running at the end, to play in; Ctrl-C ends it.")
+    ] = False,
+    router: Annotated[
+        str, typer.Option(help="The lab router: bird, gobgp or exabgp; the first that is installed if unset.")
+    ] = "",
+    state_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to put everything; a temporary folder if unset.")
+    ] = None,
+) -> None:
+    """Show Porter at work without root and without a cluster: real parts, a lab router on loopback, and crashes."""
+    from porter.app.demo import run_demo
+
+    raise typer.Exit(asyncio.run(run_demo(keep=keep, router=router, directory=state_dir)))
+
+
+def _named(name: str) -> dict[str, str]:
+    return {"name": name} if name else {}
+
+
+def _require_redis(settings: Settings) -> None:
+    if not settings.redis_url:
+        raise defaults.InvalidSettings(
+            "--redis-url is missing: the journal needs a server; `porter up` brings one of its own"
+        )
+
+
+def _begin(supervisor: int, settings: Settings) -> None:
+    """Tie this process to its supervisor, if it has one, and make its directory."""
+    from porter.app import process
+
+    if supervisor:
+        process.end_with(supervisor)
+    settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
