@@ -1,0 +1,63 @@
+"""`KubeSource`: facts from a Kubernetes API server, by one reflector per kind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from porter.events.catalogue import Event
+from porter.kube.client import KubeClient
+from porter.kube.facts import FactSettings
+from porter.kube.inventory import Inventory
+from porter.kube.reflector import IDLE_TIMEOUT_S, PAGE_ITEMS, RESOURCES, Reflector
+from porter.ports import FactKey, Instrumentation
+
+
+class KubeSource:
+    """The port `Source` over an API server; a Service re-created under its name shows the new object's uid."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        settings: FactSettings | None = None,
+        *,
+        instrumentation: Instrumentation | None = None,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+        page_items: int = PAGE_ITEMS,
+    ) -> None:
+        self.inventory = Inventory(settings or FactSettings())
+        self._reflectors = [
+            Reflector(
+                client,
+                resource,
+                self.inventory,
+                instrumentation=instrumentation,
+                idle_timeout_s=idle_timeout_s,
+                page_items=page_items,
+            )
+            for resource in RESOURCES
+        ]
+
+    @property
+    def facts(self) -> Mapping[FactKey, Event]:
+        """The present fact of every object that concerns Porter."""
+        return self.inventory.facts
+
+    @property
+    def synced(self) -> bool:
+        """Whether every kind was listed completely, and none is being listed anew."""
+        return self.inventory.synced
+
+    async def run(self) -> None:
+        """List and watch every kind until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for reflector in self._reflectors:
+                tasks.create_task(reflector.run(), name=f"reflector {reflector.resource.plural}")
+
+    async def changed(self) -> frozenset[FactKey]:
+        """Wait until facts or `synced` changed; return the facts' keys and forget them."""
+        return await self.inventory.changed()
+
+    def parts(self) -> Mapping[str, str]:
+        """Each reflector's state: "synced", or a sentence with the reason why not."""
+        return {reflector.resource.plural: reflector.state for reflector in self._reflectors}
