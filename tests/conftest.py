@@ -26,13 +26,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+def pytest_runtest_makereport():
     """Where CI=true, a part that is missing fails what needs it: a suite that quietly skips itself proves nothing."""
     outcome = yield
-    report = outcome.get_result()
+    fail_a_skip(outcome.get_result())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report():
+    outcome = yield
+    fail_a_skip(outcome.get_result())
+
+
+def fail_a_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if os.environ.get("CI", "").lower() != "true" or not report.skipped or hasattr(report, "wasxfail"):
         return
-    reason = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else str(call.excinfo)
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = reason.removeprefix("Skipped: ")
     if not reason.startswith(IMPOSSIBLE_HERE):
         report.outcome = "failed"
         report.longrepr = (
