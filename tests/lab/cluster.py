@@ -14,8 +14,8 @@ from pathlib import Path
 from tests.lab import manifests, plan, programs
 from tests.lab.client import STRATEGIC_PATCH, Client, Object
 from tests.lab.control_plane import KUBE_PROXY, ControlPlane
+from tests.lab.namespaces import CommandFailed, Namespace
 from tests.lab.network import Network
-from tests.lab.namespaces import Namespace
 from tests.lab.processes import Process
 from tests.lab.run import Run
 from tests.lab.waiting import eventually
@@ -23,6 +23,7 @@ from tests.lab.waiting import eventually
 KUBE_PROXY_HEALTH_PORT = 10256
 KUBE_PROXY_TIMEOUT_S = 30.0
 POD_TIMEOUT_S = 10.0
+SERVED_TIMEOUT_S = 10.0
 POD_SERVER = Path(__file__).with_name("pod_server.py")
 POD_BRIDGE = "pods"
 
@@ -110,7 +111,8 @@ class Cluster:
         }
         addresses = [{"type": "InternalIP", "address": address} for address in node.addresses]
         status = {"addresses": [*addresses, {"type": "Hostname", "address": name}], "conditions": [condition]}
-        self.client.patch("Node", name, {"status": status}, subresource="status", content_type=STRATEGIC_PATCH)
+        # Not a strategic patch: that merges addresses by type, and a node has two InternalIPs.
+        self.client.patch("Node", name, {"status": status}, subresource="status")
 
     def label_node(self, name: str, labels: Mapping[str, str | None]) -> None:
         """Set labels of a Node; None removes one."""
@@ -187,6 +189,16 @@ class Cluster:
             "podIPs": [{"ip": address} for address in pod.addresses],
             "hostIP": pod.node.addresses.v4,
             "conditions": [{"type": kind, "status": state} for kind in ("Ready", "ContainersReady")],
+            "containerStatuses": [
+                {
+                    "name": "http",
+                    "image": "lab",
+                    "imageID": "",
+                    "restartCount": 0,
+                    "ready": ready,
+                    "state": {"running": {"startedAt": _now()}},
+                }
+            ],
         }
         self.client.patch("Pod", name, {"status": status}, namespace, "status", STRATEGIC_PATCH)
 
@@ -230,17 +242,34 @@ class Cluster:
         ingress = [{"ip": address, "ipMode": "VIP"} for address in addresses]
         self.client.patch("Service", service, {"status": {"loadBalancer": {"ingress": ingress}}}, namespace, "status")
 
-    def wait_ingress(self, service: str, count: int = 1, namespace: str = "default", timeout_s: float = 10.0) -> list[str]:
+    def wait_ingress(
+        self, service: str, count: int = 1, namespace: str = "default", timeout_s: float = 10.0
+    ) -> list[str]:
         """Wait until a Service has ``count`` addresses in its status, and return them."""
         found = self.client.wait(
             "Service", service, lambda each: len(ingress_of(each)) == count, f"{count} addresses", namespace, timeout_s
         )
         return ingress_of(found)
 
+    def wait_served(self, *addresses: str, port: int = 80, timeout_s: float = SERVED_TIMEOUT_S) -> None:
+        """Wait until every node's kube-proxy has these addresses of Services in its rules.
+
+        Each writes them in its own time, and a router spreads over all nodes: one answer proves one node.
+        """
+        for node in self.nodes.values():
+            for address in addresses:
+                eventually(
+                    lambda node=node, address=address: _serves(node, address, port),  # type: ignore[misc]
+                    f"{node.name} serves {address}",
+                    timeout_s,
+                )
+
     def wait_endpoints(self, service: str, nodes: Iterable[str], namespace: str = "default") -> None:
         """Wait until the ready endpoints of a Service are on exactly these nodes."""
         wanted = set(nodes)
-        eventually(lambda: self.endpoint_nodes(service, namespace) == wanted, f"{service} has endpoints on {wanted}", 10.0)
+        eventually(
+            lambda: self.endpoint_nodes(service, namespace) == wanted, f"{service} has endpoints on {wanted}", 10.0
+        )
 
     def endpoint_nodes(self, service: str, namespace: str = "default") -> set[str]:
         """The nodes of a Service's ready endpoints."""
@@ -314,11 +343,23 @@ def ingress_of(service: Object) -> list[str]:
     return [each["ip"] for each in service.get("status", {}).get("loadBalancer", {}).get("ingress") or ()]
 
 
+def _serves(node: Node, address: str, port: int) -> bool:
+    if node.namespace is None:
+        return True
+    family = "ip6" if ":" in address else "ip"
+    element = f"{{ {address} . tcp . {port} }}"
+    try:
+        node.namespace.run(programs.find("nft"), "get", "element", family, "kube-proxy", "service-ips", element)
+    except CommandFailed:
+        return False
+    return True
+
+
 def _paper_address(node: Node, number: int) -> plan.Addresses:
     networks = plan.pod_networks(node.number)
     v4 = networks.v4.rpartition(".")[0]
     v6 = networks.v6.partition("::/")[0]
-    return plan.Addresses(f"{v4}.{200 + number % 50}", f"{v6}::ffff:{number:x}")
+    return plan.Addresses(f"{v4}.{200 + number % 50}", f"{v6}::f:{number:x}")
 
 
 def _route_pods(namespace: Namespace, node: Node) -> None:

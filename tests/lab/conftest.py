@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ HERE = Path(__file__).parent
 
 _lab: pytest.StashKey[Lab] = pytest.StashKey()
 _missing: pytest.StashKey[str] = pytest.StashKey()
-_suite_s: dict[str, float] = defaultdict(float)
+_set_up_s: dict[str, float] = {}
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -31,16 +30,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         programs.kubernetes_programs()
     except programs.ProgramMissing as error:
         session.config.stash[_missing] = str(error)
-    _suite_s["(programs)"] = time.monotonic() - began_s
+    _set_up_s["its programs"] = time.monotonic() - began_s
 
 
 @pytest.fixture(scope="session")
 def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
     """The lab, up: an API server, three nodes with a pod each, FRR and BIRD with a client behind each, Redis."""
     if reason := pytestconfig.stash.get(_missing, ""):
-        _unavailable(reason)
+        pytest.skip(reason)
     with Lab() as made:
         pytestconfig.stash[_lab] = made
+        _set_up_s["coming up"] = made.set_up_s
         yield made
         del pytestconfig.stash[_lab]
 
@@ -62,22 +62,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Add up each suite's time."""
-    path = report.nodeid.partition("::")[0]
-    if path.startswith("tests/lab/"):
-        _suite_s[path] += report.duration
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how long each suite of the lab took, its share of the set-up included."""
-    if _suite_s:
-        terminalreporter.section("time of the lab's suites")
-        for path, took_s in _suite_s.items():
-            terminalreporter.write_line(f"{took_s:8.1f} s  {path}")
-
-
-def _unavailable(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"the lab cannot run here: {reason}", pytrace=False)
-    pytest.skip(reason)
+    """Say how long the lab took to come up."""
+    for what, took_s in _set_up_s.items():
+        terminalreporter.write_line(f"lab: {took_s:.1f} s for {what}")

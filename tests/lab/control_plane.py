@@ -214,7 +214,9 @@ def _make_keys(folder: Path) -> Keys:
         "keyUsage=critical,digitalSignature,keyCertSign",
     ]
     added = [word for extension in extensions for word in ("-addext", extension)]
-    _openssl("req", "-x509", *curve, "-keyout", keys.key, "-out", keys.certificate, "-days", "2", "-subj", "/CN=lab", *added)
+    _openssl(
+        "req", "-x509", *curve, "-keyout", keys.key, "-out", keys.certificate, "-days", "2", "-subj", "/CN=lab", *added
+    )
     _openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", keys.service_account_key)
     lines = [
         f'{token(user)},{user},{number},"{groups}"' if groups else f"{token(user)},{user},{number}"
@@ -226,6 +228,4 @@ def _make_keys(folder: Path) -> Keys:
 
 
 def _openssl(*arguments: str | Path) -> None:
-    subprocess.run(
-        [programs.find("openssl"), *arguments], check=True, capture_output=True, timeout=OPENSSL_TIMEOUT_S
-    )
+    subprocess.run([programs.find("openssl"), *arguments], check=True, capture_output=True, timeout=OPENSSL_TIMEOUT_S)

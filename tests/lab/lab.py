@@ -2,11 +2,10 @@
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.lab import plan
-from tests.lab.client import ApiError
 from tests.lab.cluster import Cluster
 from tests.lab.control_plane import ControlPlane
 from tests.lab.namespaces import Namespace
@@ -60,7 +59,7 @@ class Lab:
         self.redis = RedisServer(self.run, self.network.host("redis", plan.REDIS))
         for number, router in enumerate(self.routers, start=1):
             router.start()
-            router.client = self.network.client(router.namespace, number)
+            router.client_namespace = self.network.client(router.namespace, number)
         self.redis.start()
         self.control_plane.wait_ready()
         self.client = self.control_plane.client
@@ -112,11 +111,9 @@ class Lab:
 
         With ``redis`` the lab's server is used, else the embedded one.
         """
-        if number not in self._porter_namespaces:
-            self._porter_namespaces[number] = self.network.host(f"porter{number}", plan.porter(number))
         made = Porter(
             self.run,
-            self._porter_namespaces[number],
+            self.porter_namespace(number),
             name or f"{command}{number}",
             plan.porter(number).v4,
             self.control_plane.kubeconfig(user),
@@ -138,14 +135,13 @@ class Lab:
         return RouteWatch(self.kernels, expected)
 
     @contextlib.contextmanager
-    def requests(self, *addresses: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def requests(self, *addresses: str) -> Iterator[tuple[Requests, Requests]]:
         """Requests every 20 ms from both clients for the length of a block; its end fails if one failed."""
-        assert self.frr.client is not None
-        assert self.bird.client is not None
-        with Requests(self.run, self.frr.client, addresses) as left, Requests(self.run, self.bird.client, addresses) as right:
-            yield (left, right)
-        left.check()
-        right.check()
+        behind_frr, behind_bird = (Requests(self.run, router.client, addresses) for router in self.routers)
+        with behind_frr, behind_bird:
+            yield (behind_frr, behind_bird)
+        behind_frr.check()
+        behind_bird.check()
 
     def reset(self) -> None:
         """Back to the state after the start: no Porter, no Service, no route, every node and pod as it was."""
@@ -161,6 +157,7 @@ class Lab:
             if not router.add_path:
                 router.set_add_path(True)
             router.flush()
+            router.kernel.forget_events()
 
     def close(self) -> None:
         """End and remove everything."""
@@ -241,6 +238,3 @@ class Lab:
                     path.unlink()
             self.redis.start()
         self.redis.flush()
-
-
-__all__ = ["ApiError", "Lab"]

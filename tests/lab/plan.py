@@ -20,7 +20,7 @@ FABRIC4_LENGTH = 24
 FABRIC6_LENGTH = 64
 
 POD_NETWORK4 = "10.88.0.0/16"
-POD_NETWORK6 = "fd88::/48"
+POD_NETWORK6 = "fd88::/16"
 SERVICE_NETWORKS = "10.96.0.0/16,fd96::/112"
 
 VIRTUAL4 = "198.51.100.0/24"
@@ -58,18 +58,18 @@ def node(number: int) -> Addresses:
 
 def pod_gateway(node_number: int) -> Addresses:
     """The addresses of a node on its bridge of pods (/24 and /64)."""
-    return Addresses(f"10.88.{node_number}.1", f"fd88:0:0:{node_number}::1")
+    return Addresses(f"10.88.{node_number}.1", f"fd88:{node_number}::1")
 
 
 def pod_networks(node_number: int) -> Addresses:
     """The networks of a node's pods, with prefix lengths."""
-    return Addresses(f"10.88.{node_number}.0/24", f"fd88:0:0:{node_number}::/64")
+    return Addresses(f"10.88.{node_number}.0/24", f"fd88:{node_number}::/64")
 
 
 def pod(node_number: int, number: int) -> Addresses:
     """The addresses of a node's ``number``-th pod, counted from 1."""
     assert 1 <= number <= PODS_PER_NODE_MAX
-    return Addresses(f"10.88.{node_number}.{9 + number}", f"fd88:0:0:{node_number}::{9 + number:x}")
+    return Addresses(f"10.88.{node_number}.{9 + number}", f"fd88:{node_number}::{9 + number:x}")
 
 
 def client(router_number: int) -> Addresses:

@@ -99,7 +99,9 @@ def _is_version(program: Path, version: str) -> bool:
     if not os.access(program, os.X_OK):
         return False
     question = ("version", "--client") if program.name == "kubectl" else ("--version",)
-    answer = subprocess.run([program, *question], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False)
+    answer = subprocess.run(
+        [program, *question], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False
+    )
     minor = version.rpartition(".")[0]
     return f"v{minor}." in answer.stdout
 
@@ -120,7 +122,9 @@ def _build_once(folder: Path, version: str) -> None:
 
 def _build(folder: Path, version: str) -> None:
     if shutil.which("go") is None:
-        raise ProgramMissing(f"Kubernetes {version} has to be built; install Go 1.24 or later, or set KUBEBUILDER_ASSETS")
+        raise ProgramMissing(
+            f"Kubernetes {version} has to be built; install Go 1.24 or later, or set KUBEBUILDER_ASSETS"
+        )
     major, minor, _ = version.split(".")
     package = "k8s.io/component-base/version"
     stamps = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import select
 import socket
 import threading
@@ -26,12 +27,12 @@ EVIDENCE_EVENTS = 20
 class RouteEvent:
     """A change that the kernel told: ``next_hops`` of the prefix after it, at ``at_s`` (monotonic seconds)."""
 
+    number: int
     at_s: float
     change: str
     prefix: str
     told: frozenset[str]
     next_hops: frozenset[str]
-    protocol: int
 
     def __str__(self) -> str:
         after = ", ".join(sorted(self.next_hops)) or "none"
@@ -57,7 +58,8 @@ class KernelRoutes:
         self._routes: dict[str, dict[int, frozenset[str]]] = {}
         self._changed = threading.Condition()
         self._listeners: list[Listener] = []
-        self.events: list[RouteEvent] = []
+        self._events: dict[str, list[RouteEvent]] = {}
+        self._events_count = 0
         self._failure: str | None = None
         self._closing = False
         with namespace.entered():
@@ -98,13 +100,12 @@ class KernelRoutes:
     def wait_next_hops(self, prefix: str, expected: Iterable[str], timeout_s: float) -> float:
         """Wait until a prefix has exactly these next hops; none at all means no route.
 
-        Returns when the kernel told the last change that led there (monotonic seconds), or now if it was so before.
+        Returns when the kernel told the change that led there (monotonic seconds), which may lie before the call.
         Raises NotInTime with the events of that prefix.
         """
         wanted = frozenset(expected)
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
-            seen = len(self.events)
             while self._of(prefix) != wanted:
                 self._raise_failure()
                 if not self._changed.wait(max(0.0, deadline_s - time.monotonic())):
@@ -112,10 +113,8 @@ class KernelRoutes:
                         f"{self.name}: {prefix} has {sorted(self._of(prefix))}, not {sorted(wanted)}, "
                         f"after {timeout_s:g} s\n{self._evidence(prefix)}"
                     )
-            for event in reversed(self.events[seen:]):
-                if event.prefix == prefix:
-                    return event.at_s
-        return time.monotonic()
+            events = self._events.get(prefix)
+            return events[-1].at_s if events else time.monotonic()
 
     def wait_gone(self, prefix: str, timeout_s: float) -> float:
         """Wait until a prefix has no route; as ``wait_next_hops``."""
@@ -135,7 +134,18 @@ class KernelRoutes:
     def events_of(self, prefix: str) -> list[RouteEvent]:
         """The events of one prefix so far."""
         with self._changed:
-            return [event for event in self.events if event.prefix == prefix]
+            return list(self._events.get(prefix, ()))
+
+    def events(self) -> list[RouteEvent]:
+        """All events so far, in the kernel's order."""
+        with self._changed:
+            return sorted(itertools.chain.from_iterable(self._events.values()), key=lambda event: event.number)
+
+    def forget_events(self) -> None:
+        """Drop the events so far, between tests; the table stays."""
+        with self._changed:
+            self._events.clear()
+            self._events_count = 0
 
     def check(self) -> None:
         """Raise AssertionError if events were lost or the monitor's thread failed."""
@@ -150,8 +160,8 @@ class KernelRoutes:
         assert self._failure is None, f"{self.name}: {self._failure}"
 
     def _evidence(self, prefix: str) -> str:
-        about = [str(event) for event in self.events if event.prefix == prefix][-EVIDENCE_EVENTS:]
-        return "\n".join(about) or "no event about it"
+        about = self._events.get(prefix, [])[-EVIDENCE_EVENTS:]
+        return "\n".join(map(str, about)) or "no event about it"
 
     def _follow(self) -> None:
         while not self._closing:
@@ -186,9 +196,12 @@ class KernelRoutes:
             change = "delete"
         if not by_metric:
             del self._routes[message.prefix]
-        assert len(self.events) < EVENTS_MAX, "more events than a test of the lab makes"
-        event = RouteEvent(at_s, change, message.prefix, message.next_hops, self._of(message.prefix), message.protocol)
-        self.events.append(event)
+        assert self._events_count < EVENTS_MAX, "more events than the lab's tests make; clear them between tests"
+        self._events_count += 1
+        event = RouteEvent(
+            self._events_count, at_s, change, message.prefix, message.next_hops, self._of(message.prefix)
+        )
+        self._events.setdefault(message.prefix, []).append(event)
         for listener in self._listeners:
             listener(event)
 

@@ -43,16 +43,16 @@ def answers(client: Namespace, address: str, count: int = 1, port: int = SERVICE
     return counted
 
 
-def wait_answers(client: Namespace, address: str, timeout_s: float = 10.0, port: int = SERVICE_PORT) -> None:
-    """Wait until an address answers at all: kube-proxy needs a moment after a Service got its address."""
-    eventually(lambda: answers(client, address, 1, port), f"{address} answers", timeout_s, ignore=(OSError,))
-
-
 class Requests:
     """A request to each target every 20 ms while the block runs, from a client's namespace, in a process of its own."""
 
     def __init__(
-        self, run: Run, client: Namespace, addresses: Sequence[str], port: int = SERVICE_PORT, interval_s: float = INTERVAL_S
+        self,
+        run: Run,
+        client: Namespace,
+        addresses: Sequence[str],
+        port: int = SERVICE_PORT,
+        interval_s: float = INTERVAL_S,
     ) -> None:
         targets = [f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address in addresses]
         self._run = run
