@@ -1,0 +1,175 @@
+"""One connection to the server: commands in, raw replies out, and the vendor's exceptions translated.
+
+The client library parses the URL, speaks TLS and AUTH, and parses replies. Its own retries are off: whether a
+command may be sent again is decided where it is known what the command does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, BusyLoadingError, NoScriptError, RedisError, ResponseError
+
+from porter.journal.scripts import Script
+from porter.ports import JournalError, JournalUnavailable
+
+CONNECT_TIMEOUT_S = 1.0
+REPLY_TIMEOUT_S = 2.0
+"""How long a reply may take; a server that stalls on its disk for longer counts as absent."""
+
+READ_BYTES = 256 * 1024
+
+ABSENT_CODES = frozenset({"OOM", "MISCONF", "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY", "CLUSTERDOWN"})
+"""Error codes of a server that can take nothing now: full, reading its disk, deposed, or cut off from its replicas."""
+
+Reply = Any
+Argument = str | bytes | int
+
+
+class LinkLost(JournalUnavailable):
+    """The connection broke, or the reply did not come, after a command was sent: its outcome is unknown."""
+
+
+def redact(url: str) -> str:
+    """The URL without its password, for messages."""
+    parts = urlsplit(url)
+    if not parts.password:
+        return url
+    user = parts.username or ""
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:***@{place}"))
+
+
+def translate(error: ResponseError, url: str) -> JournalError:
+    """The journal's exception for an error reply.
+
+    Servers before 7.0 wrap an error of a command inside of a script, so that the code is looked for in the text.
+    """
+    text = str(error)
+    code = getattr(error, "status_code", "") or ""
+    words = {code, *text.replace("-", " ").split()[:6]}
+    if words & ABSENT_CODES or "No space left" in text:
+        full = f"{code} " if code and not text.startswith(code) else ""
+        return JournalUnavailable(f"{redact(url)} takes nothing now: {full}{text}")
+    return JournalError(f"{redact(url)} refused a command: {text}")
+
+
+class Link:
+    """A connection that is opened when it is first used, and again after it broke. One exchange at a time."""
+
+    def __init__(
+        self, url: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S, reply_timeout_s: float = REPLY_TIMEOUT_S
+    ) -> None:
+        self.url = url
+        try:
+            pool = ConnectionPool.from_url(
+                url,
+                protocol=2,
+                decode_responses=False,
+                socket_timeout=reply_timeout_s,
+                socket_connect_timeout=connect_timeout_s,
+                socket_read_size=READ_BYTES,
+                health_check_interval=0,
+                retry=Retry(NoBackoff(), 0),
+                client_name="porter",
+            )
+            self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]  # untyped in the library
+        except (ValueError, TypeError) as error:
+            raise JournalError(
+                f"{redact(url)!r} is no Redis URL: {error}; write redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH"
+            ) from error
+        self._lock = asyncio.Lock()
+
+    async def call(self, *command: Argument, timeout_s: float | None = None) -> Reply:
+        """Send one command and return its reply, with bulk strings as bytes.
+
+        Raises:
+            JournalUnavailable: the server is not there, or takes nothing now; the command had no effect.
+            LinkLost: the command may have had its effect.
+            JournalError: the server refused the command.
+        """
+        async with self._lock:
+            await self._send(command)
+            return await self._receive(timeout_s)
+
+    async def calls(self, *commands: Sequence[Argument]) -> list[Reply]:
+        """Send several commands in one go and return their replies; the first error reply is raised at the end."""
+        async with self._lock:
+            await self._connect()
+            await self._guard(self._connection.send_packed_command(self._connection.pack_commands(commands)))
+            replies: list[Reply] = []
+            failed: Exception | None = None
+            for _ in commands:
+                try:
+                    replies.append(await self._receive(None))
+                except LinkLost:
+                    raise
+                except (JournalError, NoScriptError) as error:
+                    failed = failed or error
+            if failed is not None:
+                raise failed
+            return replies
+
+    async def run(self, script: Script, keys: Sequence[str], *arguments: Argument) -> Reply:
+        """Run a script by its name; a server that lost it (restart, SCRIPT FLUSH) is given it again."""
+        try:
+            return await self.call("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await self.call("EVAL", script.source, len(keys), *keys, *arguments)
+
+    async def send(self, *command: Argument) -> None:
+        """Send a command whose reply `receive` takes: the server works while the caller does."""
+        await self._send(command)
+
+    async def receive(self, timeout_s: float | None = None) -> Reply:
+        """Take the reply of the command that was sent."""
+        return await self._receive(timeout_s)
+
+    async def close(self) -> None:
+        """Close the connection; it opens again when it is used again."""
+        await self._connection.disconnect(nowait=True)
+
+    async def _connect(self) -> None:
+        try:
+            await self._connection.connect()  # type: ignore[no-untyped-call]  # untyped in the library
+        except (RedisError, OSError) as error:
+            await self.close()
+            mend = "check user and password" if isinstance(error, AuthenticationError) else "is the server running?"
+            raise JournalUnavailable(f"{redact(self.url)} does not answer ({mend}): {error}") from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _send(self, command: Sequence[Argument]) -> None:
+        if not self._connection.is_connected:
+            await self._connect()
+        await self._guard(self._connection.send_packed_command(self._connection.pack_command(*command)))
+
+    async def _receive(self, timeout_s: float | None) -> Reply:
+        return await self._guard(self._connection.read_response(disable_decoding=True, timeout=timeout_s))
+
+    async def _guard(self, step: Any) -> Reply:
+        """Await one step of an exchange; after anything but a complete reply the connection is of no more use."""
+        try:
+            return await step
+        except NoScriptError:
+            raise
+        except BusyLoadingError as error:
+            await self.close()
+            raise JournalUnavailable(f"{redact(self.url)} is still loading its data: {error}") from error
+        except ResponseError as error:
+            raise translate(error, self.url) from error
+        except (RedisError, OSError) as error:
+            await self.close()
+            reason = str(error) or type(error).__name__
+            raise LinkLost(f"{redact(self.url)} broke off in the middle of a command: {reason}") from error
+        except BaseException:
+            await self.close()
+            raise
