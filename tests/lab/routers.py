@@ -113,7 +113,9 @@ class Router(ABC):
         Routes kept for a restarting neighbour would otherwise outlive the test that made them.
         """
         if self.sessions() or self.bgp_prefixes():
-            self.restart()
+            self.stop()
+            self.start()
+            self.wait_ready()
         eventually(lambda: not self.bgp_prefixes(), f"{self.name}: no route left", FLUSH_TIMEOUT_S)
 
     def remember_own_routes(self) -> None:
@@ -221,20 +223,29 @@ class Frr(Router):
         self._sockets = FRR_SOCKETS / run.prefix
 
     def start(self) -> None:
+        # bgpd tries zebra once and then again after 10 s, so zebra's socket has to be there, and not an old one.
+        shutil.rmtree(self._sockets, ignore_errors=True)
         self._write()
         if not self._processes:
+            names = ("zebra", "bgpd")
             self._processes = [
-                self._run.process("zebra", self._daemon("zebra"), self.namespace),
-                self._run.process("bgpd", self._daemon("bgpd"), self.namespace),
+                Process(n, self._daemon(n), self.namespace, self._run.folder / f"{n}.log") for n in names
             ]
-        else:
-            for process in self._processes:
-                process.start()
+            self._run.processes += self._processes
+        zebra, bgpd = self._processes
+        zebra.start()
+        zebra.wait_ready((self._sockets / "zserv.api").exists, "zserv.api", READY_TIMEOUT_S)
+        bgpd.start()
 
     def wait_ready(self) -> None:
-        for process in self._processes:
-            name = process.name
-            process.wait_ready(lambda: _succeeds(lambda: self.vtysh("show bgp summary json")), name, READY_TIMEOUT_S)
+        self._processes[-1].wait_ready(self._is_whole, "bgpd is zebra's client", READY_TIMEOUT_S)
+
+    def _is_whole(self) -> bool:
+        try:
+            self.vtysh("show bgp summary json")
+            return bool(re.search(r"^bgp\b", self.vtysh("show zebra client summary"), re.MULTILINE))
+        except CommandFailed:
+            return False
 
     def sessions(self) -> dict[str, str]:
         found = {}
