@@ -98,7 +98,7 @@ class RedisJournal:
         """See `porter.ports.Journal`."""
         return await fetch_identity(self._link)
 
-    async def claim(self, claim: Claim, drafts: Sequence[Draft]) -> Commit:
+    async def claim(self, claim: Claim, drafts: Sequence[Draft], *, time_ms: int = 0) -> Commit:
         """See `porter.ports.Journal`."""
         async with self._lock:
             self._tail, self._pending = None, None
@@ -109,7 +109,7 @@ class RedisJournal:
                 previous = survey.last.checkpoint if survey.last else None
             check_claim(claim, drafts, previous.position if previous else 0)
             attempt = self._attempt(
-                drafts, claim.first_position, claim.epoch, previous.hash if previous else GENESIS_HASH
+                drafts, claim.first_position, claim.epoch, previous.hash if previous else GENESIS_HASH, time_ms
             )
             if self._registry:
                 await self._link.call("SADD", self._registry, self._keys.stream)
@@ -136,7 +136,7 @@ class RedisJournal:
             self._tail = Head(claim.genesis, claim.epoch, attempt.commit.last_position, attempt.commit.hash)
             return attempt.commit
 
-    async def append(self, drafts: Sequence[Draft]) -> Commit:
+    async def append(self, drafts: Sequence[Draft], *, time_ms: int = 0) -> Commit:
         """See `porter.ports.Journal`.
 
         After JournalUnavailable the same drafts may be appended again: if they did get in, that commit is returned.
@@ -147,7 +147,7 @@ class RedisJournal:
                 raise Fenced(f"this writer holds no epoch of {self._keys.stream}; claim one before appending")
             attempt = self._pending
             if attempt is None or attempt.drafts != drafts:
-                attempt = self._attempt(drafts, tail.position + 1, tail.epoch, tail.hash)
+                attempt = self._attempt(drafts, tail.position + 1, tail.epoch, tail.hash, time_ms)
             commit = attempt.commit
             baseline = any(type(draft.payload) is BaselineRecorded for draft in drafts)
             measure = not baseline and not self._bound and self._unmeasured >= SIZE_CHECK_COMMITS
@@ -224,13 +224,19 @@ class RedisJournal:
         )
         return StreamSize(entries, bytes_ or 0, self._max_bytes)
 
+    async def size_bytes(self) -> int:
+        """See `porter.ports.Journal`."""
+        return (await self.size()).bytes
+
     async def close(self) -> None:
         """See `porter.ports.Journal`."""
         self._tail = None
         await self._link.close()
 
-    def _attempt(self, drafts: Sequence[Draft], first_position: int, epoch: int, previous_hash: bytes) -> Attempt:
-        time_ms, writer = self._clock.wall_ms(), self._writer
+    def _attempt(
+        self, drafts: Sequence[Draft], first_position: int, epoch: int, previous_hash: bytes, time_ms: int
+    ) -> Attempt:
+        time_ms, writer = time_ms or self._clock.wall_ms(), self._writer
         blob = encode_commit(
             drafts,
             first_position=first_position,
