@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -57,12 +57,14 @@ class Parts:
     speakers: SpeakerStreams
     desk: StatusDesk
     view: View
+    gate: Callable[[], Awaitable[object]]
+    """Checks the server's settings before this process leads; raises `UnsafeServer`."""
 
 
 class Controller:
     """Stands by, leads, and stands by again, until cancelled."""
 
-    def __init__(self, settings: Settings, parts: Parts, unsafe_check: object = None) -> None:
+    def __init__(self, settings: Settings, parts: Parts) -> None:
         self._settings = settings
         self._parts = parts
         self._clock = SystemClock()
@@ -147,6 +149,7 @@ class Controller:
 
     async def _lead(self, transitions: int) -> None:
         parts = self._parts
+        await parts.gate()
         head = await self._head()
         anchor = await parts.election.read_anchor() or self._known_anchor
         if anchor is not None:
@@ -262,7 +265,7 @@ async def run_controller(settings: Settings) -> None:
             desk: StatusDesk
             speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk))
             desk = StatusDesk(writer, lambda: speakers.sessions)
-            parts = Parts(source, election, writer, journals.journal(), speakers, desk, view)
+            parts = Parts(source, election, writer, journals.journal(), speakers, desk, view, lambda: journals.check(settings.unsafe))
             controller = Controller(settings, parts)
             for name, part in (
                 ("source", source.run()),
