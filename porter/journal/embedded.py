@@ -51,10 +51,10 @@ def find_server_program(environment: Mapping[str, str] = os.environ) -> Path:
     """
     named = environment.get(SERVER_VARIABLE, "")
     if named:
-        program = shutil.which(named, path=environment.get("PATH"))
-        if program is None:
+        found = shutil.which(named, path=environment.get("PATH"))
+        if found is None:
             raise JournalError(f"${SERVER_VARIABLE} names {named!r}, which is no program; correct or unset it")
-        return Path(program)
+        return Path(found)
     for program in _candidates(environment):
         return program
     raise NoServerProgram
