@@ -207,6 +207,7 @@ def _families(spec: Fields) -> tuple[tuple[str, ...], int]:
         add_paths = fields.below("addPaths").below("config")
         limits.append(add_paths.integer("sendMax", 0, 0, MAX_AS_NUMBER))
         add_paths.taken("receive")  # Porter takes no routes, on no path.
+        fields.taken("mpGracefulRestart")  # Every family of the session takes part.
         for level in (config, add_paths, fields):
             level.finish()
     if not families:
