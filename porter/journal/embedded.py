@@ -18,7 +18,6 @@ from urllib.parse import quote
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from porter.journal.link import Link
 from porter.ports import JournalError, JournalUnavailable
 
 SERVER_VARIABLE = "PORTER_REDIS_SERVER"
@@ -140,6 +139,9 @@ class EmbeddedServer:
         Raises:
             JournalUnavailable: it does not within the time.
         """
+        # Imported here alone: a supervisor needs the command line, and not a client's 25 MB.
+        from porter.journal.link import Link  # noqa: PLC0415
+
         link = Link(self.url)
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(JournalUnavailable),
