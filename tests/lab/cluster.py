@@ -6,9 +6,9 @@ the controller-manager, and kube-proxy in each node's namespace makes the node a
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.lab import manifests, plan, programs
@@ -334,7 +334,7 @@ class Cluster:
         gateway = plan.pod_gateway(node.number)
         pod.namespace.replace_route("default4", [gateway.v4])
         pod.namespace.replace_route("default6", [gateway.v6])
-        argv = [sys.executable, "-I", "-S", POD_SERVER, pod.name, str(plan.POD_PORT)]
+        argv: list[str | Path] = [sys.executable, "-I", "-S", POD_SERVER, pod.name, str(plan.POD_PORT)]
         pod.process = self._run.process(f"pod-{pod.namespace_name}-{pod.name}", argv, pod.namespace)
 
 
@@ -368,4 +368,4 @@ def _route_pods(namespace: Namespace, node: Node) -> None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -24,18 +24,25 @@ exec cat "$1"
 class HandSpeaker:
     """ExaBGP with a session to each router, ADD-PATH and graceful restart. End-of-RIB is sent by ``end_of_rib`` only.
 
-    It is the ``number``-th speaker, and its sessions run over IPv4 unless ``over_ipv6``; both families go over either.
+    Its sessions run over the family of ``address``, and both families' routes go over either; with an IPv6 address it
+    needs a ``router_id``.
     """
 
     def __init__(
-        self, run: Run, namespace: Namespace, routers: Iterable[Router], number: int = 1, *, over_ipv6: bool = False
+        self,
+        run: Run,
+        namespace: Namespace,
+        address: str,
+        routers: Iterable[Router],
+        name: str = "hand",
+        *,
+        router_id: str | None = None,
     ) -> None:
-        name = f"hand{number}"
         self._run = run
-        self._router_id = plan.porter(number).v4
-        self._over_ipv6 = over_ipv6
+        self._router_id = router_id or address
+        self._over_ipv6 = ":" in address
         self.namespace = namespace
-        self.address = plan.porter(number).v6 if over_ipv6 else plan.porter(number).v4
+        self.address = address
         self._routers = list(routers)
         self._folder = run.folder / name
         self._folder.mkdir()

@@ -17,11 +17,13 @@ from tests.lab.routers import Bird, Frr, Router
 from tests.lab.routes import KernelRoutes
 from tests.lab.run import Run
 from tests.lab.traffic import Requests
+from tests.lab.waiting import eventually
 
 CRDS = Path(__file__).parents[2] / "deploy" / "crds"
 PORTER_KINDS = ("Eip", "BgpConf", "BgpPeer", "BgpAdvertisement")
 PORTER_NAMESPACE = "porter-system"
 KEPT_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease", PORTER_NAMESPACE})
+COLLECTED_TIMEOUT_S = 30.0
 WEB_LABELS = {"app": "web"}
 
 
@@ -188,6 +190,8 @@ class Lab:
             if name not in KEPT_NAMESPACES:
                 client.delete("Namespace", name)
         client.request("DELETE", client.path("Lease", None, PORTER_NAMESPACE))
+        # The garbage collector takes a moment; a Service of the same name would find the old slices.
+        eventually(lambda: not client.list("EndpointSlice"), "every EndpointSlice is gone", COLLECTED_TIMEOUT_S)
 
     def _restore_nodes(self) -> None:
         cluster = self.cluster

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ class Porter:
         self.name = name
         self.address = address
         self.namespace = namespace
+        # A folder that was given outlives the test; the default one does not.
+        self._keeps_state = state_dir is not None
         self.state_dir = state_dir or run.folder / f"porter-{name}"
         # ExaBGP gives up root and has to reach its files below.
         self.state_dir.mkdir(exist_ok=True, mode=0o755)
@@ -108,8 +111,10 @@ class Porter:
         end_pids(self.namespace.pids())
 
     def end(self) -> None:
-        """Kill everything at once, after a test."""
+        """Kill everything at once, after a test, and remove its state."""
         self.process.kill()
         end_pids(self.namespace.pids())
+        if not self._keeps_state:
+            shutil.rmtree(self.state_dir, ignore_errors=True)
         if self.process in self._run.processes:
             self._run.processes.remove(self.process)

@@ -92,7 +92,8 @@ class RouteWatch:
         """The losses as text, each with the events around it."""
         losses = self.losses
         lines = [
-            f"{len(losses)} times a next hop was missing ({self._looks} looks, longest pause {self._longest_pause_s:.3f} s)"
+            f"{len(losses)} times a next hop was missing "
+            f"({self._looks} looks, longest pause {self._longest_pause_s:.3f} s)"
         ]
         for loss in losses[:REPORTED_MAX]:
             lines.append(f"{loss.at_s:.6f} {loss.router} {loss.prefix} lacks {sorted(loss.missing)} ({loss.seen_by})")

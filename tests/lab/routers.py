@@ -138,7 +138,7 @@ class Bird(Router):
     def start(self) -> None:
         self._configuration.write_text(self._configured())
         if not self._processes:
-            argv = [programs.find("bird"), "-f", "-c", self._configuration, "-s", self._socket]
+            argv: list[str | Path] = [programs.find("bird"), "-f", "-c", self._configuration, "-s", self._socket]
             self._processes = [self._run.process("bird", argv, self.namespace)]
         else:
             self._processes[0].start()

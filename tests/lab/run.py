@@ -16,7 +16,8 @@ from pyroute2 import netns
 from tests.lab.namespaces import NAMESPACES, Namespace, pids_inside
 from tests.lab.processes import Process, end_pids, start_ticks
 
-ROOT = Path("/tmp/porter-lab")  # noqa: S108 - a fixed place, so that the next run finds what a killed one left.
+# A fixed place, so that the next run finds what a killed one left.
+ROOT = Path("/tmp/porter-lab")
 FRR_SOCKETS = Path("/var/run/frr")
 STANDING_PREFIX = "ptup"
 

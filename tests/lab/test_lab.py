@@ -40,7 +40,7 @@ def web(clean: Lab) -> Lab:
 @pytest.fixture
 def speaker(clean: Lab) -> Iterator[HandSpeaker]:
     """ExaBGP by hand, with a session to both routers."""
-    with HandSpeaker(clean.run, clean.porter_namespace(1), clean.routers) as made:
+    with HandSpeaker(clean.run, clean.porter_namespace(1), plan.porter(1).v4, clean.routers) as made:
         yield made
 
 
@@ -99,10 +99,10 @@ def test_the_monitor_sees_a_withdrawal_as_one_replacement_and_the_last_as_a_dele
 
 def test_the_watch_and_the_requests_report_a_loss(web: Lab, speaker: HandSpeaker) -> None:
     announce_web(web, speaker)
-    with pytest.raises(AssertionError, match=r"bird 198\.51\.100\.7/32 lacks \['10\.77\.0\.102'\] \(event replace\)"):
-        with web.watch({PREFIX4: web.next_hops()}):
-            speaker.withdraw(PREFIX4, web.next_hops("n2"))
-            web.bird.kernel.wait_next_hops(PREFIX4, web.next_hops("n1", "n3"), ROUTE_TIMEOUT_S)
+    message = r"bird 198\.51\.100\.7/32 lacks \['10\.77\.0\.102'\] \(event replace\)"
+    with pytest.raises(AssertionError, match=message), web.watch({PREFIX4: web.next_hops()}):
+        speaker.withdraw(PREFIX4, web.next_hops("n2"))
+        web.bird.kernel.wait_next_hops(PREFIX4, web.next_hops("n1", "n3"), ROUTE_TIMEOUT_S)
     with Requests(web.run, web.bird.client, [ADDRESS4]) as requests:
         speaker.withdraw(PREFIX4, web.next_hops("n1", "n3"))
         eventually(lambda: requests.failures, "a request fails", ROUTE_TIMEOUT_S)
@@ -139,10 +139,11 @@ def test_a_router_without_add_path_holds_one_next_hop(web: Lab, speaker: HandSpe
 
 
 def test_sessions_over_ipv6_carry_both_families(web: Lab) -> None:
-    with HandSpeaker(web.run, web.porter_namespace(1), web.routers, over_ipv6=True) as speaker:
+    own = plan.porter(1)
+    with HandSpeaker(web.run, web.porter_namespace(1), own.v6, web.routers, router_id=own.v4) as speaker:
         announce_web(web, speaker)
         for router in web.routers:
-            assert router.established() == {plan.porter(1).v6}
+            assert router.established() == {own.v6}
 
 
 def test_two_speakers_and_twelve_nodes_give_twelve_distinct_next_hops(clean: Lab) -> None:
@@ -153,7 +154,8 @@ def test_two_speakers_and_twelve_nodes_give_twelve_distinct_next_hops(clean: Lab
     assert len(hops4) == len(hops6) == 12
     with contextlib.ExitStack() as stack:
         for number in (1, 2):
-            speaker = HandSpeaker(clean.run, clean.porter_namespace(number), clean.routers, number)
+            namespace, address = clean.porter_namespace(number), plan.porter(number).v4
+            speaker = HandSpeaker(clean.run, namespace, address, clean.routers, f"hand{number}")
             stack.enter_context(speaker)
             speaker.announce(PREFIX4, hops4)
             speaker.announce(PREFIX6, hops6)
@@ -180,7 +182,7 @@ def test_endpoints_follow_pods_by_themselves(clean: Lab) -> None:
     clean.cluster.wait_served(ADDRESS4)
     assert set(answers(clean.bird.client, ADDRESS4, 10)) == {"moving"}
     clean.bird.namespace.replace_route(PREFIX4, sorted(clean.next_hops("n2")))
-    with pytest.raises(OSError, match="timed out|unreachable|refused"):
+    with pytest.raises(OSError, match=r"timed out|unreachable|refused"):
         answers(clean.bird.client, ADDRESS4)
     clean.bird.namespace.remove_route(PREFIX4)
 

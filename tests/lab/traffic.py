@@ -57,7 +57,7 @@ class Requests:
         targets = [f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address in addresses]
         self._run = run
         self._client = client
-        self._argv = [sys.executable, "-I", PROBER, str(interval_s), str(REQUEST_TIMEOUT_S), *targets]
+        self._argv: list[str | Path] = [sys.executable, "-I", PROBER, str(interval_s), str(REQUEST_TIMEOUT_S), *targets]
         self._name = f"requests{next(_numbers)}"
         self._targets = targets
         self.requests: list[Request] = []
