@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from porter.journal.clock import SYSTEM_CLOCK
 from porter.journal.gate import Finding, check_server
+from porter.journal.limits import MAX_STREAM_BYTES, SPEAKER_STREAM_ENTRIES
 from porter.journal.link import Link
 from porter.journal.names import check_name
 from porter.journal.redis_head import StreamKeys
 from porter.journal.redis_stream import RedisJournal
 from porter.ports import Clock
-
-MAX_STREAM_BYTES = 1024 * 1024 * 1024
-"""Memory that the journal may take at the server; beyond it only baselines are appended, until it was trimmed."""
-
-SPEAKER_STREAM_ENTRIES = 20_000
-"""About as many commits are kept of a speaker's outcomes."""
 
 
 class RedisJournals:

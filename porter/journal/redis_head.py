@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from porter.events.envelope import Checkpoint, Head
 from porter.journal.chain import entry_id
+from porter.journal.limits import Trim
 from porter.journal.link import Link, Reply
 from porter.journal.scripts import HEAD
 from porter.ports import JournalMissing
@@ -16,13 +17,6 @@ class StreamKeys(NamedTuple):
 
     stream: str
     head: str
-
-
-class Trim(NamedTuple):
-    """What the first entry left links to: the last position that was trimmed away, and its commit's hash."""
-
-    position: int
-    hash: bytes
 
 
 class ServerHead(NamedTuple):

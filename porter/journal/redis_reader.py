@@ -14,12 +14,10 @@ from contextlib import aclosing
 from porter.events.codec import hash_commit
 from porter.events.envelope import BEGINNING, Checkpoint, Commit, Head
 from porter.journal.chain import Chain, MissingPositions, entry_id, paused_gc, short
+from porter.journal.limits import LOOK_INTERVAL_S
 from porter.journal.link import Link, Reply
 from porter.journal.redis_head import ServerHead, StreamKeys, fetch_head, fetch_identity
 from porter.ports import Corrupt, ForeignJournal, Fork, JournalMissing, Trimmed
-
-LOOK_INTERVAL_S = 1.0
-"""How often the server's head and identity are compared with what was read."""
 
 PAGE_BYTES = 1024 * 1024
 PAGE_ENTRIES_MIN = 16

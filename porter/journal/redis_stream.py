@@ -13,8 +13,9 @@ from porter.events.codec import commit_of, encode_commit
 from porter.events.decided import BaselineRecorded
 from porter.events.envelope import GENESIS_HASH, Checkpoint, Commit, Draft, Head
 from porter.journal.chain import check_claim, decode, entry_id, short
+from porter.journal.limits import StreamSize, Trim
 from porter.journal.link import Argument, Link, LinkLost, Reply
-from porter.journal.redis_head import StreamKeys, Trim, fetch_head, fetch_identity
+from porter.journal.redis_head import StreamKeys, fetch_head, fetch_identity
 from porter.journal.redis_reader import RedisReader
 from porter.journal.scripts import APPEND, CLAIM, TRIM, Script
 from porter.ports import (
@@ -38,14 +39,6 @@ RESENDS = 2
 RESEND_WAIT_S = 0.02
 TRIM_STEP_ENTRIES = 10_000
 SCAN_ENTRIES = 64
-
-
-class StreamSize(NamedTuple):
-    """How large a stream is, beside its limit."""
-
-    entries: int
-    bytes: int
-    limit_bytes: int
 
 
 class Attempt(NamedTuple):
