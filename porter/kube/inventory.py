@@ -304,3 +304,12 @@ def _seen_of(metadata: Metadata, item: KubeObject | None) -> Seen | None:
         return None
     annotations = {k: v for k, v in (metadata.annotations or {}).items() if k.startswith(OWN_ANNOTATION_PREFIX)}
     return Seen(metadata.uid, metadata.resource_version, status, metadata.labels or {}, annotations)
+
+
+def seen_in(kind: Kind, raw: bytes) -> Seen | None:
+    """Read from one object's JSON what the status writer compares with; None where it does not decode."""
+    try:
+        item = decode(kind, raw)
+    except Malformed:
+        return None
+    return _seen_of(item.metadata, item)
