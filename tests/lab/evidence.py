@@ -1,0 +1,139 @@
+"""What Porter left behind as proof: the journal's events, its parts' logs, and the API server's audit log."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import redis
+
+from porter.events.codec import decode_commit
+from porter.events.decided import EpochStarted
+from porter.events.envelope import Commit, Envelope
+from tests.lab import plan
+from tests.lab.porter import Porter
+from tests.lab.redis_server import RedisServer
+from tests.lab.waiting import eventually
+
+E = TypeVar("E")
+
+JOURNAL_KEY = "{porter:porter}:j"
+"""The stream of a cluster without a name of its own (`--cluster`)."""
+READ_TIMEOUT_S = 5.0
+
+
+def speaker_stream(name: str) -> str:
+    """The stream of a speaker's outcomes."""
+    return f"{{porter:porter}}:s:{name}"
+
+
+def log_of(porter: Porter, part: str) -> "PartLog":
+    """What a part of ``porter up`` writes from now on."""
+    return PartLog(porter.state_dir / "logs" / f"{part}.log")
+
+
+class JournalReader:
+    """Reads the streams on the lab's server entry by entry, beside Porter's own readers."""
+
+    def __init__(self, server: RedisServer, key: str = JOURNAL_KEY) -> None:
+        self._server = server
+        self._key = key
+
+    def commits(self) -> list[Commit]:
+        """Every commit in the stream, oldest first; none where there is no stream. Raises redis.RedisError."""
+        with self._server.namespace.entered():
+            client = redis.Redis(
+                plan.REDIS.v4, plan.REDIS_PORT, single_connection_client=True, socket_timeout=READ_TIMEOUT_S
+            )
+        try:
+            entries: list[tuple[bytes, dict[bytes, bytes]]] = client.xrange(self._key)  # type: ignore[assignment]
+        finally:
+            client.close()
+        return [decode_commit(fields[b"e"]) for _, fields in entries]
+
+    def events(self, kind: type[E], after: int = 0) -> list[E]:
+        """The payloads of one type behind a position, oldest first."""
+        return [each.payload for each in self.envelopes(after) if isinstance(each.payload, kind)]
+
+    def envelopes(self, after: int = 0) -> list[Envelope]:
+        """Every event behind a position, oldest first."""
+        return [event for commit in self.commits() for event in commit.events if event.position > after]
+
+    def position(self) -> int:
+        """The position of the last event; 0 where there is none."""
+        commits = self.commits()
+        return commits[-1].last_position if commits else 0
+
+    def leader(self) -> str:
+        """Who claimed the newest epoch."""
+        started = self.events(EpochStarted)
+        return started[-1].holder if started else ""
+
+    def wait_event(self, kind: type[E], after: int, timeout_s: float) -> E:
+        """Wait for an event of a type behind a position, and return its payload. Raises NotInTime."""
+        return eventually(
+            lambda: self.events(kind, after), f"{kind.__name__} behind #{after}", timeout_s, ignore=(redis.RedisError,)
+        )[0]
+
+    def wait_leader(self, name: str, timeout_s: float) -> None:
+        """Wait until a controller has claimed the newest epoch. Raises NotInTime."""
+        eventually(lambda: self.leader() == name, f"{name} leads", timeout_s, ignore=(redis.RedisError,))
+
+
+class PartLog:
+    """The JSON lines that one program writes, from the moment on at which this object was made."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = path.stat().st_size if path.exists() else 0
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines since then; what is no JSON is left out."""
+        return list(self._lines())
+
+    def wait(
+        self, words: tuple[str, ...], timeout_s: float, level: tuple[str, ...] = ("warning", "error")
+    ) -> dict[str, Any]:
+        """Wait for a line of one of these levels that has one of the words in it, and return it. Raises NotInTime."""
+
+        def found() -> dict[str, Any]:
+            for line in self._lines():
+                if line.get("level") in level and any(word in json.dumps(line) for word in words):
+                    return line
+            return {}
+
+        return eventually(found, f"{self.path.name} says one of {words}", timeout_s)
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as stream:
+            stream.seek(self._offset)
+            for raw in stream.read().splitlines():
+                try:
+                    line = json.loads(raw)
+                except ValueError:
+                    continue
+                if isinstance(line, dict):
+                    yield line
+
+
+def said_at_s(line: dict[str, Any]) -> float:
+    """When a log line was written, in seconds since the Unix epoch."""
+    return datetime.fromisoformat(line["timestamp"]).timestamp()
+
+
+def writes_of(audit_log: Path, user: str, since_s: float) -> list[dict[str, Any]]:
+    """The changes that the API server accepted from a user, of requests that it received at `since_s` or later.
+
+    `since_s` is in seconds since the Unix epoch; each entry is an event of audit.k8s.io/v1.
+    """
+    accepted = []
+    for raw in audit_log.read_text().splitlines():
+        event = json.loads(raw)
+        received_s = datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
+        code = event.get("responseStatus", {}).get("code", 0)
+        if event["user"]["username"] == user and received_s >= since_s and 200 <= code < 300:
+            accepted.append(event)
+    return accepted
