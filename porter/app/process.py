@@ -7,7 +7,8 @@ import contextlib
 import ctypes
 import os
 import signal
-from collections.abc import Coroutine
+import sys
+from collections.abc import Coroutine, Sequence
 
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that the kernel sends to this process when the thread that started it ends."""
@@ -45,3 +46,14 @@ def run_until_signalled(program: Coroutine[object, object, None]) -> None:
             await task
 
     asyncio.run(guarded())
+
+
+def become_tied(arguments: Sequence[str]) -> None:
+    """Become another program that ends with its parent: `PARENT_PID COMMAND ARGUMENT...`."""
+    parent, *command = arguments
+    end_with(int(parent))
+    os.execvp(command[0], command)  # noqa: S606 -- the caller gives a command of its own making.
+
+
+if __name__ == "__main__":
+    become_tied(sys.argv[1:])

@@ -2,8 +2,8 @@
 
 It holds no state of Porter and imports none of the vendors' libraries, so that it stays small and rarely dies. What
 is left when it is killed itself: controller and speaker end with it (they ask the kernel for a signal, see
-`porter.app.process.end_with`), ExaBGP and the embedded server live on, because sessions and journal matter more than a tidy
-process table. The next supervisor on the same directory ends what it finds there before it starts its own.
+`porter.app.process.end_with`), ExaBGP and the embedded server live on, because sessions and journal matter more than
+a tidy process table. The next supervisor on the same directory ends what it finds there before it starts its own.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 from porter.app.part_logs import Console
 from porter.app.settings import InvalidSettings, Settings
@@ -20,6 +22,7 @@ from porter.journal.embedded import EmbeddedServer
 
 SUPERVISOR_OPTION = "--supervisor"
 """Tells a child whose child it is, so that it ends with it (`porter.app.process.end_with`)."""
+CONNECT_POLL_S = 0.02
 REDIS_URL_VARIABLE = "PORTER_REDIS_URL"
 """A URL may hold a password: it is handed on in the environment, which other users cannot read, not as an argument."""
 
@@ -48,8 +51,10 @@ def parts_of(settings: Settings, *, log_level: str = "info") -> list[Part]:
     url = settings.redis_url
     if not url:
         server = EmbeddedServer(settings.directory / "redis")
+        server.prepare()
         url = server.url
-        parts.append(Part("redis", server.command, stop_turn=3, ready=server.ready))
+        ready = partial(_until_connectable, server.socket)
+        parts.append(Part("redis", server.command(), stop_turn=3, ready=ready))
     environment = {REDIS_URL_VARIABLE: url, "PYTHONUNBUFFERED": "1"}
     program = (sys.executable, "-m", "porter")
     tail = ("--log-level", log_level, SUPERVISOR_OPTION, str(os.getpid()))
@@ -74,6 +79,7 @@ def run_up(settings: Settings, *, log_level: str = "info", parts: Sequence[Part]
 
     Raises:
         InvalidSettings: settings that contradict each other.
+        JournalError: no server's program was found.
         DirectoryInUse: another `porter up` runs on the state directory.
     """
     if parts is None:
@@ -84,6 +90,18 @@ def run_up(settings: Settings, *, log_level: str = "info", parts: Sequence[Part]
         return asyncio.run(supervise(Supervisor(settings.directory, parts, console)))
     finally:
         console.close()
+
+
+async def _until_connectable(socket: Path) -> None:
+    """Wait until the server listens. The others wait by themselves until it has loaded its data."""
+    while True:
+        try:
+            _, writer = await asyncio.open_unix_connection(str(socket))
+        except OSError:
+            await asyncio.sleep(CONNECT_POLL_S)
+        else:
+            writer.close()
+            return
 
 
 def _common_options(settings: Settings) -> list[str]:

@@ -31,6 +31,7 @@ def up(
     claim_unclassified: options.ClaimUnclassified = False,
     unsafe: options.Unsafe = None,
     log_level: options.Level = options.LogLevel.INFO,
+    supervisor: options.SupervisorPid = 0,
 ) -> None:
     """Run controller, speaker and ExaBGP on this machine, and a server for the journal if no URL is given.
 
@@ -52,6 +53,7 @@ def up(
         unsafe=frozenset(unsafe or ()),
         **_named(name),
     )
+    _begin(supervisor, settings)
     raise typer.Exit(run_up(settings, log_level=log_level.value))
 
 
@@ -111,8 +113,15 @@ def speaker(
     name: options.Name = "",
     log_level: options.Level = options.LogLevel.INFO,
     supervisor: options.SupervisorPid = 0,
+    _http: Annotated[str, typer.Option("--http", hidden=True)] = "",
+    _kubeconfig: Annotated[Path | None, typer.Option("--kubeconfig", hidden=True)] = None,
+    _manifests: Annotated[Path | None, typer.Option("--manifests", hidden=True)] = None,
 ) -> None:
-    """Follow the journal and announce its routes through the ExaBGP beside it; needs no access to the cluster."""
+    """Follow the journal and announce its routes through the ExaBGP beside it; needs no access to the cluster.
+
+    The controller's options --http, --kubeconfig and --manifests are taken and left unused, so that both programs
+    may be given the same.
+    """
     from porter.app import process
     from porter.telemetry.logs import configure_logging
 
@@ -154,7 +163,7 @@ def demo(
     """Show Porter at work without root and without a cluster: real parts, a lab router on loopback, and crashes."""
     from porter.app.demo import run_demo
 
-    raise typer.Exit(asyncio.run(run_demo(keep=keep, router=router, directory=state_dir)))
+    raise typer.Exit(asyncio.run(run_demo(keep=keep, router=router, directory=state_dir, say=typer.echo)))
 
 
 def _named(name: str) -> dict[str, str]:

@@ -1,0 +1,216 @@
+"""A controller's HTTP side: health, answers from the folds, the journal's events, and operators' actions.
+
+Nothing is authenticated yet. So outside of a cluster it binds loopback addresses only, and an action is taken only
+from a client on loopback. Every answer is computed by `porter.app.answers`, which the commands share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from porter.app import answers
+from porter.app.settings import InvalidSettings, Settings
+from porter.app.view import View
+from porter.events.decided import SpeakerDrained, SpeakerUndrained
+from porter.ports import Journal, JournalError, JournalUnavailable
+
+BODY_BYTES_MAX = 64 * 1024
+TEXT_CHARS_MAX = 1024
+"""Longest reason, and longest name, of an operator's action."""
+FOLLOWERS_MAX = 32
+ADDRESS_FILE = "http"
+"""In the state directory: the address that was bound, for the commands (and for port 0)."""
+SHUTDOWN_S = 1.0
+
+_log = structlog.get_logger(__name__)
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Api:
+    """The routes over one controller's view and the journal that it reads."""
+
+    def __init__(self, settings: Settings, view: View, journal: Journal) -> None:
+        self._settings = settings
+        self._view = view
+        self._journal = journal
+        self._followers = 0
+
+    def application(self) -> web.Application:
+        """The aiohttp application; limits and errors are the same for every route."""
+        app = web.Application(middlewares=[_errors_as_json], client_max_size=BODY_BYTES_MAX)
+        app.router.add_get("/livez", self.livez)
+        app.router.add_get("/readyz", self.readyz)
+        for name in ("status", "routes", "pools", "services", "peers", "events"):
+            app.router.add_get(f"/v1/{name}", getattr(self, name))
+        app.router.add_post("/v1/drain", self.drain)
+        return app
+
+    async def livez(self, _request: web.Request) -> web.StreamResponse:
+        """The process answers."""
+        return _json({"status": "ok"})
+
+    async def readyz(self, request: web.Request) -> web.StreamResponse:
+        """200 while every part is ok; with `sessions=all` every session must be Established too."""
+        sessions = request.query.get("sessions", "")
+        if sessions not in ("", "all"):
+            raise _bad_request(f"sessions={sessions!r} is unknown; the one value is all")
+        answer = answers.readiness(self._view.parts(), self._view.read_model(), all_sessions=sessions == "all")
+        return _json(answer, 200 if answer["ready"] else 503)
+
+    async def status(self, _request: web.Request) -> web.StreamResponse:
+        """The whole in one page."""
+        return _json(answers.status(self._view.read_model(), self._settings.cluster, self._view.head))
+
+    async def routes(self, request: web.Request) -> web.StreamResponse:
+        """Every route, by `peer=`, `prefix=` and `speaker=`."""
+        return _json(answers.routes(self._view.read_model(), answers.RouteFilter.from_query(request.query)))
+
+    async def pools(self, _request: web.Request) -> web.StreamResponse:
+        """Every pool with what is used of it."""
+        return _json(answers.pools(self._view.read_model()))
+
+    async def services(self, _request: web.Request) -> web.StreamResponse:
+        """Every Service of ours with its allocations, or the reason why it has none."""
+        return _json(answers.services(self._view.read_model()))
+
+    async def peers(self, _request: web.Request) -> web.StreamResponse:
+        """Every session of every peer."""
+        return _json(answers.peers(self._view.read_model()))
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """The journal's newest events, or those behind `after=`; with `follow=1` one per line, as they come."""
+        wanted = answers.EventFilter.from_query(request.query)
+        if request.query.get("follow", "") in ("", "0"):
+            return _json({"events": [event async for event in answers.read_events(self._journal, wanted)]})
+        if self._followers >= FOLLOWERS_MAX:
+            raise web.HTTPServiceUnavailable(text=f"{FOLLOWERS_MAX} clients follow already; try again later")
+        self._followers += 1
+        try:
+            return await self._follow(request, wanted)
+        finally:
+            self._followers -= 1
+
+    async def _follow(self, request: web.Request, wanted: answers.EventFilter) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            async for event in answers.read_events(self._journal, wanted, follow=True):
+                await response.write(json.dumps(event).encode() + b"\n")
+        return response
+
+    async def drain(self, request: web.Request) -> web.StreamResponse:
+        """Have a speaker withdraw everything, or end that: `{"speaker": .., "why": .., "undo": false}`."""
+        if not _is_loopback(request.remote or ""):
+            raise web.HTTPForbidden(
+                text="actions are taken from this machine only, until clients can be authenticated; "
+                "run the command where the controller runs"
+            )
+        body = await _json_body(request)
+        speaker, why = _text(body, "speaker"), _text(body, "why", required=False)
+        event = SpeakerUndrained if body.get("undo") else SpeakerDrained
+        if self._view.act is None:
+            leader = self._view.leader or "another process"
+            raise web.HTTPConflict(text=f"this controller does not lead; ask the leader, {leader}")
+        position = await self._view.act(event(speaker, f"loopback:{request.remote}", why))
+        return _json({"position": position, "speaker": speaker, "drained": event is SpeakerDrained})
+
+
+async def serve(settings: Settings, view: View, journal: Journal) -> None:
+    """Answer HTTP until cancelled.
+
+    Raises:
+        InvalidSettings: `--http` does not parse, is taken, or is open to other machines outside of a cluster.
+    """
+    host, port = settings.http_address()
+    if not settings.in_cluster and not _is_loopback(host):
+        raise InvalidSettings(
+            f"--http {settings.http} is open to other machines, and clients are not authenticated outside of a "
+            "cluster; bind a loopback address such as 127.0.0.1:9179"
+        )
+    runner = web.AppRunner(Api(settings, view, journal).application(), access_log=None, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise InvalidSettings(
+                f"--http {settings.http} cannot be bound ({error.strerror or error}); "
+                "another controller may run here: give each its own address"
+            ) from error
+        bound = _address_text(*runner.addresses[0][:2])
+        _write_address(settings.directory / ADDRESS_FILE, bound)
+        _log.info("answering HTTP", address=bound)
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
+@web.middleware
+async def _errors_as_json(request: web.Request, answer: Answer) -> web.StreamResponse:
+    try:
+        return await answer(request)
+    except web.HTTPException as error:
+        return _json({"message": error.text or error.reason}, error.status)
+    except answers.BadQuestion as error:
+        return _json({"message": str(error)}, 400)
+    except JournalUnavailable as error:
+        return _json({"message": f"the journal is unavailable: {error}"}, 503)
+    except JournalError as error:
+        return _json({"message": f"the journal cannot be read: {error}"}, 500)
+
+
+def _json(answer: object, status: int = 200) -> web.Response:
+    return web.json_response(answer, status=status, headers={"Cache-Control": "no-store"})
+
+
+def _bad_request(message: str) -> answers.BadQuestion:
+    return answers.BadQuestion(message)
+
+
+async def _json_body(request: web.Request) -> Mapping[str, Any]:
+    # A page in a browser can post forms to any address without asking, but not this type.
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(text="send the action as application/json")
+    try:
+        body = await request.json()
+    except ValueError as error:
+        raise _bad_request(f"the body is no JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise _bad_request('the body is no JSON object; send one like {"speaker": "a", "why": "maintenance"}')
+    return body
+
+
+def _text(body: Mapping[str, Any], name: str, *, required: bool = True) -> str:
+    text = body.get(name, "")
+    if not isinstance(text, str) or len(text) > TEXT_CHARS_MAX or (required and not text):
+        raise _bad_request(f'"{name}" must be a text of at most {TEXT_CHARS_MAX} characters')
+    return text
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _address_text(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _write_address(path: Path, address: str) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(address + "\n")
+    temporary.replace(path)

@@ -1,0 +1,192 @@
+"""Commands that ask: status, routes, the journal's tail, the CRDs, the version."""
+
+# Only what a command needs is imported, when it runs.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR, Settings
+from porter.cli import options
+from porter.cli.exits import Finding, Unreachable
+from porter.cli.options import Output
+from porter.cli.render import attributes_text, print_answer, print_table, time_text
+
+TAIL_LINES = 20
+
+
+def status(
+    *,
+    server: options.Server = "",
+    redis_url: options.RedisUrl = "",
+    cluster: options.Cluster = DEFAULT_CLUSTER,
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    output: options.OutputForm = Output.TABLE,
+    utc: options.Utc = False,
+) -> None:
+    """Show the journal, pools, peers and Services at a glance; exit code 1 if something is not as it should be."""
+    answer = _ask("status", {}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir)
+    if not print_answer(answer, output):
+        _print_status(answer, utc=utc)
+    problems = answer["problems"]
+    if problems:
+        raise Finding("; ".join(problems))
+
+
+def routes(
+    *,
+    peer: Annotated[str, typer.Option(help="Only routes to this BgpPeer.")] = "",
+    prefix: Annotated[str, typer.Option(help="Only routes inside of this prefix.")] = "",
+    speaker: Annotated[str, typer.Option(help="Only routes of this speaker.")] = "",
+    server: options.Server = "",
+    redis_url: options.RedisUrl = "",
+    cluster: options.Cluster = DEFAULT_CLUSTER,
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    output: options.OutputForm = Output.TABLE,
+    utc: options.Utc = False,
+) -> None:
+    """Show every route of every session: wanted, sent, or confirmed, since when, and because of which event."""
+    wanted = {"peer": peer, "prefix": prefix, "speaker": speaker}
+    answer = _ask("routes", wanted, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir)
+    if print_answer(answer, output):
+        return
+    wide = output is Output.WIDE
+    columns = ["PREFIX", "NEXT HOP", "PEER", "SPEAKER", "STATE", "SINCE"]
+    rows = [
+        [
+            *(route[name] for name in ("prefix", "nextHop", "peer", "speaker", "state")),
+            time_text(route["since"], utc=utc),
+            *([route["pathId"], f"#{route['cause']}", attributes_text(route["attributes"])] if wide else []),
+        ]
+        for route in answer["routes"]
+    ]
+    print_table(columns + (["PATH ID", "CAUSE", "ATTRIBUTES"] if wide else []), rows)
+
+
+def journal_tail(
+    *,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=10000, help="How many events to begin with.")] = (
+        TAIL_LINES
+    ),
+    after: Annotated[int | None, typer.Option(metavar="POSITION", help="Show what lies behind this position.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended.")] = False,
+    kind: Annotated[str, typer.Option("--type", help="Only events of types like this, such as 'Address*'.")] = "",
+    about: Annotated[str, typer.Option(help="Only events about this, such as service/shop/web.")] = "",
+    server: options.Server = "",
+    redis_url: options.RedisUrl = "",
+    cluster: options.Cluster = DEFAULT_CLUSTER,
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    output: options.OutputForm = Output.TABLE,
+    utc: options.Utc = False,
+) -> None:
+    """Show the newest events of the journal."""
+    query = {
+        "after": "" if after is None else str(after),
+        "limit": str(lines) if after is None else "",
+        "type": kind,
+        "aggregate": about,
+    }
+    if redis_url:
+        from porter.app.direct import tail
+
+        events = tail(redis_url, cluster, query, follow=follow)
+    else:
+        events = _events(server, state_dir, query, follow=follow)
+    try:
+        for event in events:
+            if not print_answer(event, output):
+                _print_event(event, wide=output is Output.WIDE, utc=utc)
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return
+
+
+def crds() -> None:
+    """Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`."""
+    import porter
+
+    package = Path(porter.__file__).parent
+    # A wheel carries them inside the package, a work tree beside it.
+    for folder in (package / "crds", package.parent / "deploy" / "crds"):
+        files = sorted(folder.glob("*.yaml"))
+        if files:
+            typer.echo("---\n".join(file.read_text().removeprefix("---\n") for file in files), nl=False)
+            return
+    raise Finding(f"the CRDs are missing in {package}; this installation is incomplete: install Porter again")
+
+
+def version() -> None:
+    """Print Porter's version."""
+    from porter import __version__
+
+    typer.echo(f"porter {__version__}")
+
+
+def _ask(
+    question: str, query: dict[str, str], *, server: str, redis_url: str, cluster: str, state_dir: Path
+) -> dict[str, Any]:
+    """One answer: from the journal itself if a URL is given, else from a controller."""
+    if redis_url:
+        from porter.app.direct import ask
+        from porter.ports import JournalError
+
+        try:
+            return ask(question, query, Settings(redis_url=redis_url, cluster=cluster))
+        except JournalError as error:
+            raise Unreachable(f"the journal at --redis-url cannot be read: {error}") from error
+    from porter.cli.client import Controller
+
+    answer: dict[str, Any] = Controller(server, state_dir).get(f"/v1/{question}", query)
+    return answer
+
+
+def _events(server: str, state_dir: Path, query: dict[str, str], *, follow: bool) -> Iterator[dict[str, Any]]:
+    from porter.cli.client import Controller
+
+    controller = Controller(server, state_dir)
+    if follow:
+        yield from controller.lines("/v1/events", {**query, "follow": "1"})
+    else:
+        yield from controller.get("/v1/events", query)["events"]
+
+
+def _print_event(event: dict[str, Any], *, wide: bool, utc: bool) -> None:
+    cause = f"  cause #{event['cause']}" if event["cause"] else ""
+    payload = " ".join(
+        f"{name}={value}"
+        for name, value in event["payload"].items()
+        if value not in ("", 0, None, [], False) and (wide or name not in {"resourceVersion", "uid", "state"})
+    )
+    trace = f"  trace {event['trace']}" if wide and event["trace"] else ""
+    typer.echo(
+        f"{time_text(event['time'], utc=utc)}  #{event['position']:<6} {event['type']:<22} "
+        f"{event['aggregate']}  {payload if wide else payload[:120]}{cause}{trace}"
+    )
+
+
+def _print_status(answer: dict[str, Any], *, utc: bool) -> None:
+    leader, services, counted = answer["leader"], answer["services"], answer["routes"]
+    state = "recovering" if answer["recovering"] else "synced" if answer["synced"] else "not synced yet"
+    typer.echo(f"journal   {answer['cluster']}   head #{answer['position']}   {state}")
+    typer.echo(f"leader    {leader['holder'] or '-'}   epoch {leader['epoch']}   since #{leader['since']}")
+    typer.echo(f"services  {services['total']} in all, {services['served']} served, {services['waiting']} waiting")
+    typer.echo(f"routes    {counted['confirmed']} of {counted['total']} confirmed")
+    typer.echo("")
+    print_table(
+        ["POOL", "RANGES", "SIZE", "USED", "AVAILABLE"],
+        [[pool[name] for name in ("name", "ranges", "size", "used", "available")] for pool in answer["pools"]],
+    )
+    typer.echo("")
+    rows = []
+    for peer in answer["peers"]:
+        for session in peer["sessions"] or [{"speaker": "-", "state": "-", "since": "", "confirmed": 0, "reason": ""}]:
+            since = time_text(session["since"], utc=utc)
+            told = (session[name] for name in ("speaker", "state"))
+            rows.append([peer["peer"], peer["address"], *told, since, session["confirmed"], session["reason"]])
+    print_table(["PEER", "ADDRESS", "SPEAKER", "STATE", "SINCE", "ROUTES", "REASON"], rows)
