@@ -113,6 +113,11 @@ class Speaker:
         if self.checkpoint == BEGINNING:
             self.state, self.checkpoint = await from_newest_baseline(self._journal)
             self._exported = None
+        if self.checkpoint.position == self._target_position:
+            # Nothing follows what is folded already: do not wait for the first page to say so.
+            await self._verify_checkpoint()
+            self._publish_page()
+            await self._configure()
         async for page in self._journal.read(self.checkpoint, follow=True):
             for commit in page:
                 self._fold(commit)
@@ -120,6 +125,10 @@ class Speaker:
             if page:
                 self._unsaved.set()
                 await self._configure()
+
+    async def _verify_checkpoint(self) -> None:
+        async for _ in self._journal.read(self.checkpoint):
+            return
 
     def _fold(self, commit: Commit) -> None:
         for envelope in commit.events:
