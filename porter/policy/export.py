@@ -1,0 +1,69 @@
+"""Export policy: which of a route's next hops a peer is given, and as what.
+
+Choices are made by rendezvous (highest random weight): each candidate is hashed together with what must spread, and
+the highest hash wins, so that a node that comes or goes moves only the choices that it takes part in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Protocol
+
+from porter.model.address import Address, Prefix
+from porter.model.bgp import MAX_NEXT_HOPS, NextHop, PathAttributes, RouteKey
+
+_CACHED_WEIGHTS = 65536
+_CACHED_ATTRIBUTES = 4096
+
+
+class Routed(Protocol):
+    """A prefix with its next hops, as a `LocRoute` is one."""
+
+    @property
+    def prefix(self) -> Prefix: ...
+
+    @property
+    def next_hops(self) -> tuple[NextHop, ...]: ...
+
+
+@lru_cache(maxsize=_CACHED_WEIGHTS)
+def _weight(scope: str, node: str) -> bytes:
+    # Python's own hash differs from process to process, but speakers must choose alike.
+    return blake2b(f"{scope}\0{node}".encode(), digest_size=8).digest()
+
+
+def rendezvous(scope: str, hops: Iterable[NextHop], count: int) -> tuple[NextHop, ...]:
+    """The `count` next hops with the highest weights in a scope, sorted by node."""
+    ranked = sorted(hops, key=lambda hop: (_weight(scope, hop.node), hop.node), reverse=True)
+    return tuple(sorted(ranked[:count]))
+
+
+@lru_cache(maxsize=_CACHED_ATTRIBUTES)
+def _attributes(next_hop: Address) -> PathAttributes:
+    return PathAttributes(next_hop)
+
+
+def exported(
+    route: Routed, *, speaker: str, max_next_hops: int = MAX_NEXT_HOPS, add_path: bool
+) -> dict[RouteKey, PathAttributes]:
+    """The paths of one route for one session.
+
+    With ADD-PATH (RFC 7911) all next hops, or the same `max_next_hops` (0: `MAX_NEXT_HOPS`) of them at every speaker.
+    Without, one path, chosen per speaker, so that speakers spread over the nodes.
+    """
+    prefix, hops = route.prefix, route.next_hops
+    if not hops:
+        return {}
+    if not add_path:
+        chosen = hops[0] if len(hops) == 1 else rendezvous(f"{speaker}\0{prefix}", hops, 1)[0]
+        return {RouteKey(prefix, 0): _attributes(chosen.address)}
+    limit = max_next_hops if 0 < max_next_hops < MAX_NEXT_HOPS else MAX_NEXT_HOPS
+    if len(hops) > limit:
+        hops = rendezvous(prefix, hops, limit)
+    paths: dict[RouteKey, PathAttributes] = {}
+    for hop in hops:
+        # Two nodes that claim one IPv4 address share the identifier; the first by name stands for both.
+        paths.setdefault(RouteKey(prefix, hop.path_id), _attributes(hop.address))
+    return paths

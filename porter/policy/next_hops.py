@@ -1,0 +1,94 @@
+"""Which nodes a Service's traffic may be sent to: pure rules of eligibility.
+
+1. A node is eligible if it is Ready (or held by fail static), not excluded by the standard label, and has an
+   InternalIP of the address family: the first one is the next hop.
+2. externalTrafficPolicy Local: of these, the nodes with a ready endpoint, and the nodes that have none but one
+   that is serving while terminating, as kube-proxy does it (KEP-1669).
+3. externalTrafficPolicy Cluster: all of these, as long as an endpoint of the family is ready anywhere; or, if none
+   is, as long as one is serving while terminating.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from porter.events.observed import EndpointsObserved, NodeObserved
+from porter.model.address import FAMILIES, IPV4, Address, Family, address_number, family_of
+from porter.model.bgp import NextHop
+from porter.model.reasons import Reason
+
+LOCAL = "Local"
+FIRST_UNICAST_NUMBER = 1 << 24
+"""1.0.0.0 as a number: path identifiers below it never collide with a node's IPv4 address."""
+
+
+def first_address(node: NodeObserved, family: Family) -> Address | None:
+    """A node's first InternalIP of a family."""
+    return next((address for address in node.addresses if family_of(address) == family), None)
+
+
+def path_identifier(node: NodeObserved, assigned: Mapping[str, int]) -> int | None:
+    """The ADD-PATH identifier of a node's paths: its IPv4 InternalIP as a number, else the journaled number."""
+    address = first_address(node, IPV4)
+    return address_number(address) if address is not None else assigned.get(node.name)
+
+
+def node_next_hops(node: NodeObserved, held: bool, assigned: Mapping[str, int]) -> dict[Family, NextHop]:
+    """The next hop that a node is for each family; none where it is not eligible.
+
+    A node that waits for its identifier is not eligible yet: its path could not be told from others.
+    """
+    identifier = path_identifier(node, assigned)
+    if node.excluded or identifier is None or not (node.ready or held):
+        return {}
+    addresses = ((family, first_address(node, family)) for family in FAMILIES)
+    return {family: NextHop(node.name, address, identifier) for family, address in addresses if address is not None}
+
+
+def nodes_of(pairs: tuple[tuple[str, tuple[str, ...]], ...], family: Family) -> tuple[str, ...]:
+    """The nodes that one half of an `EndpointsObserved` names for a family."""
+    for name, nodes in pairs:
+        if name == family:
+            return nodes
+    return ()
+
+
+def serving_nodes(endpoints: EndpointsObserved | None, family: Family) -> tuple[str, ...]:
+    """The nodes with an endpoint that takes new connections of a family; "" for an endpoint without a node."""
+    if endpoints is None:
+        return ()
+    ready = nodes_of(endpoints.ready, family)
+    terminating = nodes_of(endpoints.terminating, family)
+    return tuple(sorted({*ready, *terminating})) if terminating else ready
+
+
+def next_hops(
+    traffic_policy: str, serving: tuple[str, ...], eligible: Mapping[str, NextHop], everyone: tuple[NextHop, ...]
+) -> tuple[NextHop, ...]:
+    """The next hops of a Service for one family, sorted by node.
+
+    Args:
+        traffic_policy: its externalTrafficPolicy.
+        serving: `serving_nodes` of its endpoints.
+        eligible: the eligible nodes of the family, by name.
+        everyone: the values of `eligible`, sorted by node.
+    """
+    if not serving:
+        return ()
+    if traffic_policy != LOCAL:
+        return everyone
+    return tuple(eligible[node] for node in serving if node in eligible)
+
+
+def absence(serving: tuple[str, ...]) -> Reason:
+    """Why a Service without next hops has none."""
+    return Reason.NO_ELIGIBLE_NODE if serving else Reason.NO_READY_ENDPOINT
+
+
+def inputs_differ(traffic_policy: str, before: EndpointsObserved | None, now: EndpointsObserved | None) -> bool:
+    """Whether a change of endpoints matters to next hops: Cluster asks only whether there is one at all."""
+    for family in FAMILIES:
+        old, new = serving_nodes(before, family), serving_nodes(now, family)
+        if old != new and (traffic_policy == LOCAL or bool(old) != bool(new)):
+            return True
+    return False

@@ -1,0 +1,15 @@
+"""Which of an object's problems keep it from being used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from porter.model.reasons import Problem, Reason
+
+
+def disqualifying(problems: Iterable[Problem]) -> Problem | None:
+    """The first problem that keeps the whole object from being used, or None.
+
+    A field that is not supported is reported, and the rest of the object is used as if it were not set.
+    """
+    return next((problem for problem in problems if problem.reason != Reason.FIELD_UNSUPPORTED), None)

@@ -1,0 +1,109 @@
+"""The journal about itself: who leads, what was lost, whether decisions may be made, and operators' actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from porter.events.decided import (
+    BaselineRecorded,
+    EpochStarted,
+    HeadWitnessed,
+    PathIdentifierAssigned,
+    PositionsLost,
+    RecoveryCompleted,
+    SpeakerDrained,
+    SpeakerUndrained,
+)
+from porter.events.observed import InventorySynced
+
+MAX_LOST_RANGES = 64
+"""Most losses that are kept in the state; older ones stay in the journal alone."""
+
+
+class Drain(NamedTuple):
+    """Who wants a speaker to withdraw everything, why, and the position of that wish."""
+
+    by: str
+    why: str
+    position: int
+
+
+class WitnessedHead(NamedTuple):
+    """The head of a speaker's stream as the leader last saw it; `hash` is hex."""
+
+    epoch: int
+    position: int
+    hash: str
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The fold of everything that is not about an object of the API.
+
+    `synced` holds from the first `InventorySynced` on, until positions are lost: only then absence means absence.
+    `lost` are inclusive ranges of positions. `baseline_position` is that of the newest `BaselineRecorded`.
+    """
+
+    genesis: str = ""
+    epoch: int = 0
+    position: int = 0
+    time_ms: int = 0
+    holder: str = ""
+    epoch_started: int = 0
+    recovering: bool = False
+    synced: bool = False
+    baseline_position: int = 0
+    lost: tuple[tuple[int, int], ...] = ()
+    drained: dict[str, Drain] = field(default_factory=dict)
+    witnessed: dict[str, WitnessedHead] = field(default_factory=dict)
+    path_identifiers: dict[str, int] = field(default_factory=dict)
+    highest_path_identifier: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether anything may be allocated, released or withdrawn."""
+        return self.synced and not self.recovering
+
+    def fork(self) -> Ledger:
+        """An independent copy."""
+        return replace(
+            self,
+            drained=dict(self.drained),
+            witnessed=dict(self.witnessed),
+            path_identifiers=dict(self.path_identifiers),
+        )
+
+    def epoch_starts(self, event: EpochStarted, position: int) -> None:
+        """A plain new epoch goes on where the last one stopped, also in the middle of a recovery."""
+        self.genesis = event.genesis
+        self.holder = event.holder
+        self.epoch_started = position
+        if event.recovering:
+            self.recovering = True
+            self.synced = False
+
+    def positions_lost(self, event: PositionsLost, position: int) -> None:  # noqa: ARG002 - one shape for all steps
+        self.lost = (*self.lost, (event.first, event.last))[-MAX_LOST_RANGES:]
+
+    def recovery_completes(self, event: RecoveryCompleted, position: int) -> None:  # noqa: ARG002
+        self.recovering = False
+
+    def inventory_synced(self, event: InventorySynced, position: int) -> None:  # noqa: ARG002
+        self.synced = True
+
+    def baseline_recorded(self, event: BaselineRecorded, position: int) -> None:  # noqa: ARG002
+        self.baseline_position = position
+
+    def head_witnessed(self, event: HeadWitnessed, position: int) -> None:  # noqa: ARG002
+        self.witnessed[event.stream] = WitnessedHead(event.epoch, event.position, event.hash)
+
+    def speaker_drained(self, event: SpeakerDrained, position: int) -> None:
+        self.drained[event.speaker] = Drain(event.by, event.why, position)
+
+    def speaker_undrained(self, event: SpeakerUndrained, position: int) -> None:  # noqa: ARG002
+        self.drained.pop(event.speaker, None)
+
+    def path_identifier_assigned(self, event: PathIdentifierAssigned) -> None:
+        self.path_identifiers[event.node] = event.number
+        self.highest_path_identifier = max(self.highest_path_identifier, event.number)

@@ -1,0 +1,283 @@
+"""The Loc-RIB: every address in use with the next hops of its Service, equal everywhere at one position.
+
+What is folded are the eligible nodes and *stamps*: the last event that touched what a route is derived from. The routes
+themselves follow from the inventory, the allocations and the stamps, and are brought up to date when they are asked
+for: a replay of a long journal does not pay for routes that nobody looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from porter.events.observed import EndpointsObserved, ServiceObserved
+from porter.model.address import FAMILIES, Address, Family, Prefix, family_of, host_prefix, prefix_address
+from porter.model.bgp import NextHop
+from porter.model.reasons import Reason
+from porter.policy.next_hops import LOCAL, absence, inputs_differ, next_hops, node_next_hops, serving_nodes
+from porter.projections.inventory import Inventory
+from porter.projections.ledger import Ledger
+from porter.projections.pools import Allocation, Pools
+
+MAX_DIRTY = 65536
+"""Most Services and addresses that wait for their routes; beyond, the routes are derived at once."""
+
+Stamp = tuple[int, int]
+"""The position and the time (ms) of an event."""
+
+NEVER: Stamp = (0, 0)
+
+
+class LocRoute(NamedTuple):
+    """A prefix with its next hops, sorted by node. `position` and `since_ms` are those of its cause: the last
+    event that touched what it is derived from. Of Services that share it, `service` ("namespace/name") and `uid`
+    are the oldest holder's."""
+
+    prefix: Prefix
+    service: str
+    uid: str
+    next_hops: tuple[NextHop, ...]
+    position: int
+    since_ms: int
+
+
+class LocRib:
+    """Routes by prefix.
+
+    `service_stamps` go by "namespace/name", `cluster_stamps` by family (the set of eligible nodes changed),
+    `node_stamps` by family and node (the node's eligibility or address changed).
+    """
+
+    __slots__ = (
+        "_absent",
+        "_all_dirty",
+        "_before",
+        "_dirty_addresses",
+        "_dirty_uids",
+        "_inventory",
+        "_ledger",
+        "_pools",
+        "_retold",
+        "_routes",
+        "cluster_stamps",
+        "eligible",
+        "everyone",
+        "node_stamps",
+        "service_stamps",
+    )
+
+    def __init__(self, ledger: Ledger, inventory: Inventory, pools: Pools) -> None:
+        self._ledger = ledger
+        self._inventory = inventory
+        self._pools = pools
+        self.service_stamps: dict[str, Stamp] = {}
+        self.cluster_stamps: dict[Family, Stamp] = dict.fromkeys(FAMILIES, NEVER)
+        self.node_stamps: dict[Family, dict[str, Stamp]] = {family: {} for family in FAMILIES}
+        self.eligible: dict[Family, dict[str, NextHop]] = {family: {} for family in FAMILIES}
+        self.everyone: dict[Family, tuple[NextHop, ...]] = dict.fromkeys(FAMILIES, ())
+        self._routes: dict[Prefix, LocRoute] = {}
+        self._absent: dict[Prefix, Reason] = {}
+        self._dirty_uids: set[str] = set()
+        self._dirty_addresses: set[Address] = set()
+        self._all_dirty = True
+        # The next hops that each changed prefix had when changes were last taken.
+        self._before: dict[Prefix, tuple[NextHop, ...]] = {}
+        self._retold: set[Prefix] = set()
+
+    def fork(self, ledger: Ledger, inventory: Inventory, pools: Pools) -> LocRib:
+        """An independent copy over other projections; its routes are derived anew."""
+        copy = LocRib(ledger, inventory, pools)
+        copy.service_stamps = dict(self.service_stamps)
+        copy.cluster_stamps = dict(self.cluster_stamps)
+        copy.node_stamps = {family: dict(stamps) for family, stamps in self.node_stamps.items()}
+        copy.eligible = {family: dict(hops) for family, hops in self.eligible.items()}
+        copy.everyone = dict(self.everyone)
+        copy._routes = dict(self.routes)
+        copy._absent = dict(self._absent)
+        copy._before = dict(self._before)
+        copy._retold = set(self._retold)
+        copy._all_dirty = False
+        return copy
+
+    # ------------------------------------------------------------------------------------------------ folding
+
+    def endpoints_changed(
+        self, service: ServiceObserved, before: EndpointsObserved | None, now: EndpointsObserved | None, stamp: Stamp
+    ) -> None:
+        """A Service's endpoints changed; most such changes matter to no route."""
+        if inputs_differ(service.traffic_policy, before, now):
+            self.service_stamps[f"{service.namespace}/{service.name}"] = stamp
+            self._dirty_uids.add(service.uid)
+
+    def policy_changed(self, key: str, uid: str, stamp: Stamp) -> None:
+        """A Service's externalTrafficPolicy changed."""
+        self.service_stamps[key] = stamp
+        self._dirty_uids.add(uid)
+
+    def service_gone(self, key: str, uid: str) -> None:
+        """A Service went."""
+        self.service_stamps.pop(key, None)
+        self._dirty_uids.add(uid)
+
+    def allocation_changed(self, address: Address) -> None:
+        """An address was given or taken back."""
+        self._dirty_addresses.add(address)
+
+    def nodes_changed(self, names: Iterable[str], stamp: Stamp) -> None:
+        """Compare the eligibility of some nodes with what it was; only real changes touch routes."""
+        changed: set[Family] = set()
+        nodes = self._inventory.nodes
+        for name in names:
+            entry = nodes.facts.get(name)
+            now = (
+                node_next_hops(entry[0], name in nodes.held, self._ledger.path_identifiers) if entry is not None else {}
+            )
+            for family in FAMILIES:
+                if self._set_eligible(family, name, now.get(family)):
+                    changed.add(family)
+                    self.node_stamps[family][name] = stamp
+            if entry is None:
+                self._forget_node(name, stamp)
+        for family in sorted(changed):
+            self.cluster_stamps[family] = stamp
+            self.everyone[family] = tuple(hop for _, hop in sorted(self.eligible[family].items()))
+        if changed:
+            self._all_dirty = True
+
+    def _set_eligible(self, family: Family, name: str, hop: NextHop | None) -> bool:
+        hops = self.eligible[family]
+        if hops.get(name) == hop:
+            return False
+        if hop is None:
+            del hops[name]
+        else:
+            hops[name] = hop
+        return True
+
+    def _forget_node(self, name: str, stamp: Stamp) -> None:
+        # The stamp of a node that is gone moves to the Services that used it, so that names of nodes do not pile up.
+        had = [family for family in FAMILIES if self.node_stamps[family].pop(name, None) is not None]
+        for key, (endpoints, _) in self._inventory.endpoints.items():
+            uid = self._inventory.service_uids.get(key)
+            if uid is None or self._inventory.services[uid][0].traffic_policy != LOCAL:
+                continue
+            if any(name in serving_nodes(endpoints, family) for family in had):
+                self.service_stamps[key] = stamp
+                self._dirty_uids.add(uid)
+
+    def retell(self) -> None:
+        """Count every prefix as changed: what depends on routes depends on something that changed beside them."""
+        self._retold.update(host_prefix(address) for address in self._pools.holders)
+
+    def bound_dirty(self) -> None:
+        """Keep what waits for its routes within its limit."""
+        if len(self._dirty_addresses) + len(self._dirty_uids) > MAX_DIRTY:
+            self._update()
+
+    def recompute_eligible(self) -> None:
+        """Derive the eligible nodes from the inventory, after decoding a baseline."""
+        nodes = self._inventory.nodes
+        for name, (fact, _) in nodes.facts.items():
+            for family, hop in node_next_hops(fact, name in nodes.held, self._ledger.path_identifiers).items():
+                self.eligible[family][name] = hop
+        for family in FAMILIES:
+            self.everyone[family] = tuple(hop for _, hop in sorted(self.eligible[family].items()))
+
+    # ------------------------------------------------------------------------------------------------ reading
+
+    @property
+    def routes(self) -> Mapping[Prefix, LocRoute]:
+        """The routes, each with at least one next hop."""
+        self._update()
+        return self._routes
+
+    @property
+    def absent(self) -> Mapping[Prefix, Reason]:
+        """The prefixes of addresses in use that have no next hop, and why."""
+        self._update()
+        return self._absent
+
+    def take_changed(self) -> frozenset[Prefix]:
+        """The prefixes whose next hops differ from what they were at the last call; and forget them.
+
+        The first call names every route.
+        """
+        self._update()
+        nothing: tuple[NextHop, ...] = ()
+        changed = {
+            prefix
+            for prefix, before in self._before.items()
+            if (self._routes[prefix].next_hops if prefix in self._routes else nothing) != before
+        }
+        changed |= self._retold
+        self._before = {}
+        self._retold = set()
+        return frozenset(changed)
+
+    def _update(self) -> None:
+        if self._all_dirty:
+            self._all_dirty = False
+            addresses: set[Address] = {prefix_address(prefix) for prefix in (*self._routes, *self._absent)}
+            addresses.update(self._pools.holders)
+        elif self._dirty_uids or self._dirty_addresses:
+            addresses = self._dirty_addresses
+            for uid in self._dirty_uids:
+                addresses.update(one.address for one in self._pools.of(uid))
+        else:
+            return
+        self._dirty_uids, self._dirty_addresses = set(), set()
+        for address in addresses:
+            self._derive(address)
+
+    def _derive(self, address: Address) -> None:
+        prefix = host_prefix(address)
+        before = self._routes.get(prefix)
+        holders = self._pools.holders.get(address)
+        route: LocRoute | None = None
+        if holders is None:
+            self._absent.pop(prefix, None)
+        else:
+            route, reason = self._route(prefix, family_of(address), holders)
+            if route is None:
+                self._absent[prefix] = reason
+            else:
+                self._absent.pop(prefix, None)
+        if route is None:
+            self._routes.pop(prefix, None)
+        else:
+            self._routes[prefix] = route
+        if prefix not in self._before:
+            old = () if before is None else before.next_hops
+            if old != (() if route is None else route.next_hops):
+                self._before[prefix] = old
+
+    def _route(self, prefix: Prefix, family: Family, holders: tuple[Allocation, ...]) -> tuple[LocRoute | None, Reason]:
+        hops: tuple[NextHop, ...] = ()
+        stamp = NEVER
+        reason = Reason.SERVICE_DELETED
+        for holder in holders:
+            service = self._inventory.service(holder.uid)
+            if service is None:
+                continue
+            key = holder.service
+            endpoints = self._inventory.endpoints.get(key)
+            serving = serving_nodes(endpoints[0] if endpoints is not None else None, family)
+            more = next_hops(service.traffic_policy, serving, self.eligible[family], self.everyone[family])
+            hops = more if not hops else hops if not more else tuple(sorted({*hops, *more}))
+            reason = absence(serving)
+            stamp = max(
+                stamp,
+                (holder.position, holder.since_ms),
+                self.service_stamps.get(key, NEVER),
+                self._nodes_stamp(service.traffic_policy, family, serving),
+            )
+        if not hops:
+            return None, reason
+        first = holders[0]
+        return LocRoute(prefix, first.service, first.uid, hops, *stamp), reason
+
+    def _nodes_stamp(self, traffic_policy: str, family: Family, serving: tuple[str, ...]) -> Stamp:
+        if traffic_policy != LOCAL:
+            return self.cluster_stamps[family]
+        stamps = self.node_stamps[family]
+        return max((stamps.get(node, NEVER) for node in serving), default=NEVER)

@@ -1,0 +1,354 @@
+"""Addresses and their holders: the fold of the allocator's decisions, with the indexes that deciding needs.
+
+What is folded is small: holders by address, refusals, and Services that went while they held addresses. All else
+(free addresses, who is unsettled, which pool an address counts for) follows from it and from the inventory, and is
+brought up to date when it is asked for, so that replaying a long journal does not pay for it event by event.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from porter.events.decided import AddressAdopted, AddressAllocated, AddressReleased, AllocationRefused
+from porter.events.observed import PoolGone, PoolObserved, ServiceObserved
+from porter.model.address import FAMILIES, Address, Family, address_from_number, address_number, family_of
+from porter.policy.pool_choice import Pool, assess
+from porter.policy.pool_choice import Pools as PoolTable
+from porter.policy.requests import satisfied
+from porter.projections.inventory import Inventory
+from porter.projections.number_set import NumberSet
+
+MAX_TOUCHED = 65536
+"""Most changes that wait for the indexes; beyond, they are brought up to date at once."""
+
+Turn = tuple[int, str, str, str]
+"""The order in which Services are asked about: creation (gone ones first), namespace, name, UID."""
+
+
+class Allocation(NamedTuple):
+    """An address and one Service that holds it; `position` and `since_ms` are those of the decision."""
+
+    address: Address
+    pool: str
+    uid: str
+    namespace: str
+    name: str
+    position: int
+    since_ms: int
+    reason: str
+    sharing_key: str = ""
+
+    @property
+    def service(self) -> str:
+        """The Service as "namespace/name"."""
+        return f"{self.namespace}/{self.name}"
+
+
+class Departure(NamedTuple):
+    """A Service that is gone and still holds addresses: why it went, and the position of that fact."""
+
+    reason: str
+    position: int
+
+
+class Pools:
+    """Allocations by address and by UID, refusals, and what is unsettled.
+
+    `holders` maps an address to its allocations: one, or several that share it, the oldest first. `refusals` maps
+    a UID to its last refusal and that one's position. `reopened` is the position of the last event that may let
+    a refused Service be served.
+    """
+
+    __slots__ = (
+        "_all_touched",
+        "_by_pool",
+        "_considered",
+        "_inventory",
+        "_pool_of",
+        "_table",
+        "_touched_addresses",
+        "_touched_uids",
+        "_turn_of",
+        "_turns",
+        "_used",
+        "by_uid",
+        "departed",
+        "holders",
+        "protocols",
+        "refusals",
+        "reopened",
+    )
+
+    def __init__(self, inventory: Inventory) -> None:
+        self._inventory = inventory
+        self.holders: dict[Address, tuple[Allocation, ...]] = {}
+        self.by_uid: dict[str, tuple[Allocation, ...]] = {}
+        self.refusals: dict[str, tuple[AllocationRefused, int]] = {}
+        self.departed: dict[str, Departure] = {}
+        self.protocols: dict[str, str] = {}
+        self.reopened = 0
+        # Memory of questions without an answer. It is no part of the state: at worst a question is asked again.
+        self._considered: set[str] = set()
+        self._reset_indexes()
+
+    def _reset_indexes(self) -> None:
+        self._table: PoolTable | None = None
+        self._used: dict[Family, NumberSet] = {family: NumberSet() for family in FAMILIES}
+        self._pool_of: dict[Address, str] = {}
+        self._by_pool: dict[str, set[Address]] = {}
+        self._turns: list[Turn] = []
+        self._turn_of: dict[str, Turn] = {}
+        self._touched_addresses: set[Address] = set()
+        self._touched_uids: set[str] = set()
+        self._all_touched = True
+
+    def fork(self, inventory: Inventory) -> Pools:
+        """An independent copy over another inventory; its indexes are computed anew."""
+        copy = Pools(inventory)
+        copy.holders = dict(self.holders)
+        copy.by_uid = dict(self.by_uid)
+        copy.refusals = dict(self.refusals)
+        copy.departed = dict(self.departed)
+        copy.protocols = dict(self.protocols)
+        copy.reopened = self.reopened
+        copy._considered = set(self._considered)
+        return copy
+
+    # ------------------------------------------------------------------------------------------------ folding
+
+    def allocated(self, event: AddressAllocated | AddressAdopted, position: int, time_ms: int) -> None:
+        """Fold an allocation or an adoption."""
+        uid, namespace, name, address, pool, reason = event[:6]
+        key = event.sharing_key if type(event) is AddressAllocated else ""
+        allocation = Allocation(address, pool, uid, namespace, name, position, time_ms, reason, key)
+        others = self.holders.get(address)
+        if others is None:
+            self.holders[address] = (allocation,)
+        else:
+            self.holders[address] = (*(one for one in others if one.uid != uid), allocation)
+        mine = self.by_uid.get(uid)
+        if mine is None:
+            self.by_uid[uid] = (allocation,)
+        else:
+            self.by_uid[uid] = (*(one for one in mine if one.address != address), allocation)
+        self.refusals.pop(uid, None)
+        self._considered.discard(uid)
+        self._touched_addresses.add(address)
+        self._touched_uids.add(uid)
+
+    def released(self, event: AddressReleased, position: int) -> None:
+        """Fold a release; whoever was refused may be served now."""
+        address, uid = event.address, event.uid
+        left = tuple(one for one in self.holders.get(address, ()) if one.uid != uid)
+        if left:
+            self.holders[address] = left
+        else:
+            self.holders.pop(address, None)
+        mine = tuple(one for one in self.by_uid.get(uid, ()) if one.address != address)
+        if mine:
+            self.by_uid[uid] = mine
+        else:
+            self.by_uid.pop(uid, None)
+            self.departed.pop(uid, None)
+        self._touched_addresses.add(address)
+        self._touched_uids.add(uid)
+        self.reopen(position)
+
+    def refused(self, event: AllocationRefused, position: int) -> None:
+        """Fold a refusal: nothing is left to say until something relevant changes."""
+        self.refusals[event.uid] = (event, position)
+        self._considered.add(event.uid)
+
+    def service_observed(self, event: ServiceObserved) -> None:
+        """A Service's fact changed."""
+        if event.uid in self.departed:
+            del self.departed[event.uid]
+        self._considered.discard(event.uid)
+        self._touched_uids.add(event.uid)
+
+    def service_gone(self, uid: str, reason: str, position: int) -> None:
+        """A Service went; what it holds stays held until it is released."""
+        self.refusals.pop(uid, None)
+        if uid in self.by_uid:
+            self.departed[uid] = Departure(reason, position)
+        self._considered.discard(uid)
+        self._touched_uids.add(uid)
+
+    def pool_changed(self, event: PoolObserved | PoolGone, position: int) -> None:
+        """A pool appeared, changed or went: every Service is looked at again."""
+        if isinstance(event, PoolObserved):
+            self.protocols[event.name] = event.protocol
+        elif not self.addresses_from(event.name):
+            self.protocols.pop(event.name, None)
+        self._table = None
+        self._all_touched = True
+        self.reopen(position)
+
+    def reopen(self, position: int) -> None:
+        """Something changed that may let refused Services be served."""
+        self.reopened = position
+        self._considered.clear()
+
+    def bound_touched(self) -> None:
+        """Keep what waits for the indexes within its limit."""
+        if len(self._touched_addresses) + len(self._touched_uids) > MAX_TOUCHED:
+            self._update()
+
+    # ------------------------------------------------------------------------------------------------ reading
+
+    def allocation(self, address: Address) -> Allocation | None:
+        """The allocation of an address; of those that share it, the oldest."""
+        holders = self.holders.get(address)
+        return holders[0] if holders else None
+
+    def allocations(self) -> Iterator[Allocation]:
+        """Every allocation, by address as a number, IPv4 first."""
+        for address in sorted(self.holders, key=lambda one: (family_of(one), address_number(one))):
+            yield from self.holders[address]
+
+    def of(self, uid: str) -> tuple[Allocation, ...]:
+        """What a Service holds, the oldest first."""
+        return self.by_uid.get(uid, ())
+
+    def addresses_of(self, uid: str) -> frozenset[Address]:
+        """The addresses that a Service holds."""
+        return frozenset(one.address for one in self.by_uid.get(uid, ()))
+
+    def addresses_from(self, pool: str) -> tuple[Address, ...]:
+        """The addresses that were given from a pool, whatever became of the pool."""
+        return tuple(address for address, holders in self.holders.items() if any(one.pool == pool for one in holders))
+
+    def protocol(self, pool: str) -> str:
+        """A pool's protocol, also after its deletion as long as its addresses are in use; "bgp" for no pool."""
+        return self.protocols.get(pool, "bgp")
+
+    def refusal(self, uid: str) -> AllocationRefused | None:
+        """Why a Service lacks what it asks for, as of the last decision; None if it lacks nothing."""
+        entry = self.refusals.get(uid)
+        return entry[0] if entry is not None and self.is_unsettled(uid) else None
+
+    @property
+    def table(self) -> PoolTable:
+        """All pools, compared with each other."""
+        if self._table is None:
+            self._table = assess(fact for fact, _ in self._inventory.pools.values())
+        return self._table
+
+    def in_pool(self, address: Address, name: str) -> bool:
+        """Whether a pool of this name holds an address."""
+        pool = self.table.by_name.get(name)
+        return pool is not None and pool.holds(address)
+
+    def pool_of(self, allocation: Allocation) -> str:
+        """The pool that an allocation counts for: the one that gave it, while it holds the address; else the one that
+        holds it now; else still the one that gave it."""
+        if self.in_pool(allocation.address, allocation.pool):
+            return allocation.pool
+        holding = self.table.holding(allocation.address)
+        return allocation.pool if holding is None else holding.name
+
+    def counted_for(self, pool: str) -> tuple[Address, ...]:
+        """The addresses in use that count for a pool, by number; those outside of it included."""
+        self._update()
+        return tuple(
+            sorted(self._by_pool.get(pool, ()), key=lambda address: (family_of(address), address_number(address)))
+        )
+
+    def usage(self, pool: str) -> int:
+        """How many addresses in use count for a pool."""
+        self._update()
+        return len(self._by_pool.get(pool, ()))
+
+    def lowest_free(self, pool: Pool, family: Family) -> Address | None:
+        """The lowest address of a pool that nobody holds."""
+        self._update()
+        used = self._used[family]
+        for one in pool.ranges_of(family):
+            number = used.lowest_free(one.first, one.last)
+            if number is not None:
+                return address_from_number(number, family)
+        return None
+
+    def used(self, family: Family) -> tuple[tuple[int, int], ...]:
+        """The addresses in use as intervals of numbers."""
+        self._update()
+        return self._used[family].intervals()
+
+    # ---------------------------------------------------------------------------------------------- unsettled
+
+    def consider(self, uid: str) -> None:
+        """Remember that there is nothing to decide about a Service until something relevant changes."""
+        self._considered.add(uid)
+
+    def is_unsettled(self, uid: str) -> bool:
+        """Whether a Service lacks something, or is gone and holds something."""
+        self._update()
+        return uid in self._turn_of
+
+    def unsettled(self, limit: int) -> tuple[str, ...]:
+        """The Services to ask about next, in order, without those that were considered already."""
+        self._update()
+        found: list[str] = []
+        for turn in self._turns:
+            if len(found) >= limit:
+                break
+            if turn[3] not in self._considered:
+                found.append(turn[3])
+        return tuple(found)
+
+    def _update(self) -> None:
+        if self._all_touched:
+            addresses: Iterable[Address] = self.holders.keys() | self._pool_of.keys() | self._touched_addresses
+            uids: Iterable[str] = (
+                self._inventory.services.keys() | self.by_uid.keys() | self._turn_of.keys() | self._touched_uids
+            )
+            self._all_touched = False
+        elif self._touched_addresses or self._touched_uids:
+            addresses, uids = self._touched_addresses, self._touched_uids
+        else:
+            return
+        self._touched_addresses, self._touched_uids = set(), set()
+        for address in addresses:
+            self._index_address(address)
+        for uid in uids:
+            self._index_turn(uid)
+
+    def _index_address(self, address: Address) -> None:
+        holders = self.holders.get(address)
+        used = self._used[family_of(address)]
+        before = self._pool_of.pop(address, None)
+        if before is not None:
+            self._by_pool[before].discard(address)
+        if holders is None:
+            used.discard(address_number(address))
+            return
+        used.add(address_number(address))
+        pool = self._pool_of[address] = self.pool_of(holders[0])
+        self._by_pool.setdefault(pool, set()).add(address)
+
+    def _index_turn(self, uid: str) -> None:
+        turn = self._turn(uid)
+        before = self._turn_of.pop(uid, None)
+        if turn is not None:
+            self._turn_of[uid] = turn
+        if turn == before:
+            return
+        if before is not None:
+            del self._turns[bisect_left(self._turns, before)]
+        if turn is not None:
+            insort(self._turns, turn)
+
+    def _turn(self, uid: str) -> Turn | None:
+        service = self._inventory.service(uid)
+        mine = self.by_uid.get(uid, ())
+        if service is None:
+            return (-1, mine[0].namespace, mine[0].name, uid) if mine else None
+        if satisfied(service, tuple(one.address for one in mine), self.in_pool):
+            return None
+        return (service.created_ms, service.namespace, service.name, uid)
+
+    def turn_order(self, service: ServiceObserved) -> Turn:
+        """A Service's place in the order of decisions."""
+        return (service.created_ms, service.namespace, service.name, service.uid)
