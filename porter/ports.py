@@ -38,7 +38,15 @@ class Fork(JournalError):
 
 
 class JournalMissing(JournalError):
-    """There is no journal where one was expected: emptied, evicted, or another server."""
+    """There is no journal where one was expected: emptied, evicted, or another server.
+
+    `last_known` is the end of what is left, where something is: a head without its stream, or entries without a head.
+    A claim for recovery goes on beyond it.
+    """
+
+    def __init__(self, message: str, last_known: Head | None = None) -> None:
+        super().__init__(message)
+        self.last_known = last_known
 
 
 class ForeignJournal(JournalError):

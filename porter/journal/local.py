@@ -111,7 +111,7 @@ class LocalJournal:
         self._store.refresh()
         return self._store.identity()
 
-    async def claim(self, claim: Claim, drafts: Sequence[Draft]) -> Commit:
+    async def claim(self, claim: Claim, drafts: Sequence[Draft], *, time_ms: int = 0) -> Commit:
         """See `porter.ports.Journal`."""
         self._tail = None
         with self._store.exclusive():
@@ -119,14 +119,14 @@ class LocalJournal:
             self._check_claim(claim, head)
             previous = head.checkpoint if head else BEGINNING
             check_claim(claim, drafts, previous.position)
-            commit, blob = self._encode(drafts, claim.first_position, claim.epoch, previous.hash)
+            commit, blob = self._encode(drafts, claim.first_position, claim.epoch, previous.hash, time_ms)
             if head is None:
                 self._store.start(claim.genesis)
             self._store.add(commit, blob)
         self._tail = Head(claim.genesis, claim.epoch, commit.last_position, commit.hash)
         return commit
 
-    async def append(self, drafts: Sequence[Draft]) -> Commit:
+    async def append(self, drafts: Sequence[Draft], *, time_ms: int = 0) -> Commit:
         """See `porter.ports.Journal`."""
         tail = self._tail
         if tail is None:
@@ -134,7 +134,7 @@ class LocalJournal:
         with self._store.exclusive():
             self._check_append(tail)
             self._check_size(drafts)
-            commit, blob = self._encode(drafts, tail.position + 1, tail.epoch, tail.hash)
+            commit, blob = self._encode(drafts, tail.position + 1, tail.epoch, tail.hash, time_ms)
             self._store.add(commit, blob)
             self._bound_entries()
         self._tail = Head(tail.genesis, tail.epoch, commit.last_position, commit.hash)
@@ -190,6 +190,10 @@ class LocalJournal:
         self._store.refresh()
         return StreamSize(len(self._store.entries), self._store.bytes(), self._max_bytes)
 
+    async def size_bytes(self) -> int:
+        """See `porter.ports.Journal`."""
+        return (await self.size()).bytes
+
     async def close(self) -> None:
         """See `porter.ports.Journal`."""
         self._tail = None
@@ -198,8 +202,10 @@ class LocalJournal:
         store = self._store
         return Head(store.genesis, *store.entries[-1].checkpoint) if store.entries else None
 
-    def _encode(self, drafts: Sequence[Draft], first: int, epoch: int, previous: bytes) -> tuple[Commit, bytes]:
-        time_ms, writer = self._clock.wall_ms(), self._writer
+    def _encode(
+        self, drafts: Sequence[Draft], first: int, epoch: int, previous: bytes, time_ms: int
+    ) -> tuple[Commit, bytes]:
+        time_ms, writer = time_ms or self._clock.wall_ms(), self._writer
         blob = encode_commit(
             drafts, first_position=first, epoch=epoch, time_ms=time_ms, writer=writer, previous_hash=previous
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakSet
+
 from porter.journal.clock import SYSTEM_CLOCK
 from porter.journal.gate import Finding, check_server
 from porter.journal.limits import MAX_STREAM_BYTES, SPEAKER_STREAM_ENTRIES
@@ -35,7 +37,7 @@ class RedisJournals:
         self._max_bytes = max_bytes
         self._speaker_entries = speaker_entries
         self._link = Link(url)
-        self._open: list[RedisJournal] = []
+        self._open: WeakSet[RedisJournal] = WeakSet()
 
     def journal(self) -> RedisJournal:
         """The cluster's journal; its writer is the leader."""
@@ -61,7 +63,7 @@ class RedisJournals:
 
     async def close(self) -> None:
         """Close every connection of every stream."""
-        for journal in self._open:
+        for journal in list(self._open):
             await journal.close()
         await self._link.close()
 
@@ -80,5 +82,5 @@ class RedisJournals:
             bound=bound,
             registry=registry,
         )
-        self._open.append(journal)
+        self._open.add(journal)
         return journal

@@ -36,11 +36,13 @@ class ServerHead(NamedTuple):
         if self.head is None and not self.last_id:
             return None
         if self.head is None:
-            raise JournalMissing(f"{keys.stream} ends at {self.last_id}, and its head {keys.head} is gone")
+            epoch, _, position = self.last_id.partition("-")
+            message = f"{keys.stream} ends at {self.last_id}, and its head {keys.head} is gone"
+            raise JournalMissing(message, Head("", int(epoch), int(position), b""))
         expected = entry_id(self.head.checkpoint)
         if self.last_id != expected:
             found = f"ends at {self.last_id}" if self.last_id else "is empty"
-            raise JournalMissing(f"{keys.stream} {found}, and its head {keys.head} says {expected}")
+            raise JournalMissing(f"{keys.stream} {found}, and its head {keys.head} says {expected}", self.head)
         return self.head
 
     def trims(self, checkpoint: Checkpoint) -> bool:

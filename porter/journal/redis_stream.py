@@ -100,6 +100,8 @@ class RedisJournal:
             if previous is None:
                 survey = await self._survey()
                 previous = survey.last.checkpoint if survey.last else None
+            if survey.last and survey.last.last_position >= claim.first_position:
+                raise Conflict(f"{self._keys.stream} still holds positions up to {survey.last.last_position}")
             check_claim(claim, drafts, previous.position if previous else 0)
             attempt = self._attempt(
                 drafts, claim.first_position, claim.epoch, previous.hash if previous else GENESIS_HASH, time_ms
@@ -139,7 +141,7 @@ class RedisJournal:
             if tail is None:
                 raise Fenced(f"this writer holds no epoch of {self._keys.stream}; claim one before appending")
             attempt = self._pending
-            if attempt is None or attempt.drafts != drafts:
+            if attempt is None or attempt.drafts != drafts or time_ms not in {0, attempt.commit.time_ms}:
                 attempt = self._attempt(drafts, tail.position + 1, tail.epoch, tail.hash, time_ms)
             commit = attempt.commit
             baseline = any(type(draft.payload) is BaselineRecorded for draft in drafts)

@@ -1,6 +1,5 @@
 """The places where a journal can live: memory, a file, redis-server, and the Valkey of the extra `embedded`."""
 
-import asyncio
 import itertools
 import os
 import shutil
@@ -8,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from porter.journal.embedded import EmbeddedServer, bundled_server_program
 from porter.journal.memory import MemoryJournals, MemoryServer
 from porter.journal.redis import RedisJournals
@@ -38,16 +38,13 @@ class RunningServer:
     def url(self):
         return self.embedded.url
 
-    def start(self, *extra):
+    async def start(self, *extra):
+        self.launch(*extra)
+        await self.embedded.wait_ready()
+
+    def launch(self, *extra):
         self.embedded.prepare()
         self.process = subprocess.Popen([*self.embedded.command(), *extra], stdout=subprocess.DEVNULL)
-        asyncio.run(self.embedded.wait_ready())
-
-    async def restart(self):
-        self.process.kill()
-        self.process.wait()
-        self.process = subprocess.Popen(self.embedded.command(), stdout=subprocess.DEVNULL)
-        await self.embedded.wait_ready()
 
     def stop(self):
         if self.process is not None:
@@ -109,11 +106,10 @@ def shared_servers(tmp_path_factory):
     """Servers that are started when they are first asked for, and shared by the tests that leave them whole."""
     running = {}
 
-    def get(kind):
+    async def get(kind):
         if kind not in running:
-            server = RunningServer(kind, tmp_path_factory.mktemp(kind))
-            server.start()
-            running[kind] = server
+            running[kind] = RunningServer(kind, tmp_path_factory.mktemp(kind))
+            await running[kind].start()
         return running[kind]
 
     yield get
@@ -128,15 +124,15 @@ async def place(request, shared_servers, tmp_path):
         case "memory":
             place = MemoryPlace()
         case kind:
-            place = RedisPlace(shared_servers(kind))
+            place = RedisPlace(await shared_servers(kind))
     yield place
     await place.close()
 
 
 @pytest.fixture(params=["redis", "valkey"])
-def own_server(request, tmp_path):
+async def own_server(request, tmp_path):
     """A server of this test alone, to be broken."""
     server = RunningServer(request.param, tmp_path)
-    server.start()
+    await server.start()
     yield server
     server.stop()

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+
 from porter.events.decided import AddressReleased, BaselineRecorded, EpochStarted, PositionsLost
 from porter.events.envelope import BEGINNING, GENESIS_HASH, MAX_EVENTS_PER_COMMIT, Checkpoint, Draft
 from porter.events.observed import ServiceGone
@@ -113,9 +114,7 @@ async def test_of_two_claimants_one_wins(place):
     head = await first.head()
     claim = Claim(GENESIS, head.epoch + 1, head, head.position + 1, recovering=False, holder="b")
     drafts = [started(GENESIS, "b", head.position, head.hash)]
-    results = await asyncio.gather(
-        first.claim(claim, drafts), second.claim(claim, drafts), return_exceptions=True
-    )
+    results = await asyncio.gather(first.claim(claim, drafts), second.claim(claim, drafts), return_exceptions=True)
     assert sorted(type(result).__name__ for result in results) == ["Commit", "Fenced"]
 
 
