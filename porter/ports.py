@@ -205,6 +205,10 @@ class Source(Protocol):
         ...
 
 
+class AnchorUnavailable(Exception):
+    """The anchor cannot be read right now, or is not one; the message says why, and the mend."""
+
+
 class Anchor(NamedTuple):
     """The journal's head kept outside of Redis, and the speakers that followed it."""
 
@@ -239,7 +243,11 @@ class Election(Protocol):
         ...
 
     async def read_anchor(self) -> Anchor | None:
-        """Read the anchor afresh; None where none was ever written."""
+        """Read the anchor afresh; None where none was ever written.
+
+        Raises:
+            AnchorUnavailable: it cannot be read, or something else stands in its place.
+        """
         ...
 
     def write_anchor(self, anchor: Anchor) -> None:

@@ -12,9 +12,10 @@ import structlog
 
 from porter import __version__
 from porter.app.clock import SystemClock
+from porter.app.edge import connect
 from porter.app.follow import Folded, from_newest_baseline, up_to_head
 from porter.app.leader import Leading, Recovery
-from porter.app.settings import InvalidSettings, Settings
+from porter.app.settings import Settings
 from porter.app.start import Beginning, Seen, begin, positions_are_lost
 from porter.app.status import StatusDesk
 from porter.app.streams import SpeakerStreams
@@ -23,6 +24,7 @@ from porter.events.envelope import BEGINNING, Head
 from porter.events.observed import ServiceObserved
 from porter.ports import (
     Anchor,
+    AnchorUnavailable,
     Conflict,
     Election,
     Fenced,
@@ -98,6 +100,9 @@ class Controller:
             except (ForeignJournal, UnsafeServer) as error:
                 self._problem = str(error)
                 _log.error("this journal cannot be led", reason=str(error))
+                await asyncio.sleep(RETRY_S)
+            except AnchorUnavailable as error:
+                _log.warning("the anchor cannot be read; nothing is led without it", reason=str(error))
                 await asyncio.sleep(RETRY_S)
             except JournalUnavailable as error:
                 self._problem = str(error)
@@ -259,9 +264,10 @@ async def run_controller(settings: Settings) -> None:
     settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     journals = RedisJournals(settings.redis_url, settings.cluster, writer=settings.name)
     view = View()
+    clock = SystemClock()
     try:
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-            source, election, writer = await _edge(settings, stack)
+            source, election, writer = await connect(settings, clock, stack)
             desk: StatusDesk
             speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk))
             desk = StatusDesk(writer, lambda: speakers.sessions)
@@ -284,8 +290,3 @@ async def run_controller(settings: Settings) -> None:
 def _sessions_changed(view: View, speakers: SpeakerStreams, desk: StatusDesk) -> None:
     view.sessions = speakers.sessions
     desk.sessions_changed()
-
-
-async def _edge(settings: Settings, stack: contextlib.AsyncExitStack) -> tuple[Source, Election, StatusWriter]:
-    """The API server, or a folder of manifests: source, election and status writer of the same shape."""
-    raise InvalidSettings(f"no edge for {settings} in {stack}")

@@ -1,0 +1,64 @@
+"""Where a controller's objects are: an API server, or a folder of manifests. Both give the same three parts."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import NamedTuple
+
+from porter.app.settings import InvalidSettings, Settings
+from porter.ports import Clock, Election, Source, StatusWriter
+
+
+class Edge(NamedTuple):
+    """Source, election and status writer of one place."""
+
+    source: Source
+    election: Election
+    writer: StatusWriter
+
+
+async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
+    """Make the edge that the settings name; what must be closed is left on the stack.
+
+    Raises:
+        InvalidSettings: none or several places are named, or the kubeconfig cannot be used.
+    """
+    named = [settings.kubeconfig is not None, settings.in_cluster, settings.manifests is not None]
+    if sum(named) != 1:
+        raise InvalidSettings("give exactly one of --kubeconfig FILE, --in-cluster and --manifests DIR")
+    if settings.manifests is not None:
+        return _manifests(settings, clock)
+    return await _cluster(settings, clock, stack)
+
+
+def _manifests(settings: Settings, clock: Clock) -> Edge:
+    from porter.kube.facts import FactSettings  # noqa: PLC0415
+    from porter.kube.file_election import FileElection  # noqa: PLC0415
+    from porter.kube.manifest_status import ManifestStatusWriter  # noqa: PLC0415
+    from porter.kube.manifests import ManifestSource  # noqa: PLC0415
+
+    assert settings.manifests is not None
+    election = FileElection(settings.directory, clock)
+    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified)
+    source = ManifestSource(settings.manifests, facts)
+    writer = ManifestStatusWriter(settings.manifests, source.inventory, election.leads, clock)
+    return Edge(source, election, writer)
+
+
+async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
+    # The client's import costs tens of megabytes, which a controller over manifests does without.
+    from porter.kube.client import InvalidKubeconfig, KubeClient  # noqa: PLC0415
+    from porter.kube.facts import FactSettings  # noqa: PLC0415
+    from porter.kube.lease import LeaseElection  # noqa: PLC0415
+    from porter.kube.source import KubeSource  # noqa: PLC0415
+    from porter.kube.status import KubeStatusWriter  # noqa: PLC0415
+
+    try:
+        client = await KubeClient.connect(settings.kubeconfig)
+    except InvalidKubeconfig as error:
+        raise InvalidSettings(f"--kubeconfig: {error}") from error
+    stack.push_async_callback(client.close)
+    election = LeaseElection(client, settings.namespace, settings.name, clock)
+    source = KubeSource(client, FactSettings(settings.load_balancer_class, settings.claim_unclassified))
+    writer = KubeStatusWriter(client, source.inventory, election.leads, clock)
+    return Edge(source, election, writer)
