@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from porter.ports import Anchor
+from porter.ports import Anchor, AnchorUnavailable
 
 ANCHOR_ANNOTATION = "porter.io/anchor"
 
@@ -17,7 +17,7 @@ class _Form(msgspec.Struct, gc=False):
     speakers: tuple[str, ...] = ()
 
 
-class InvalidAnchor(ValueError):
+class InvalidAnchor(AnchorUnavailable):
     """What stands where the anchor should is none: it is never taken for "no journal yet"."""
 
 

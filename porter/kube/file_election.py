@@ -17,7 +17,7 @@ import structlog
 from porter.kube.anchor import decode_anchor, encode_anchor
 from porter.kube.files import write_atomically
 from porter.kube.lease import Leadership
-from porter.ports import Anchor, Clock
+from porter.ports import Anchor, AnchorUnavailable, Clock
 
 _log = structlog.get_logger(__name__)
 
@@ -25,6 +25,7 @@ LOCK_FILE = "leader.lock"
 ANCHOR_FILE = "anchor.json"
 LOCK_POLL_S = 0.2
 STAY_AWAY_S = 5.0
+ANCHOR_RETRY_S = 1.0
 
 
 class FileElection:
@@ -49,7 +50,9 @@ class FileElection:
             while True:
                 await self._campaign()
                 while not self._resigned:
-                    await self._wake.wait()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(ANCHOR_RETRY_S if self._anchor else None):
+                            await self._wake.wait()
                     self._wake.clear()
                     await self._store_anchor()
                 _log.warning("leadership lost", why=self._resigned)
@@ -81,13 +84,14 @@ class FileElection:
         """Read the anchor afresh; None where none was ever written.
 
         Raises:
-            InvalidAnchor: the file holds something else.
-            OSError: the file cannot be read.
+            AnchorUnavailable: the file cannot be read, or holds something else.
         """
         try:
             return decode_anchor(await asyncio.to_thread(self._anchor_path.read_text))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise AnchorUnavailable(f"{self._anchor_path} cannot be read: {error.strerror}") from error
 
     def write_anchor(self, anchor: Anchor) -> None:
         """Keep this anchor; it is written at once, the newest one where several wait."""

@@ -22,7 +22,7 @@ import structlog
 
 from porter.kube.anchor import ANCHOR_ANNOTATION, decode_anchor, encode_anchor
 from porter.kube.client import MERGE_PATCH, ApiError, KubeClient
-from porter.ports import Anchor, Clock
+from porter.ports import Anchor, AnchorUnavailable, Clock
 
 _log = structlog.get_logger(__name__)
 
@@ -160,10 +160,12 @@ class LeaseElection:
         """Read the anchor afresh; None where none was ever written.
 
         Raises:
-            ApiError: the API server did not answer.
-            InvalidAnchor: something else stands where the anchor should.
+            AnchorUnavailable: the API server did not answer, or something else stands where the anchor should.
         """
-        lease = await self._read()
+        try:
+            lease = await self._read()
+        except ApiError as error:
+            raise AnchorUnavailable(f"the Lease cannot be read: {error}") from error
         return decode_anchor((lease.metadata.annotations or {}).get(ANCHOR_ANNOTATION)) if lease else None
 
     def write_anchor(self, anchor: Anchor) -> None:
