@@ -171,7 +171,7 @@ class Leading:
             await self._append_all(Draft(payload) for payload in adopted)
             inventory = self.state.inventory
             synced = InventorySynced(
-                len(inventory.services), len(inventory.nodes), len(inventory.pools), len(inventory.peers)
+                len(inventory.services), len(inventory.nodes.facts), len(inventory.pools), len(inventory.peers)
             )
             closing = [Draft(synced)]
             if beginning.recovering:
@@ -247,9 +247,9 @@ class Leading:
             decisions = decide(self.state, uid)
             if len(decisions) > batch.room:
                 return
-            causation = self.state.inventory.position_of(uid)
             for decision in decisions:
-                self._fold(batch, decision, causation=causation, correlation=decision.aggregate)
+                cause = self.state.inventory.position_of("Service", f"{decision.namespace}/{decision.name}")
+                self._fold(batch, decision, causation=cause, correlation=decision.aggregate)
 
     def _new_batch(self) -> _Batch:
         assert self.head is not None

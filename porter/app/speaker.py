@@ -166,14 +166,16 @@ class Speaker:
         return (
             tuple(inventory.peers.items()),
             tuple(inventory.confs.items()),
-            tuple((name, pool.protocol) for name, pool in inventory.pools.items()),
             tuple(self.state.ledger.drained),
         )
 
     def _lost(self, error: JournalError) -> None:
         """The journal is not the one that was followed: keep everything, tell what is announced, and begin anew."""
         _log.error("the journal lost what this speaker followed; all routes stay", reason=str(error))
-        holders = tuple(self.state.pools.holders())
+        holders = tuple(
+            (allocation.address, allocation.namespace, allocation.name, allocation.uid)
+            for allocation in self.state.pools.allocations()
+        )
         self._outcomes.add(
             (
                 JournalLost(
@@ -207,7 +209,7 @@ class Speaker:
 
     def _wanted_sessions(self, state: ClusterState) -> Sequence[SessionSettings]:
         wanted = []
-        for name, peer in sorted(state.inventory.peers.items()):
+        for name, (peer, _) in sorted(state.inventory.peers.items()):
             local_address = self._addresses.towards(peer.address)
             if not local_address:
                 continue
