@@ -23,6 +23,8 @@ CRDS = Path(__file__).parents[2] / "deploy" / "crds"
 PORTER_KINDS = ("Eip", "BgpConf", "BgpPeer", "BgpAdvertisement")
 PORTER_NAMESPACE = "porter-system"
 KEPT_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease", PORTER_NAMESPACE})
+# The label that a test gives to cluster-wide objects of kinds that the cluster has of its own.
+MADE_BY_A_TEST = "lab.porter.io/made-by=test"
 COLLECTED_TIMEOUT_S = 30.0
 WEB_LABELS = {"app": "web"}
 
@@ -190,6 +192,8 @@ class Lab:
             if name not in KEPT_NAMESPACES:
                 client.delete("Namespace", name)
         client.request("DELETE", client.path("Lease", None, PORTER_NAMESPACE))
+        for kind in ("ClusterRoleBinding", "ClusterRole"):
+            client.request("DELETE", client.path(kind, None, None), query={"labelSelector": MADE_BY_A_TEST})
         # The garbage collector takes a moment; a Service of the same name would find the old slices.
         eventually(lambda: not client.list("EndpointSlice"), "every EndpointSlice is gone", COLLECTED_TIMEOUT_S)
 
@@ -205,7 +209,11 @@ class Lab:
 
     def _restore_node(self, number: int, name: str) -> None:
         cluster = self.cluster
-        if name not in cluster.nodes:
+        node = cluster.nodes.get(name)
+        if node is not None and (node.kube_proxy is None or not node.kube_proxy.alive):
+            cluster.delete_node(name)
+            node = None
+        if node is None:
             cluster.add_node(number)
             cluster.wait_proxies()
         elif self.client.find("Node", name) is None:

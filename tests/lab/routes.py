@@ -164,24 +164,26 @@ class KernelRoutes:
         return "\n".join(map(str, about)) or "no event about it"
 
     def _follow(self) -> None:
-        while not self._closing:
-            readable, _, _ = select.select([self._socket], [], [], STOP_POLL_S)
-            if not readable:
-                continue
-            try:
-                datagram = self._socket.recv(DATAGRAM_BYTES)
-            except OSError as error:
-                with self._changed:
-                    reason = "the kernel dropped events" if error.errno == errno.ENOBUFS else str(error)
-                    self._failure = f"the monitor saw not all: {reason}"
-                    self._changed.notify_all()
-                return
-            at_s = time.monotonic()
+        try:
+            while not self._closing:
+                readable, _, _ = select.select([self._socket], [], [], STOP_POLL_S)
+                if readable:
+                    self._receive()
+        except BaseException as error:
+            lost = isinstance(error, OSError) and error.errno == errno.ENOBUFS
             with self._changed:
-                for message in netlink.messages(datagram):
-                    if isinstance(message, netlink.RouteMessage):
-                        self._take(at_s, message)
+                self._failure = f"the monitor ended: {'the kernel dropped events' if lost else repr(error)}"
                 self._changed.notify_all()
+            raise
+
+    def _receive(self) -> None:
+        datagram = self._socket.recv(DATAGRAM_BYTES)
+        at_s = time.monotonic()
+        with self._changed:
+            for message in netlink.messages(datagram):
+                if isinstance(message, netlink.RouteMessage):
+                    self._take(at_s, message)
+            self._changed.notify_all()
 
     def _take(self, at_s: float, message: netlink.RouteMessage) -> None:
         by_metric = self._routes.setdefault(message.prefix, {})

@@ -11,7 +11,7 @@ import pytest
 from tests.lab import plan
 from tests.lab.client import ApiError
 from tests.lab.hand_speaker import HandSpeaker
-from tests.lab.lab import Lab
+from tests.lab.lab import MADE_BY_A_TEST, Lab
 from tests.lab.namespaces import NAMESPACES
 from tests.lab.processes import start_ticks
 from tests.lab.run import ROOT, remove_leftovers
@@ -221,11 +221,12 @@ def test_users_have_the_rights_that_they_were_given_and_no_others(clean: Lab) ->
         alice.list("Service", "default")
     rule = {"apiGroups": [""], "resources": ["services"], "verbs": ["list"]}
     role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole"}
-    clean.client.apply({**role, "metadata": {"name": "lab-reader"}, "rules": [rule]})
+    metadata = {"name": "lab-reader", "labels": dict([MADE_BY_A_TEST.split("=")])}
+    clean.client.apply({**role, "metadata": metadata, "rules": [rule]})
     binding = {
         **role,
         "kind": "ClusterRoleBinding",
-        "metadata": {"name": "lab-reader"},
+        "metadata": metadata,
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "lab-reader"},
         "subjects": [{"kind": "User", "name": "alice", "apiGroup": "rbac.authorization.k8s.io"}],
     }
@@ -245,6 +246,7 @@ def test_nodes_and_pods_come_back_as_they_were(clean: Lab) -> None:
     cluster.delete_node_object("n3")
     cluster.delete_pod("web-n1")
     cluster.terminate_pod("web-n2")
+    cluster.unplug_node(cluster.nodes["n1"])
     cluster.add_node(4)
     cluster.add_pod("n4", "extra", {"app": "web"})
     clean.reset()
