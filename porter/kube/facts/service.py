@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from porter.events.observed import ServiceObserved
+from porter.events.observed import Pairs, ServiceObserved
 from porter.kube.facts import FactSettings
 from porter.kube.facts.fields import (
     MAX_NAME_CHARACTERS,
@@ -79,7 +79,7 @@ def service_fact(service: Service, settings: FactSettings) -> ServiceObserved | 
         requested_addresses=_requested_addresses(metadata, spec, problems),
         sharing_key=_sharing_key(metadata, problems),
         selector=pairs(spec.selector),
-        labels=pairs(metadata.labels),
+        labels=_foreign_labels(metadata),
         held=held_addresses(service),
         held_decision=_held_decision(metadata),
         problems=closed(problems),
@@ -105,9 +105,14 @@ def malformed_service_fact(error: Malformed, settings: FactSettings) -> ServiceO
         traffic_policy="Cluster",
         families=(IPV4,),
         family_policy="SingleStack",
-        labels=pairs(metadata.labels),
+        labels=_foreign_labels(metadata),
         problems=(malformed_problem(error),),
     )
+
+
+def _foreign_labels(metadata: Metadata) -> Pairs:
+    """Return the labels less the one that Porter writes: its own write must not make another fact."""
+    return tuple(pair for pair in pairs(metadata.labels) if pair[0] != POOL_LABEL)
 
 
 def held_addresses(service: Service) -> tuple[Address, ...]:
