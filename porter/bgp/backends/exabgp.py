@@ -1,0 +1,306 @@
+"""The dialogue with one ExaBGP process, through its relay: lines in, lines out. Pure, so that a simulation can hold it.
+
+How ExaBGP 5.0 answers, and what follows from it:
+
+* Answers carry no name. They come in the order of the commands, save those to commands that are answered on the spot
+  (`reload`, `announce eor`, `flush`): these are sent alone, when nothing else is outstanding.
+* A relay may hand over answers that an earlier speaker had asked for. So each connection starts with
+  `show neighbor json`: everything before the line that only it can give is skipped.
+* `reload` says `done` before it tries, silently does nothing while any neighbour has changes waiting (a neighbour that
+  is down keeps them until its next connection attempt fails), and never works again after one failure. So it is
+  repeated until `show neighbor configuration` shows the digest that the configuration's descriptions carry.
+* Many commands outstanding cost it quadratic time, so that few are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from porter.bgp.backends.exabgp_text import (
+    EndOfRibWasSent,
+    EngineEvent,
+    NegotiatedEvent,
+    NeighborState,
+    SessionId,
+    StateEvent,
+    UnknownText,
+    UpdateSent,
+    command_line,
+    read_event,
+    read_neighbors,
+    read_route,
+)
+from porter.bgp.backends.reloading import Reloading
+from porter.bgp.commands import Command, ReadRib, Resend, SendEndOfRib
+from porter.bgp.session import DOWN, PeerSession
+from porter.events.catalogue import Event
+from porter.events.routed import EngineStateChanged
+from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
+
+MAX_OUTSTANDING_COMMANDS = 32
+ANSWER_TIMEOUT_S = 30.0
+MIN_STOCK_INTERVAL_S = 1.0
+
+Rib = dict[RouteKey, PathAttributes]
+
+
+class Hello(NamedTuple):
+    """The relay's first line. `boot` is the same for as long as the same ExaBGP process lives."""
+
+    relay_pid: int
+    engine_pid: int
+    boot: str
+    dropped: bool
+
+
+class Asked(NamedTuple):
+    """One command on its way: `answer` is called with the text lines before its `done` or `error`.
+
+    `alone` marks a command that ExaBGP answers on the spot, out of the order of the others.
+    """
+
+    line: str
+    answer: Callable[[list[str], bool, float], None]
+    alone: bool = False
+
+
+class Dialogue:
+    """Multiplexes the sessions of one speaker over one connection to ExaBGP."""
+
+    def __init__(self, speaker: str) -> None:
+        self.speaker = speaker
+        self.sessions: dict[SessionId, PeerSession] = {}
+        self.outcomes: list[Event] = []
+        self.engine: Hello | None = None
+        self.attached = False
+        self.fault = ""
+        """Why this connection should be dropped; "" while it is sound."""
+        self.reloading = Reloading()
+        self._last_boot = ""
+        self._queue: deque[Asked] = deque()
+        self._outstanding: deque[tuple[Asked, float]] = deque()
+        self._text: list[str] = []
+        self._synchronised = False
+        self._neighbors: dict[SessionId, NeighborState] = {}
+        self._late_events: list[EngineEvent] = []
+        self._counters: dict[SessionId, int] = {}
+        self._negotiated: dict[SessionId, Negotiated] = {}
+        self._stock_taken_s = float("-inf")
+        self._stock_wanted = False
+
+    # --------------------------------------------------------------------------------------------------- the connection
+
+    def connected(self, hello: Hello, now_s: float) -> None:
+        """A relay connected: take stock before anything else."""
+        self.engine = hello
+        self.fault = ""
+        self._take_stock(now_s)
+
+    def lost(self, reason: str) -> None:
+        """The relay is gone: ExaBGP died, or the relay did."""
+        if self.attached:
+            self.outcomes.append(EngineStateChanged(self.speaker, up=False, reason=reason))
+        self._detach()
+        self.engine = None
+
+    def _detach(self) -> None:
+        self.attached = False
+        self._synchronised = False
+        self._queue.clear()
+        self._outstanding.clear()
+        self._text.clear()
+        self._late_events.clear()
+        self._counters.clear()
+        self.reloading.interrupted()
+        for session in self.sessions.values():
+            session.detached()
+
+    # ------------------------------------------------------------------------------------------------- which sessions
+
+    def configure(self, sessions: Sequence[SessionSettings], digest: str, now_s: float) -> None:
+        """Set the sessions; ExaBGP must come to show `digest` for each of them, and no other."""
+        former = {session.settings.peer: session for session in self.sessions.values()}
+        self.sessions = {SessionId.of(settings): self._session(settings, former, now_s) for settings in sessions}
+        self.reloading.want(digest, frozenset(self.sessions))
+        if self.attached:
+            for session in self.sessions.values():
+                if session.settings.peer not in former or former[session.settings.peer] is not session:
+                    session.attached(None, {}, now_s, same_engine=True)
+
+    def _session(self, settings: SessionSettings, former: dict[PeerKey, PeerSession], now_s: float) -> PeerSession:
+        session = former.get(settings.peer)
+        if session is not None and SessionId.of(session.settings) == SessionId.of(settings):
+            session.settings = settings
+            return session
+        fresh = PeerSession(settings, now_s)
+        if session is not None and session.desired is not None:
+            fresh.desire(session.desired)
+        return fresh
+
+    def session(self, peer: PeerKey) -> PeerSession | None:
+        """The session of a peer."""
+        return next((session for session in self.sessions.values() if session.settings.peer == peer), None)
+
+    # ------------------------------------------------------------------------------------------------------ taking stock
+
+    def _take_stock(self, now_s: float) -> None:
+        self._detach()
+        self._stock_taken_s, self._stock_wanted = now_s, False
+        self._queue.append(Asked("show neighbor json", self._neighbors_answered))
+
+    def _neighbors_answered(self, text: list[str], accepted: bool, now_s: float) -> None:
+        try:
+            states = read_neighbors(msgspec.json.decode(text[0]))
+        except (UnknownText, IndexError, msgspec.DecodeError) as error:
+            self.fault = f"ExaBGP's list of neighbours was not understood: {error}"
+            return
+        self._neighbors = {state.session: state for state in states}
+        self._queue.append(Asked("show adj-rib out extensive", self._ribs_answered))
+
+    def _ribs_answered(self, text: list[str], accepted: bool, now_s: float) -> None:
+        ribs = self._read_routes(text)
+        if ribs is None or self.engine is None:
+            return
+        same = self.engine.boot == self._last_boot
+        self._last_boot = self.engine.boot
+        self.attached = True
+        self.outcomes.append(EngineStateChanged(self.speaker, up=True, reason=""))
+        for session_id, session in self.sessions.items():
+            state = self._neighbors.get(session_id)
+            negotiated = state.negotiated if state is not None else None
+            if negotiated is not None:
+                self._negotiated[session_id] = negotiated
+            session.attached(negotiated, ribs.get(session_id, {}), now_s, same_engine=same)
+        late, self._late_events = self._late_events, []
+        for event in late:
+            self._dispatch(event, now_s)
+
+    def _read_routes(self, text: list[str]) -> dict[SessionId, Rib] | None:
+        ribs: dict[SessionId, Rib] = {}
+        try:
+            for line in text:
+                route = read_route(line)
+                if route is not None:
+                    session_id, key, attributes = route
+                    ribs.setdefault(session_id, {})[key] = self._canonical(session_id, attributes)
+        except UnknownText as error:
+            self.fault = f"ExaBGP's routes were not understood: {error}"
+            return None
+        return ribs
+
+    def _canonical(self, session_id: SessionId, attributes: PathAttributes) -> PathAttributes:
+        session = self.sessions.get(session_id)
+        return attributes if session is None else session.rib.canonical(attributes)
+
+    # ---------------------------------------------------------------------------------------------------------- lines in
+
+    def receive(self, line: str, now_s: float) -> None:
+        """Take one line from ExaBGP."""
+        if line.startswith("{"):
+            if self._synchronised:
+                self._event(line, now_s)
+            return
+        if not self._synchronised:
+            if not line.startswith("[") or not self._outstanding:
+                return
+            self._synchronised = True
+        if line not in {"done", "error"}:
+            self._text.append(line)
+            return
+        if not self._outstanding:
+            self.fault = f"ExaBGP answered {line!r} to nothing that was asked"
+            return
+        asked, _ = self._outstanding.popleft()
+        text, self._text = self._text, []
+        asked.answer(text, line == "done", now_s)
+
+    def _event(self, line: str, now_s: float) -> None:
+        try:
+            decoded: dict[str, Any] = msgspec.json.decode(line)
+            event = read_event(decoded)
+        except (UnknownText, msgspec.DecodeError) as error:
+            self.fault = f"ExaBGP's event was not understood: {error}"
+            return
+        if event is None or event.session not in self.sessions:
+            return
+        last = self._counters.get(event.session)
+        self._counters[event.session] = event.counter
+        if last is not None and event.counter not in {last + 1, 1}:
+            self._stock_wanted = True
+        if self.attached:
+            self._dispatch(event, now_s)
+        else:
+            self._late_events.append(event)
+
+    def _dispatch(self, event: EngineEvent, now_s: float) -> None:
+        session = self.sessions[event.session]
+        match event.body:
+            case UpdateSent(announced, withdrawn):
+                canonical = session.rib.canonical
+                session.sent([(key, canonical(value)) for key, value in announced], withdrawn, now_s)
+            case EndOfRibWasSent(family) if family is not None:
+                session.end_of_rib_sent(family)
+            case NegotiatedEvent(negotiated):
+                self._negotiated[event.session] = negotiated
+            case StateEvent("up", _) if event.session in self._negotiated:
+                session.established(self._negotiated[event.session], now_s)
+            case StateEvent("down", reason):
+                session.closed(reason, now_s)
+
+    # --------------------------------------------------------------------------------------------------------- lines out
+
+    def lines(self, now_s: float) -> list[str]:
+        """Return the lines that may be written to ExaBGP now."""
+        out: list[str] = []
+        if self.engine is None or self.fault:
+            return out
+        if self._stock_wanted and now_s - self._stock_taken_s >= MIN_STOCK_INTERVAL_S:
+            self._take_stock(now_s)
+        if self._outstanding and now_s - self._outstanding[0][1] > ANSWER_TIMEOUT_S:
+            self.fault = f"ExaBGP has not answered for {ANSWER_TIMEOUT_S:.0f} s"
+            return out
+        while len(self._outstanding) < MAX_OUTSTANDING_COMMANDS:
+            if not self._queue and self.attached:
+                self._ask_sessions(now_s)
+            if not self._queue or not self._may_send(self._queue[0]):
+                break
+            asked = self._queue.popleft()
+            self._outstanding.append((asked, now_s))
+            out.append(asked.line)
+        return out
+
+    def _may_send(self, asked: Asked) -> bool:
+        if not self._outstanding:
+            return True
+        return not asked.alone and not self._outstanding[-1][0].alone
+
+    def _ask_sessions(self, now_s: float) -> None:
+        step = self.reloading.step(now_s)
+        if step == "show":
+            self._queue.append(Asked("show neighbor configuration", self.reloading.shown))
+        elif step == "reload":
+            self._queue.append(Asked("reload", self.reloading.reloaded, alone=True))
+        for session_id, session in self.sessions.items():
+            # Changes of a neighbour that is down keep ExaBGP from reloading.
+            if session.sync is DOWN and self.reloading.pending:
+                continue
+            for command in session.commands(now_s):
+                self._queue.append(self._asked(session_id, session, command))
+
+    def _asked(self, session_id: SessionId, session: PeerSession, command: Command) -> Asked:
+        line = command_line(session_id, session.settings, command)
+        if isinstance(command, ReadRib):
+            return Asked(line, lambda text, _, now_s: self._rib_answered(session_id, session, command, text, now_s))
+        alone = isinstance(command, SendEndOfRib | Resend)
+        return Asked(line, lambda _, accepted, now_s: session.answered(command, now_s, accepted=accepted), alone)
+
+    def _rib_answered(
+        self, session_id: SessionId, session: PeerSession, command: ReadRib, text: list[str], now_s: float
+    ) -> None:
+        ribs = self._read_routes(text)
+        if ribs is not None:
+            session.rib_read(command, ribs.get(session_id, {}), now_s)

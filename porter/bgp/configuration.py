@@ -1,0 +1,164 @@
+"""ExaBGP's configuration: rendered from session settings, validated apart, and put in place atomically."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from porter.bgp import relay
+from porter.bgp.engine import environment
+from porter.model.address import IPV4, IPV6, Family, family_of
+from porter.model.bgp import SessionSettings
+
+PROCESS_NAME = "porter"
+MAX_PASSWORD_CHARACTERS = 80
+"""TCP_MD5SIG_MAXKEYLEN of Linux."""
+VALIDATION_TIMEOUT_S = 30.0
+DIGEST_CHARACTERS = 16
+GTSM_TTL = 255
+"""RFC 5082, section 3."""
+
+PasswordSource = Callable[[str], str | None]
+"""Resolves `SessionSettings.password_source` to the key itself; None when it is not (yet) there."""
+
+_FAMILY_WORDS: dict[Family, str] = {IPV4: "ipv4 unicast", IPV6: "ipv6 unicast"}
+_PRINTABLE = re.compile(r"[!#-:<-\[\]-z|~]+")
+"""What a quoted word may hold: ASCII without blanks, quotes, backslashes, semicolons and braces."""
+
+
+class InvalidSession(ValueError):
+    """Settings that ExaBGP cannot honour; `field` names the one, the message the mend."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def check_settings(settings: SessionSettings, password: str | None) -> None:
+    """Refuse what ExaBGP would refuse or misunderstand.
+
+    Raises:
+        InvalidSession: names the field and the mend.
+    """
+    if family_of(settings.local_address) != family_of(settings.peer_address):
+        raise InvalidSession("localAddress", "local and peer address must be of one family; set a matching one")
+    if not settings.families:
+        raise InvalidSession("families", "a session needs at least one family; name IPv4, IPv6 or both")
+    if settings.password_source and password is None:
+        raise InvalidSession("passwordSecret", f"{settings.password_source} is not there; create the Secret")
+    if password is not None and (not _PRINTABLE.fullmatch(password) or len(password) > MAX_PASSWORD_CHARACTERS):
+        raise InvalidSession(
+            "passwordSecret",
+            f"a TCP MD5 key has 1 to {MAX_PASSWORD_CHARACTERS} printable ASCII characters without blanks, quotes, "
+            "backslashes, semicolons and braces; choose another one",
+        )
+    if settings.ttl_security and settings.multihop_ttl:
+        raise InvalidSession("ttlSecurity", "TTL security and multihop exclude each other; drop one of them")
+
+
+def render(sessions: Sequence[SessionSettings], passwords: Callable[[str], str | None], socket_path: Path) -> str:
+    """Render the whole configuration; each neighbour's description ends with the digest of it all."""
+    relay_path = Path(relay.__file__)
+    head = [
+        f"process {PROCESS_NAME} {{",
+        # Isolated and without site packages: the relay needs none, and starts in a third of the time.
+        f"  run {sys.executable} -I -S {relay_path} {socket_path};",
+        "  encoder json;",
+        "}",
+    ]
+    neighbors = [_neighbor(settings, passwords(settings.password_source)) for settings in sessions]
+    digest = sha256("\n".join(head + [line for lines in neighbors for line in lines]).encode()).hexdigest()
+    blocks = [
+        "\n".join([lines[0], f'  description "{settings.peer} {digest[:DIGEST_CHARACTERS]}";', *lines[1:]])
+        for settings, lines in zip(sessions, neighbors, strict=True)
+    ]
+    return "\n".join([f"# {digest[:DIGEST_CHARACTERS]}", *head, *blocks, ""])
+
+
+def digest_of(configuration: str) -> str:
+    """The digest that a rendered configuration carries in its first line."""
+    return configuration.partition("\n")[0].removeprefix("# ")
+
+
+def _neighbor(settings: SessionSettings, password: str | None) -> list[str]:
+    families = " ".join(f"{_FAMILY_WORDS[family]};" for family in settings.families)
+    port = [f"  passive true; listen {settings.port};"] if settings.passive else [f"  connect {settings.port};"]
+    ttl: list[str] = []
+    if settings.ttl_security:
+        ttl = [f"  outgoing-ttl {GTSM_TTL}; incoming-ttl {GTSM_TTL};"]
+    elif settings.multihop_ttl:
+        ttl = [f"  outgoing-ttl {settings.multihop_ttl};"]
+    return [
+        f"neighbor {settings.peer_address} {{",
+        f"  router-id {settings.router_id};",
+        f"  local-address {settings.local_address};",
+        f"  local-as {settings.local_as}; peer-as {settings.peer_as};",
+        f"  hold-time {settings.hold_time_s};",
+        *port,
+        *ttl,
+        *([f'  md5-password "{password}";'] if password is not None else []),
+        # Without it End-of-RIB goes out with the session's first breath, and the peer drops what it had kept.
+        "  manual-eor true;",
+        "  group-updates true;",
+        "  adj-rib-out true;",
+        "  adj-rib-in false;",
+        f"  family {{ {families} }}",
+        "  capability {",
+        f"    graceful-restart {settings.restart_time_s};",
+        "    route-refresh enable;",
+        "    add-path send;",
+        "  }",
+        f"  add-path {{ {families} }}",
+        f"  api {{ processes [ {PROCESS_NAME} ]; neighbor-changes; negotiated; send {{ parsed; update; }} }}",
+        "}",
+    ]
+
+
+async def validate(configuration: str, directory: Path) -> str:
+    """Have a separate ExaBGP process read a configuration; return "" or what it complained of.
+
+    A running ExaBGP that once failed to read its configuration never reads another one, so that it must not try.
+    """
+    candidate = directory / f".candidate.{os.getpid()}.conf"
+    write_private(candidate, configuration)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "exabgp",
+            "validate",
+            str(candidate),
+            env={**os.environ, **environment()},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            output, _ = await asyncio.wait_for(process.communicate(), VALIDATION_TIMEOUT_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            return f"exabgp validate did not end within {VALIDATION_TIMEOUT_S:.0f} s"
+        text = output.decode("utf-8", "replace").strip()
+        return "" if process.returncode == 0 else (text[-2000:] or f"exit code {process.returncode}")
+    finally:
+        candidate.unlink(missing_ok=True)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file atomically and durably; only its owner may read it, for it may hold keys."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,358 @@
+"""The publisher behind one speaker: sessions on one side, ExaBGP's relay on the other, one event loop between."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import msgspec
+import structlog
+
+from porter.bgp.backends.exabgp import Dialogue, Hello
+from porter.bgp.configuration import (
+    InvalidSession,
+    PasswordSource,
+    check_settings,
+    digest_of,
+    render,
+    validate,
+    write_private,
+)
+from porter.bgp.session import PeerSession
+from porter.events.catalogue import Event
+from porter.events.routed import OutcomesDropped, PeerRejected, SessionStateChanged
+from porter.model.bgp import PathAttributes, PeerKey, RouteKey, SessionSettings
+from porter.ports import Clock, Desired, PeerView
+
+TICK_S = 0.1
+MAX_OUTCOMES = 20_000
+HELLO = b"hello "
+MAX_LINE_BYTES = 64 * 1024 * 1024
+DRAIN_TIMEOUT_S = 5.0
+DRAIN_POLL_S = 0.01
+NO_ROUTES: Mapping[RouteKey, PathAttributes] = MappingProxyType({})
+
+log = structlog.get_logger("porter.bgp")
+
+
+def no_passwords(source: str) -> str | None:
+    """The password source of a speaker without any."""
+    del source
+    return None
+
+
+class RelayConnection(asyncio.Protocol):
+    """One connection from a relay; the newest one counts."""
+
+    def __init__(self, publisher: ExaBgpPublisher) -> None:
+        self._publisher = publisher
+        self._rest = b""
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_LINE_BYTES:
+            self.abort()
+            return
+        self._publisher.received(self, lines)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._publisher.connection_lost(self, str(exc or "closed"))
+
+    def write(self, lines: Sequence[str]) -> None:
+        if self.transport is not None and lines:
+            self.transport.write("".join(f"{line}\n" for line in lines).encode("ascii"))
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class ExaBgpPublisher:
+    """`porter.ports.Publisher` with ExaBGP as its engine.
+
+    It listens on `socket_path` for the relay that ExaBGP runs, and writes `configuration_path` for ExaBGP. Starting
+    ExaBGP, and starting it again when it ends, is the supervisor's work (`porter.bgp.engine`).
+    """
+
+    def __init__(
+        self,
+        *,
+        speaker: str,
+        socket_path: Path,
+        configuration_path: Path,
+        clock: Clock,
+        passwords: PasswordSource = no_passwords,
+        restart_engine: Callable[[str], None] | None = None,
+    ) -> None:
+        """Args:
+        speaker: the speaker's name, as outcomes tell it.
+        passwords: resolves `SessionSettings.password_source`.
+        restart_engine: called with the reason when ExaBGP must be started anew, because it would not load its
+            configuration. By default it is told to shut down (silently, under graceful restart), and the supervisor
+            starts the next one.
+        """
+        self._dialogue = Dialogue(speaker)
+        self._socket_path = socket_path
+        self._configuration_path = configuration_path
+        self._clock = clock
+        self._passwords = passwords
+        self._restart_engine = restart_engine or self._shut_engine_down
+        self._connection: RelayConnection | None = None
+        self._outcomes: list[Event] = []
+        self._dropped = 0
+        self._told = asyncio.Event()
+        self._uninformed: set[PeerKey] = set()
+        self._flush_scheduled = False
+        self._rejected: dict[PeerKey, str] = {}
+        self._configuring = asyncio.Lock()
+        self._origin_ms = clock.wall_ms() - int(clock.monotonic_s() * 1000)
+
+    # --------------------------------------------------------------------------------------------------- the port
+
+    async def run(self) -> None:
+        """Serve the relay until cancelled; ExaBGP, its sessions and its routes stay as they are afterwards."""
+        self._socket_path.parent.mkdir(parents=True, exist_ok=True)
+        self._socket_path.unlink(missing_ok=True)
+        mask = os.umask(0o177)
+        try:
+            server = await asyncio.get_running_loop().create_unix_server(
+                lambda: RelayConnection(self), str(self._socket_path)
+            )
+        finally:
+            os.umask(mask)
+        try:
+            while True:
+                await asyncio.sleep(TICK_S)
+                self._flush()
+        finally:
+            server.close()
+            if self._connection is not None:
+                self._connection.abort()
+
+    async def configure(self, sessions: Sequence[SessionSettings]) -> None:
+        """Set the whole list of sessions; one whose settings did not change is not touched.
+
+        A session that is refused is left out and told as `PeerRejected`. Returns when the configuration is written
+        and handed over: ExaBGP's taking of it goes on in the background.
+        """
+        async with self._configuring:
+            accepted = [settings for settings in self._distinct(sessions) if self._check(settings)]
+            text = await self._validated(accepted)
+            names = {name for name, _ in self._rejected.items()}
+            accepted = [settings for settings in accepted if settings.peer not in names]
+            await self._drain({settings.peer_address for settings in accepted})
+            if not self._configuration_path.exists() or self._configuration_path.read_text() != text:
+                write_private(self._configuration_path, text)
+            self._dialogue.configure(accepted, digest_of(text), self._now())
+            self._flush()
+
+    def desire(self, desired: Desired) -> None:
+        """Set a peer's desired Adj-RIB-Out; the commands leave at the end of the event loop's present turn."""
+        session = self._dialogue.session(desired.peer)
+        if session is None:
+            return
+        session.desire(desired, informed=desired.peer not in self._uninformed)
+        self._schedule_flush()
+
+    async def outcomes(self) -> Sequence[Event]:
+        """Wait for outcomes, return and forget them, oldest first."""
+        await self._told.wait()
+        self._told.clear()
+        outcomes, self._outcomes = self._outcomes, []
+        if self._dropped:
+            outcomes.append(OutcomesDropped(self._dropped))
+            self._dropped = 0
+        self._uninformed.clear()
+        return outcomes
+
+    def peers(self) -> Mapping[PeerKey, PeerView]:
+        """The present state of every configured peer."""
+        return {session.settings.peer: self._view(session) for session in self._dialogue.sessions.values()}
+
+    def confirmed(self, peer: PeerKey) -> Mapping[RouteKey, PathAttributes]:
+        """The routes whose sending was confirmed in the present session, with their attributes as desired."""
+        session = self._dialogue.session(peer)
+        if session is None:
+            return NO_ROUTES
+        rib = session.rib
+        return {
+            key: rib.desired[key] if rib.wanted(key) == attributes else attributes
+            for key, attributes in rib.wire.items()
+        }
+
+    # ------------------------------------------------------------------------------------------------------- beside it
+
+    @property
+    def engine(self) -> Hello | None:
+        """Who is at the other end: the pids of the relay and of ExaBGP; None while none is connected."""
+        return self._dialogue.engine
+
+    @property
+    def configured(self) -> bool:
+        """Whether ExaBGP is known to have loaded the present configuration."""
+        return self._dialogue.attached and not self._dialogue.reloading.pending
+
+    def _now(self) -> float:
+        return self._clock.monotonic_s()
+
+    def _view(self, session: PeerSession) -> PeerView:
+        up = session.session_state == "Established"
+        return PeerView(
+            session.settings.peer,
+            str(session.sync),
+            session.session_state,
+            session.reason,
+            self._origin_ms + int(session.since_s * 1000),
+            session.flaps,
+            session.rib.negotiated if up else None,
+            len(session.rib.desired),
+            len(session.rib.wire),
+        )
+
+    # ----------------------------------------------------------------------------------------------------- configuring
+
+    def _distinct(self, sessions: Sequence[SessionSettings]) -> list[SessionSettings]:
+        """ExaBGP tells neighbours apart by their addresses: of two with the same, the first by name stays."""
+        seen: dict[tuple[str, str], SessionSettings] = {}
+        self._rejected = {name: why for name, why in self._rejected.items() if any(s.peer == name for s in sessions)}
+        for settings in sorted(sessions, key=lambda settings: settings.peer):
+            first = seen.setdefault((settings.peer_address, settings.local_address), settings)
+            if first is not settings:
+                self._reject(settings.peer, "spec.conf.neighborAddress", f"{first.peer} has the same address; use one")
+        return sorted(seen.values(), key=lambda settings: settings.peer)
+
+    def _check(self, settings: SessionSettings) -> bool:
+        password = self._passwords(settings.password_source) if settings.password_source else None
+        try:
+            check_settings(settings, password)
+        except InvalidSession as error:
+            self._reject(settings.peer, error.field, str(error))
+            return False
+        self._rejected.pop(settings.peer, None)
+        return True
+
+    def _reject(self, peer: PeerKey, field: str, message: str) -> None:
+        if self._rejected.get(peer) != message:
+            self._rejected[peer] = message
+            self._tell([PeerRejected(peer, field, message)])
+
+    def _render(self, sessions: Sequence[SessionSettings]) -> str:
+        return render(
+            sessions, lambda source: self._passwords(source) if source else None, self._socket_path.absolute()
+        )
+
+    async def _validated(self, sessions: Sequence[SessionSettings]) -> str:
+        """Render what ExaBGP accepts: the whole, or without the sessions that it refuses one by one."""
+        text = self._render(sessions)
+        if self._configuration_path.exists() and self._configuration_path.read_text() == text:
+            return text
+        self._configuration_path.parent.mkdir(parents=True, exist_ok=True)
+        complaint = await validate(text, self._configuration_path.parent)
+        if not complaint:
+            return text
+        log.warning("ExaBGP refuses the configuration; trying each peer alone", complaint=complaint)
+        good: list[SessionSettings] = []
+        for settings in sessions:
+            complaint = await validate(self._render([settings]), self._configuration_path.parent)
+            if complaint:
+                self._reject(settings.peer, "spec", f"ExaBGP refuses these settings: {complaint}; correct them")
+            else:
+                good.append(settings)
+        return self._render(good)
+
+    async def _drain(self, staying: set[str]) -> None:
+        """Withdraw everything from the peers that go: under graceful restart they would keep it for minutes."""
+        going = [
+            session
+            for session in self._dialogue.sessions.values()
+            if session.settings.peer_address not in staying and session.session_state == "Established"
+        ]
+        for session in going:
+            session.desire(Desired(session.settings.peer, NO_ROUTES, session.position, certain=True))
+        self._flush()
+        deadline_s = self._now() + DRAIN_TIMEOUT_S
+        while any(session.rib.wire and session.rib.negotiated for session in going) and self._now() < deadline_s:
+            await asyncio.sleep(DRAIN_POLL_S)
+        for session in going:
+            self._tell([SessionStateChanged(session.settings.peer, "Idle", "the peer was removed")])
+
+    # -------------------------------------------------------------------------------------------------- the connection
+
+    def received(self, connection: RelayConnection, lines: Sequence[bytes]) -> None:
+        """Take lines from a relay; the first of a connection is its hello."""
+        now_s = self._now()
+        for line in lines:
+            if line.startswith(HELLO):
+                self._welcome(connection, line, now_s)
+            elif connection is self._connection:
+                self._dialogue.receive(line.decode("ascii", "replace"), now_s)
+        self._flush()
+
+    def _welcome(self, connection: RelayConnection, line: bytes, now_s: float) -> None:
+        former, self._connection = self._connection, connection
+        if former is not None and former is not connection:
+            former.abort()
+            self._dialogue.lost("another relay took its place")
+        hello = Hello(**msgspec.json.decode(line[len(HELLO) :]))
+        log.info("the relay connected", relay_pid=hello.relay_pid, engine_pid=hello.engine_pid, boot=hello.boot)
+        self._dialogue.connected(hello, now_s)
+
+    def connection_lost(self, connection: RelayConnection, reason: str) -> None:
+        """A relay is gone: with ExaBGP, or by itself, and then ExaBGP starts another."""
+        if connection is self._connection:
+            log.warning("the relay is gone", reason=reason)
+            self._connection = None
+            self._dialogue.lost(f"the connection to ExaBGP's relay ended: {reason}")
+            self._flush()
+
+    def _schedule_flush(self) -> None:
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Write what may be written, and hand over what came of it."""
+        self._flush_scheduled = False
+        if self._connection is not None:
+            self._connection.write(self._dialogue.lines(self._now()))
+            if self._dialogue.fault:
+                log.error("the connection to ExaBGP's relay is dropped", fault=self._dialogue.fault)
+                self._connection.abort()
+            if self._dialogue.reloading.exhausted:
+                self._dialogue.reloading.interrupted()
+                self._restart_engine("ExaBGP would not load its configuration")
+        self._tell(self._collect())
+
+    def _collect(self) -> list[Event]:
+        collected, self._dialogue.outcomes = self._dialogue.outcomes, []
+        for session in self._dialogue.sessions.values():
+            if session.outcomes:
+                collected += session.outcomes
+                session.outcomes = []
+        return collected
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        if not events:
+            return
+        self._uninformed |= {
+            PeerKey(event.peer)
+            for event in events
+            if isinstance(event, SessionStateChanged) and event.state == "Established"
+        }
+        room = max(0, MAX_OUTCOMES - len(self._outcomes))
+        self._outcomes += events[:room]
+        self._dropped += len(events) - len(events[:room])
+        self._told.set()
+
+    def _shut_engine_down(self, reason: str) -> None:
+        log.error("ExaBGP is told to end, so that it is started anew", reason=reason)
+        if self._connection is not None:
+            self._connection.write(["shutdown"])

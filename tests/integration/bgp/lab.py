@@ -1,0 +1,340 @@
+"""Real parts on loopback: ExaBGP under a small supervisor, and BIRD, GoBGP and FRR as routers on high ports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from porter.bgp.engine import exabgp_command, relay_pid, wait_for_configuration
+from porter.bgp.publisher import ExaBgpPublisher
+from porter.events.routed import SessionStateChanged
+from porter.model.address import Address, Prefix, family_of
+from porter.model.bgp import PathAttributes, PeerKey, RouteKey, SessionSettings
+from porter.ports import Desired
+
+LOCAL_AS = 64500
+PEER_AS = 64501
+WAIT_S = 30.0
+
+Table = dict[RouteKey, str]
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def wall_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+
+def key(prefix: str, next_hop: str = "") -> RouteKey:
+    """A key under ADD-PATH: the path identifier is the next hop's number (its low 32 bits)."""
+    path_id = int(ipaddress.ip_address(next_hop)) & 0xFFFFFFFF if next_hop else 0
+    return RouteKey(Prefix(prefix), path_id)
+
+
+def add_path_routes(prefixes: Sequence[str], next_hops: Sequence[str]) -> dict[RouteKey, PathAttributes]:
+    return {
+        key(prefix, hop): PathAttributes(Address(hop))
+        for prefix in prefixes
+        for hop in next_hops
+        if family_of(Prefix(prefix)) == family_of(Address(hop))
+    }
+
+
+def expected(routes: dict[RouteKey, PathAttributes]) -> Table:
+    return {key: str(attributes.next_hop) for key, attributes in routes.items()}
+
+
+async def until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+class Engine:
+    """ExaBGP as a supervisor keeps it: started once its configuration is there, and again whenever it ends."""
+
+    def __init__(self, configuration: Path) -> None:
+        self.configuration = configuration
+        self.process: asyncio.subprocess.Process | None = None
+        self.starts = 0
+
+    async def run(self) -> None:
+        command = exabgp_command(self.configuration)
+        await wait_for_configuration(self.configuration)
+        log = (self.configuration.parent / "exabgp.log").open("ab")
+        while True:
+            self.process = await asyncio.create_subprocess_exec(
+                *command.arguments, env={**os.environ, **command.environment}, stdout=log, stderr=log
+            )
+            self.starts += 1
+            try:
+                await self.process.wait()
+            except asyncio.CancelledError:
+                with contextlib.suppress(ProcessLookupError):
+                    self.process.terminate()
+                await self.process.wait()
+                raise
+            await asyncio.sleep(0.1)
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def relay_pid(self) -> int | None:
+        return relay_pid(self.pid)
+
+
+class Speaker:
+    """A publisher with the application's part: it desires again whenever a session was established."""
+
+    def __init__(self, directory: Path, name: str = "speaker-0") -> None:
+        self.directory = directory
+        self.name = name
+        self.tasks: list[asyncio.Task] = []
+        self.events: list = []
+        self.routes: dict[PeerKey, dict[RouteKey, PathAttributes]] = {}
+        self.certain = True
+        self.position = 0
+        self.restart_requests: list[str] = []
+        self.start()
+
+    def start(self, **options) -> None:
+        self.publisher = ExaBgpPublisher(
+            speaker=self.name,
+            socket_path=self.directory / "relay.sock",
+            configuration_path=self.directory / "exabgp.conf",
+            clock=SystemClock(),
+            **options,
+        )
+        self.tasks = [asyncio.create_task(self.publisher.run()), asyncio.create_task(self.follow())]
+
+    async def follow(self) -> None:
+        while True:
+            for event in await self.publisher.outcomes():
+                self.events.append(event)
+                if isinstance(event, SessionStateChanged) and event.state == "Established":
+                    self.desire(PeerKey(event.peer))
+
+    def want(self, peer: str, routes: dict[RouteKey, PathAttributes], changed=None) -> None:
+        self.routes[PeerKey(peer)] = routes
+        self.desire(PeerKey(peer), changed)
+
+    def desire(self, peer: PeerKey, changed=None) -> None:
+        self.position += 1
+        routes = self.routes.get(peer)
+        if routes is not None:
+            self.publisher.desire(Desired(peer, routes, self.position, self.certain, changed))
+
+    def view(self, peer: str):
+        return self.publisher.peers()[PeerKey(peer)]
+
+    async def live(self, *peers: str, timeout_s: float = WAIT_S) -> None:
+        def there() -> bool:
+            views = self.publisher.peers()
+            return all(views[PeerKey(peer)].sync == "LIVE" for peer in peers)
+
+        await until(there, f"{peers} LIVE: {self.publisher.peers()}", timeout_s)
+
+    async def crash(self) -> None:
+        """End without a word, as a killed process does: the socket just closes."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+class Addresses(NamedTuple):
+    """Loopback addresses of this process' own, so that suites can run side by side."""
+
+    second: int = 64 + os.getpid() % 128
+    third: int = os.getpid() // 128 % 256
+
+    def __call__(self, number: int) -> str:
+        return f"127.{self.second}.{self.third}.{number}"
+
+
+ADDRESS = Addresses()
+PORT = 11790
+
+
+def settings(peer: str, address: str, local: str | None = None, **changes) -> SessionSettings:
+    local = local or ADDRESS(1)
+    base = SessionSettings(
+        peer=PeerKey(peer),
+        peer_address=Address(address),
+        peer_as=PEER_AS,
+        local_as=LOCAL_AS,
+        router_id=Address(ADDRESS(1)),
+        local_address=Address(local),
+        port=PORT,
+    )
+    return base._replace(**changes)
+
+
+class Router:
+    """A router daemon of this test's own."""
+
+    def __init__(self, directory: Path, name: str, address: str) -> None:
+        self.directory = directory
+        self.name = name
+        self.address = address
+        self.process: subprocess.Popen | None = None
+
+    def spawn(self, *arguments: str) -> None:
+        log = (self.directory / f"{self.name}.log").open("ab")
+        self.process = subprocess.Popen(arguments, stdout=log, stderr=log)
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(10)
+            self.process = None
+
+    def table(self) -> Table:
+        raise NotImplementedError
+
+    async def holds(self, routes: dict[RouteKey, PathAttributes] | Table, timeout_s: float = WAIT_S) -> None:
+        wanted = {k: v if isinstance(v, str) else str(v.next_hop) for k, v in routes.items()}
+        deadline = time.monotonic() + timeout_s
+        while (table := self.table()) != wanted:
+            if time.monotonic() > deadline:
+                missing = {k: v for k, v in wanted.items() if table.get(k) != v}
+                ghosts = {k: v for k, v in table.items() if k not in wanted}
+                raise AssertionError(f"{self.name}: missing {missing}, ghosts {ghosts}")
+            await asyncio.sleep(0.05)
+
+
+class Bird(Router):
+    """BIRD 2, without a kernel protocol: it only keeps the routes."""
+
+    def start(self, *, add_path: bool = True, peers: Sequence[str] = ()) -> Bird:
+        # Path identifiers are shown by `show route all` of newer releases only; the next hop stands for them.
+        rx = "add paths rx;" if add_path else ""
+        channels = f"ipv4 {{ import all; export none; {rx} }}; ipv6 {{ import all; export none; {rx} }};"
+        protocols = "\n".join(
+            f"""protocol bgp p{number} {{
+  local {self.address} port {PORT} as {PEER_AS}; neighbor {peer} as {LOCAL_AS};
+  multihop 5; passive on; graceful restart on; error wait time 1, 5; {channels}
+}}"""
+            for number, peer in enumerate(peers or [ADDRESS(1)])
+        )
+        text = f"router id {self.address};\nlog stderr all;\nprotocol device {{}}\n{protocols}\n"
+        configuration = self.directory / f"{self.name}.conf"
+        configuration.write_text(text)
+        self.spawn(
+            "bird", "-f", "-c", str(configuration), "-s", str(self.control), "-P", str(self.directory / f"{self.name}.pid")
+        )
+        return self
+
+    @property
+    def control(self) -> Path:
+        return self.directory / f"{self.name}.ctl"
+
+    def command(self, *words: str) -> str:
+        done = subprocess.run(["birdc", "-s", str(self.control), *words], capture_output=True, text=True, check=False)
+        return done.stdout
+
+    def table(self) -> Table:
+        table: Table = {}
+        prefix = ""
+        self.add_path = "add paths" in (self.directory / f"{self.name}.conf").read_text()
+        for line in self.command("show", "route", "all").splitlines():
+            if found := re.match(r"(\S+/\d+)\s", line):
+                prefix = found.group(1)
+            if found := re.search(r"BGP\.next_hop: (\S+)", line):
+                hop = found.group(1)
+                table[key(prefix, hop if self.add_path else "")] = hop
+        return table
+
+    async def session(self, up: bool, number: int = 0) -> None:
+        def there() -> bool:
+            return ("Established" in self.command("show", "protocols", f"p{number}")) == up
+
+        await until(there, f"{self.name} session {'up' if up else 'down'}")
+
+
+class GoBgp(Router):
+    """gobgpd 3."""
+
+    def start(self, *, api_port: int, add_path: bool = True, peers: Sequence[str] = ()) -> GoBgp:
+        self.api = f"{self.address}:{api_port}"
+        self.api_port = api_port
+        self.with_add_path = add_path
+        families = "".join(
+            f"""
+  [[neighbors.afi-safis]]
+    [neighbors.afi-safis.config]
+      afi-safi-name = "{name}"
+    [neighbors.afi-safis.add-paths.config]
+      receive = {str(add_path).lower()}
+    [neighbors.afi-safis.mp-graceful-restart.config]
+      enabled = true"""
+            for name in ("ipv4-unicast", "ipv6-unicast")
+        )
+        neighbors = "\n".join(
+            f"""[[neighbors]]
+  [neighbors.config]
+    neighbor-address = "{peer}"
+    peer-as = {LOCAL_AS}
+  [neighbors.transport.config]
+    passive-mode = true
+  [neighbors.ebgp-multihop.config]
+    enabled = true
+    multihop-ttl = 5
+  [neighbors.graceful-restart.config]
+    enabled = true
+    restart-time = 60
+{families}"""
+            for peer in peers or [ADDRESS(1)]
+        )
+        configuration = self.directory / f"{self.name}.toml"
+        configuration.write_text(
+            f"""[global.config]
+  as = {PEER_AS}
+  router-id = "{self.address}"
+  port = {PORT}
+  local-address-list = ["{self.address}"]
+{neighbors}
+"""
+        )
+        self.spawn("gobgpd", "-f", str(configuration), "--api-hosts", self.api, "--log-plain", "--pprof-disable")
+        return self
+
+    def table(self) -> Table:
+        table: Table = {}
+        for family in ("ipv4", "ipv6"):
+            done = subprocess.run(
+                ["gobgp", "-u", self.address, "-p", str(self.api_port), "-j", "global", "rib", "-a", family],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            with contextlib.suppress(json.JSONDecodeError):
+                for prefix, paths in json.loads(done.stdout or "{}").items():
+                    for path in paths:
+                        hop = next(a["nexthop"] for a in path["attrs"] if "nexthop" in a)
+                        table[key(prefix, hop if self.with_add_path else "")] = hop
+        return table
+
+
+def programs(*names: str) -> list[str]:
+    """The programs that are not there, looked for in PATH and where Debian's FRR keeps its daemons."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/lib/frr"
+    return [name for name in names if shutil.which(name, path=path) is None]
