@@ -81,7 +81,7 @@ class Store(Protocol):
         """What changes when the store is another one."""
         ...
 
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """The size of the stream."""
         ...
 
@@ -188,7 +188,7 @@ class LocalJournal:
     async def size(self) -> StreamSize:
         """How large the stream is; for the alarm, and for deciding when to record a baseline."""
         self._store.refresh()
-        return StreamSize(len(self._store.entries), self._store.bytes(), self._max_bytes)
+        return StreamSize(len(self._store.entries), self._store.size_bytes(), self._max_bytes)
 
     async def size_bytes(self) -> int:
         """See `porter.ports.Journal`."""
@@ -243,7 +243,7 @@ class LocalJournal:
         raise Fork(f"{name} is at {found}, another history than this writer's {expected}; recover it")
 
     def _check_size(self, drafts: Sequence[Draft]) -> None:
-        if self._bound or self._store.bytes() <= self._max_bytes:
+        if self._bound or self._store.size_bytes() <= self._max_bytes:
             return
         if not any(type(draft.payload) is BaselineRecorded for draft in drafts):
             raise JournalUnavailable(

@@ -69,7 +69,7 @@ class MemoryStore:
         """See `porter.journal.local.Store`."""
         return self._server.identity
 
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """See `porter.journal.local.Store`."""
         return self._bytes
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from porter.journal.embedded import EmbeddedServer, bundled_server_program
+from porter.journal.file import FileJournals
 from porter.journal.memory import MemoryJournals, MemoryServer
 from porter.journal.redis import RedisJournals
 
@@ -85,6 +86,27 @@ class RedisPlace:
             await journals.close()
 
 
+class FilePlace:
+    """One folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self._open = []
+
+    def journals(self, writer="writer", **options):
+        journals = FileJournals(self.folder, writer=writer, **options)
+        self._open.append(journals)
+        return journals
+
+    async def lose(self):
+        for path in self.folder.glob("*.porter"):
+            path.unlink()
+
+    async def close(self):
+        for journals in self._open:
+            await journals.close()
+
+
 class MemoryPlace:
     """One server in memory."""
 
@@ -117,12 +139,14 @@ def shared_servers(tmp_path_factory):
         server.stop()
 
 
-@pytest.fixture(params=["memory", "redis", "valkey"])
+@pytest.fixture(params=["memory", "file", "redis", "valkey"])
 async def place(request, shared_servers, tmp_path):
     """Somewhere to keep a journal; empty."""
     match request.param:
         case "memory":
             place = MemoryPlace()
+        case "file":
+            place = FilePlace(tmp_path / "journal")
         case kind:
             place = RedisPlace(await shared_servers(kind))
     yield place
