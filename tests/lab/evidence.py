@@ -11,6 +11,7 @@ import redis
 from porter.events.codec import decode_commit
 from porter.events.decided import EpochStarted
 from porter.events.envelope import Commit, Envelope
+from porter.events.routed import EndOfRibSent
 from tests.lab import plan
 from tests.lab.porter import Porter
 from tests.lab.redis_server import RedisServer
@@ -21,6 +22,9 @@ E = TypeVar("E")
 JOURNAL_KEY = "{porter:porter}:j"
 """The stream of a cluster without a name of its own (`--cluster`)."""
 READ_TIMEOUT_S = 5.0
+END_OF_RIB_WITHIN_S = 15.0
+CUT_BEHIND_BYTES = 40
+"""Behind the entry's id, inside the commit's hash."""
 
 
 def speaker_stream(name: str) -> str:
@@ -80,6 +84,15 @@ class JournalReader:
         """Wait until a controller has claimed the newest epoch. Raises NotInTime."""
         eventually(lambda: self.leader() == name, f"{name} leads", timeout_s, ignore=(redis.RedisError,))
 
+    def wait_end_of_rib(self, peers: set[str], after: int = 0) -> None:
+        """In a speaker's stream: wait until End-of-RIB went out to these peers behind a position. Raises NotInTime."""
+        eventually(
+            lambda: peers <= {sent.peer for sent in self.events(EndOfRibSent, after)},
+            f"End-of-RIB went out to {peers}",
+            END_OF_RIB_WITHIN_S,
+            ignore=(redis.RedisError,),
+        )
+
 
 class PartLog:
     """The JSON lines that one program writes, from the moment on at which this object was made."""
@@ -137,3 +150,17 @@ def writes_of(audit_log: Path, user: str, since_s: float) -> list[dict[str, Any]
         if event["user"]["username"] == user and received_s >= since_s and 200 <= code < 300:
             accepted.append(event)
     return accepted
+
+
+def cut_inside_last_commit(server: RedisServer, key: str = JOURNAL_KEY) -> None:
+    """Cut the killed server's append-only file in the middle of the stream's last entry, as a crash during a write.
+
+    What other streams wrote behind it is cut off as well.
+    """
+    newest = max((server.folder / "appendonlydir").glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
+    content = newest.read_bytes()
+    words = f"XADD\r\n${len(key)}\r\n{key}\r\n".encode()
+    at = content.rfind(words)
+    assert at >= 0, f"{newest.name} holds no entry of {key}"
+    with newest.open("r+b") as stream:
+        stream.truncate(at + len(words) + CUT_BEHIND_BYTES)

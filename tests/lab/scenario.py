@@ -4,6 +4,8 @@ Every time that is asserted begins with the change at the API server and ends wi
 """
 
 import contextlib
+import itertools
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +28,9 @@ SETTLED_WITHIN_S = 10.0
 """For what has no bound of its own."""
 FLEET_SIZE = 50
 CREATORS = 4
+LOAD_THREADS = 2
+LOAD_KEPT = 5
+LOAD_INTERVAL_S = 0.05
 CURL_TIMEOUT_S = 3
 POOL4 = "198.51.100.10-198.51.100.209"
 POOL6 = "2001:db8:51::10-2001:db8:51::ffff"
@@ -215,6 +220,60 @@ def ingress_of(service: Object) -> list[str]:
     return [each["ip"] for each in service.get("status", {}).get("loadBalancer", {}).get("ingress") or ()]
 
 
+def check_exact(lab: Lab, timeout_s: float = SETTLED_WITHIN_S) -> None:
+    """Nothing is missing and there is no ghost: both routers have the addresses that Services hold, and no others.
+
+    Only for Services whose next hops are all the nodes. Raises NotInTime.
+    """
+    last: list[object] = []
+
+    def exact() -> bool:
+        held = [address for each in lab.client.list("Service", "default") for address in ingress_of(each)]
+        assert len(held) == len(set(held)), f"an address has two owners: {sorted(held)}"
+        wanted = {prefix: frozenset(hops) for prefix, hops in expected_hops(lab, held).items()}
+        last[:] = []
+        for router in lab.routers:
+            there = router.kernel.look()
+            there = {prefix: there[prefix] for prefix in router.bgp_prefixes() if prefix in there}
+            last.extend((router.name, prefix) for prefix in there.items() ^ wanted.items())
+        return not last
+
+    try:
+        eventually(exact, "the routers have what Services hold", timeout_s)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; differences: {last}") from error
+
+
+class Load:
+    """Services that come and go all the time, for the length of a block: several at once, the oldest leaving."""
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self._lab = lab
+        self._name = name
+        self._ended = threading.Event()
+        self._pool = ThreadPoolExecutor(LOAD_THREADS)
+        self.created = 0
+
+    def __enter__(self) -> "Load":
+        self._turns = [self._pool.submit(self._come_and_go, thread) for thread in range(LOAD_THREADS)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for turn in self._turns:
+            turn.result()
+        self._pool.shutdown()
+
+    def _come_and_go(self, thread: int) -> None:
+        for number in itertools.count():
+            create_web(self._lab, f"{self._name}-{thread}-{number}")
+            self.created += 1
+            if number >= LOAD_KEPT:
+                delete_service(self._lab, f"{self._name}-{thread}-{number - LOAD_KEPT}")
+            if self._ended.wait(LOAD_INTERVAL_S):
+                return
+
+
 # Conditions
 
 
@@ -235,22 +294,18 @@ def wait_condition(
     return condition
 
 
-def refusal(lab: Lab, manifest: Object) -> str:
-    """Create an object that is wrong, and return the words by which it is refused.
+def refusal(lab: Lab, kind: str, name: str, act: Callable[[], object]) -> str:
+    """Do what is wrong with an object, and return the words by which it is refused.
 
     Either the API server refuses it, or a condition ``Accepted`` that is False says why. Raises NotInTime.
     """
     try:
-        lab.client.create(manifest)
+        act()
     except ApiError as error:
         assert error.status in {400, 413, 422}, error
         return str(error)
     refused = wait_condition(
-        lab,
-        manifest["kind"],
-        manifest["metadata"]["name"],
-        lambda one: one["type"] == "Accepted" and one["status"] == "False",
-        "it is not accepted",
+        lab, kind, name, lambda one: one["type"] == "Accepted" and one["status"] == "False", "it is not accepted"
     )
     return f"{refused['reason']}: {refused['message']}"
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from porter.events.decided import AddressAllocated, EpochStarted
-from porter.events.routed import EndOfRibSent
+from porter.events.decided import AddressAllocated
 from tests.lab import scenario
 from tests.lab.evidence import JournalReader, PartLog, log_of, speaker_stream, writes_of
 from tests.lab.lab import Lab
@@ -31,13 +30,18 @@ FENCED_WITHIN_S = 5.0
 
 @dataclass
 class Pair:
-    """``porter up`` with the one speaker, and a second controller; each speaks to the API server as a user of its own."""
+    """``porter up`` with the one speaker, and a second controller; to the API server each is a user of its own."""
 
     lab: Lab
     up: Porter
     standby: Porter
     fleet: Fleet
     journal: JournalReader
+
+    @property
+    def routers(self) -> set[str]:
+        """The names of both peers."""
+        return {router.name for router in self.lab.routers}
 
     def leader(self) -> Porter:
         """The one whose controller leads."""
@@ -106,7 +110,7 @@ def test_exabgp_killed(pair: Pair) -> None:
         scenario.serve(pair.lab, "after-exabgp", within_s=scenario.ROUTED_WITHIN_S)
         pair.up.wait_restarted("exabgp", killed)
         # What the routers kept as stale goes with End-of-RIB at the latest: the proof must last until then.
-        wait_end_of_rib(pair.lab, outcomes, before)
+        outcomes.wait_end_of_rib(pair.routers, before)
         scenario.wait_ready(pair.up)
 
 
@@ -118,17 +122,7 @@ def test_speaker_and_exabgp_killed(pair: Pair) -> None:
         scenario.serve(pair.lab, "after-both", within_s=scenario.SETTLED_WITHIN_S)
         for part, pid in killed.items():
             pair.up.wait_restarted(part, pid)
-        wait_end_of_rib(pair.lab, outcomes, before)
-
-
-def wait_end_of_rib(lab: Lab, outcomes: JournalReader, after: int) -> None:
-    """Wait until End-of-RIB went out to every router behind a position of the speaker's stream."""
-    routers = {router.name for router in lab.routers}
-    eventually(
-        lambda: routers <= {sent.peer for sent in outcomes.events(EndOfRibSent, after)},
-        "End-of-RIB went out to both routers",
-        scenario.SETTLED_WITHIN_S,
-    )
+        outcomes.wait_end_of_rib(pair.routers, before)
 
 
 def test_redis_killed(pair: Pair) -> None:
