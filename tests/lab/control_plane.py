@@ -211,7 +211,8 @@ def token(user: str) -> str:
 
 def _is_established(definition: dict[str, object]) -> bool:
     status = definition.get("status")
-    conditions = status.get("conditions", []) if isinstance(status, dict) else []
+    # The server gives null before its controller has looked at the definition.
+    conditions = (status.get("conditions") or []) if isinstance(status, dict) else []
     return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
