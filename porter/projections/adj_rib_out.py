@@ -32,10 +32,10 @@ def adj_rib_out(
     Depends on the Loc-RIB, the peer's `max_next_hops` and `admin_down`, the speaker's drain, and the protocols of
     the pools: when one of the last four changes, ask for all prefixes again.
     """
-    entry = state.inventory.peers.get(peer)
-    if entry is None or entry[0].admin_down or speaker in state.ledger.drained:
+    fact = state.inventory.peers.get(peer)
+    if fact is None or fact.admin_down or speaker in state.ledger.drained:
         return {}
-    maximum = entry[0].max_next_hops
+    maximum = fact.max_next_hops
     routes = state.loc_rib.routes
     only_bgp = all(protocol == BGP_PROTOCOL for protocol in state.pools.protocols.values())
     found: dict[RouteKey, PathAttributes] = {}
@@ -59,10 +59,9 @@ def announced_by_bgp(state: ClusterState, prefix: Prefix) -> bool:
 
 def refused(state: ClusterState, peer: str) -> Problem | None:
     """Why there is no session with a peer, with the mend; None if there is to be one."""
-    entry = state.inventory.peers.get(peer)
-    if entry is None:
+    fact = state.inventory.peers.get(peer)
+    if fact is None:
         return Problem(Reason.NO_PEER, "metadata.name", f"there is no BgpPeer {peer}; create it")
-    fact = entry[0]
     problem = disqualifying(fact.problems) or _conf_refused(state)
     if problem is None and fact.admin_down:
         message = "the peer is administratively down; set spec.conf.adminDown to false"
@@ -77,7 +76,7 @@ def _conf_refused(state: ClusterState) -> Problem | None:
     conf = state.inventory.confs.get(DEFAULT_CONF)
     if conf is None:
         return Problem(Reason.NO_PEER, CONF_OBJECT, "there is no BgpConf named default; create it with spec.as")
-    problem = disqualifying(conf[0].problems)
+    problem = disqualifying(conf.problems)
     if problem is None:
         return None
     return Problem(problem.reason, CONF_OBJECT, f"the BgpConf default cannot be used: {problem.message}")
@@ -87,7 +86,7 @@ def _twin(state: ClusterState, fact: PeerObserved) -> str:
     """The first usable peer by name that has the same transport; the fact carries no age to choose the oldest by."""
     names = (
         name
-        for name, (other, _) in state.inventory.peers.items()
+        for name, other in state.inventory.peers.items()
         if name < fact.name
         and (other.address, other.port, other.local_address) == (fact.address, fact.port, fact.local_address)
         and not other.admin_down
@@ -110,7 +109,7 @@ def session_settings(
     """
     if refused(state, peer) is not None:
         return None
-    fact, conf = state.inventory.peers[peer][0], state.inventory.confs[DEFAULT_CONF][0]
+    fact, conf = state.inventory.peers[peer], state.inventory.confs[DEFAULT_CONF]
     return SessionSettings(
         peer=PeerKey(peer),
         peer_address=fact.address,

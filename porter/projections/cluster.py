@@ -14,7 +14,7 @@ from porter.events import decided, observed
 from porter.events.envelope import Envelope
 from porter.model.reasons import Reason
 from porter.projections.inventory import Inventory
-from porter.projections.ledger import Ledger
+from porter.projections.ledger import Drain, Ledger, WitnessedHead
 from porter.projections.loc_rib import LocRib
 from porter.projections.pools import Pools
 
@@ -64,7 +64,7 @@ class ClusterState:
         return (
             self.ledger,
             self.inventory,
-            pools.holders,
+            pools.by_address,
             pools.refusals,
             pools.departed,
             pools.protocols,
@@ -118,16 +118,17 @@ def _service_observed(state: ClusterState, event: observed.ServiceObserved, posi
     inventory = state.inventory
     uid = event.uid
     before = inventory.services.get(uid)
-    inventory.services[uid] = (event, position)
+    inventory.services[uid] = event
+    inventory.changed[uid] = position
     if before is None:
         key = f"{event.namespace}/{event.name}"
         former = inventory.service_uids.get(key)
         if former is not None:
             _service_left(state, former, key, Reason.SERVICE_DELETED, position)
         inventory.service_uids[key] = uid
-    elif before[0].traffic_policy != event.traffic_policy:
+    elif before.traffic_policy != event.traffic_policy:
         state.loc_rib.policy_changed(f"{event.namespace}/{event.name}", uid, (position, time_ms))
-    state.pools.service_observed(event)
+    state.pools.service_observed(uid)
 
 
 def _service_gone(state: ClusterState, event: observed.ServiceGone, position: int, _time_ms: int) -> None:
@@ -137,7 +138,7 @@ def _service_gone(state: ClusterState, event: observed.ServiceGone, position: in
 
 def _service_left(state: ClusterState, uid: str, key: str, reason: str, position: int) -> None:
     inventory = state.inventory
-    del inventory.services[uid]
+    del inventory.services[uid], inventory.changed[uid]
     if inventory.service_uids.get(key) == uid:
         del inventory.service_uids[key]
     state.pools.service_gone(uid, reason, position)
@@ -150,27 +151,30 @@ def _endpoints_observed(state: ClusterState, event: observed.EndpointsObserved, 
     before = inventory.endpoints.get(key)
     now: observed.EndpointsObserved | None = event
     if event.ready or event.terminating:
-        inventory.endpoints[key] = (event, position)
+        inventory.endpoints[key] = event
+        inventory.changed[key] = position
     else:
         now = None
         inventory.endpoints.pop(key, None)
+        inventory.changed.pop(key, None)
     uid = inventory.service_uids.get(key)
     if uid is not None:
-        old = before[0] if before is not None else None
-        state.loc_rib.endpoints_changed(inventory.services[uid][0], old, now, (position, time_ms))
+        state.loc_rib.endpoints_changed(inventory.services[uid], before, now, (position, time_ms))
 
 
-# ------------------------------------------------------------------------------------------------------ everything else
+# ------------------------------------------------------------------------------------------------------ other objects
 
 
 def _node_observed(state: ClusterState, event: observed.NodeObserved, position: int, time_ms: int) -> None:
-    names = state.inventory.nodes.observe(event, position, time_ms)
+    names = state.inventory.readiness.observe(event, time_ms)
+    state.inventory.changed["Node", event.name] = position
     state.loc_rib.nodes_changed(names, (position, time_ms))
 
 
 def _node_gone(state: ClusterState, event: observed.NodeGone, position: int, time_ms: int) -> None:
     state.ledger.path_identifiers.pop(event.name, None)
-    names = state.inventory.nodes.forget(event, time_ms)
+    names = state.inventory.readiness.forget(event, time_ms)
+    state.inventory.changed.pop(("Node", event.name), None)
     state.loc_rib.nodes_changed(names, (position, time_ms))
 
 
@@ -182,22 +186,28 @@ def _path_identifier_assigned(
 
 
 def _namespace_observed(state: ClusterState, event: observed.NamespaceObserved, position: int, _time_ms: int) -> None:
-    state.inventory.namespaces[event.name] = (event, position)
-    state.pools.reopen(position)
+    before = state.inventory.namespaces.get(event.name)
+    state.inventory.namespaces[event.name] = event
+    state.inventory.changed["Namespace", event.name] = position
+    if before is None or before.labels != event.labels:
+        state.pools.reopen(position)
 
 
 def _namespace_gone(state: ClusterState, event: observed.NamespaceGone, position: int, _time_ms: int) -> None:
     state.inventory.namespaces.pop(event.name, None)
+    state.inventory.changed.pop(("Namespace", event.name), None)
     state.pools.reopen(position)
 
 
 def _pool_observed(state: ClusterState, event: observed.PoolObserved, position: int, _time_ms: int) -> None:
-    state.inventory.pools[event.name] = (event, position)
+    state.inventory.pools[event.name] = event
+    state.inventory.changed["Pool", event.name] = position
     _pool_changed(state, event, position)
 
 
 def _pool_gone(state: ClusterState, event: observed.PoolGone, position: int, _time_ms: int) -> None:
     state.inventory.pools.pop(event.name, None)
+    state.inventory.changed.pop(("Pool", event.name), None)
     _pool_changed(state, event, position)
 
 
@@ -210,19 +220,26 @@ def _pool_changed(state: ClusterState, event: observed.PoolObserved | observed.P
 
 
 def _conf_observed(state: ClusterState, event: observed.ConfObserved, position: int, _time_ms: int) -> None:
-    state.inventory.confs[event.name] = (event, position)
+    state.inventory.confs[event.name] = event
+    state.inventory.changed["Conf", event.name] = position
 
 
 def _conf_gone(state: ClusterState, event: observed.ConfGone, _position: int, _time_ms: int) -> None:
     state.inventory.confs.pop(event.name, None)
+    state.inventory.changed.pop(("Conf", event.name), None)
 
 
 def _peer_observed(state: ClusterState, event: observed.PeerObserved, position: int, _time_ms: int) -> None:
-    state.inventory.peers[event.name] = (event, position)
+    state.inventory.peers[event.name] = event
+    state.inventory.changed["Peer", event.name] = position
 
 
 def _peer_gone(state: ClusterState, event: observed.PeerGone, _position: int, _time_ms: int) -> None:
     state.inventory.peers.pop(event.name, None)
+    state.inventory.changed.pop(("Peer", event.name), None)
+
+
+# ---------------------------------------------------------------------------------------------------------- decisions
 
 
 def _address_given(
@@ -241,11 +258,42 @@ def _allocation_refused(state: ClusterState, event: decided.AllocationRefused, p
     state.pools.refused(event, position)
 
 
-def _about_the_journal(step: Callable[[Ledger, Any, int], None]) -> Step:
-    def apply(state: ClusterState, event: Any, position: int, _time_ms: int) -> None:
-        step(state.ledger, event, position)
+# -------------------------------------------------------------------------------------------------- the journal itself
 
-    return apply
+
+def _epoch_started(state: ClusterState, event: decided.EpochStarted, position: int, _time_ms: int) -> None:
+    state.ledger.epoch_starts(event, position)
+    state.pools.ask_again()
+
+
+def _recovery_completed(state: ClusterState, _event: object, _position: int, _time_ms: int) -> None:
+    state.ledger.recovering = False
+    state.pools.ask_again()
+
+
+def _inventory_synced(state: ClusterState, _event: object, _position: int, _time_ms: int) -> None:
+    state.ledger.synced = True
+    state.pools.ask_again()
+
+
+def _positions_lost(state: ClusterState, event: decided.PositionsLost, _position: int, _time_ms: int) -> None:
+    state.ledger.positions_lost(event)
+
+
+def _baseline_recorded(state: ClusterState, _event: object, position: int, _time_ms: int) -> None:
+    state.ledger.baseline_position = position
+
+
+def _head_witnessed(state: ClusterState, event: decided.HeadWitnessed, _position: int, _time_ms: int) -> None:
+    state.ledger.witnessed[event.stream] = WitnessedHead(event.epoch, event.position, event.hash)
+
+
+def _speaker_drained(state: ClusterState, event: decided.SpeakerDrained, position: int, _time_ms: int) -> None:
+    state.ledger.drained[event.speaker] = Drain(event.by, event.why, position)
+
+
+def _speaker_undrained(state: ClusterState, event: decided.SpeakerUndrained, _position: int, _time_ms: int) -> None:
+    state.ledger.drained.pop(event.speaker, None)
 
 
 Step = Callable[[ClusterState, Any, int, int], None]
@@ -264,17 +312,17 @@ _STEPS: dict[type, Step] = {
     observed.ConfGone: _conf_gone,
     observed.PeerObserved: _peer_observed,
     observed.PeerGone: _peer_gone,
-    observed.InventorySynced: _about_the_journal(Ledger.inventory_synced),
+    observed.InventorySynced: _inventory_synced,
     decided.AddressAllocated: _address_given,
     decided.AddressAdopted: _address_given,
     decided.AddressReleased: _address_released,
     decided.AllocationRefused: _allocation_refused,
     decided.PathIdentifierAssigned: _path_identifier_assigned,
-    decided.EpochStarted: _about_the_journal(Ledger.epoch_starts),
-    decided.PositionsLost: _about_the_journal(Ledger.positions_lost),
-    decided.RecoveryCompleted: _about_the_journal(Ledger.recovery_completes),
-    decided.BaselineRecorded: _about_the_journal(Ledger.baseline_recorded),
-    decided.HeadWitnessed: _about_the_journal(Ledger.head_witnessed),
-    decided.SpeakerDrained: _about_the_journal(Ledger.speaker_drained),
-    decided.SpeakerUndrained: _about_the_journal(Ledger.speaker_undrained),
+    decided.EpochStarted: _epoch_started,
+    decided.PositionsLost: _positions_lost,
+    decided.RecoveryCompleted: _recovery_completed,
+    decided.BaselineRecorded: _baseline_recorded,
+    decided.HeadWitnessed: _head_witnessed,
+    decided.SpeakerDrained: _speaker_drained,
+    decided.SpeakerUndrained: _speaker_undrained,
 }

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from porter.events.catalogue import Event
 from porter.events.observed import (
     ConfObserved,
     EndpointsObserved,
     NamespaceObserved,
+    NodeObserved,
     PeerObserved,
     PoolObserved,
     ServiceObserved,
 )
-from porter.projections.nodes import Nodes
+from porter.projections.readiness import Readiness
 
 DEFAULT_CONF = "default"
 """The one BgpConf that is acted on."""
@@ -22,37 +23,45 @@ DEFAULT_CONF = "default"
 
 @dataclass(slots=True)
 class Inventory:
-    """Facts by key, each with the position of its last change.
+    """Facts by key, and the position of each one's last change.
 
     Services are kept by UID, because one that is re-created under the same name is another Service; `service_uids`
-    and `endpoints` go by "namespace/name".
+    and `endpoints` go by "namespace/name". `changed` holds positions: of a Service by its UID, of endpoints by
+    "namespace/name", of the others by (kind, name).
     """
 
-    services: dict[str, tuple[ServiceObserved, int]] = field(default_factory=dict)
+    services: dict[str, ServiceObserved] = field(default_factory=dict)
     service_uids: dict[str, str] = field(default_factory=dict)
-    endpoints: dict[str, tuple[EndpointsObserved, int]] = field(default_factory=dict)
-    nodes: Nodes = field(default_factory=Nodes)
-    namespaces: dict[str, tuple[NamespaceObserved, int]] = field(default_factory=dict)
-    pools: dict[str, tuple[PoolObserved, int]] = field(default_factory=dict)
-    confs: dict[str, tuple[ConfObserved, int]] = field(default_factory=dict)
-    peers: dict[str, tuple[PeerObserved, int]] = field(default_factory=dict)
+    endpoints: dict[str, EndpointsObserved] = field(default_factory=dict)
+    nodes: dict[str, NodeObserved] = field(default_factory=dict)
+    namespaces: dict[str, NamespaceObserved] = field(default_factory=dict)
+    pools: dict[str, PoolObserved] = field(default_factory=dict)
+    confs: dict[str, ConfObserved] = field(default_factory=dict)
+    peers: dict[str, PeerObserved] = field(default_factory=dict)
+    changed: dict[str | tuple[str, str], int] = field(default_factory=dict)
+    readiness: Readiness = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.readiness = Readiness(self.nodes)
 
     def fork(self) -> Inventory:
         """An independent copy."""
-        return replace(
-            self,
-            services=dict(self.services),
-            service_uids=dict(self.service_uids),
-            endpoints=dict(self.endpoints),
-            nodes=self.nodes.fork(),
-            namespaces=dict(self.namespaces),
-            pools=dict(self.pools),
-            confs=dict(self.confs),
-            peers=dict(self.peers),
+        copy = Inventory(
+            dict(self.services),
+            dict(self.service_uids),
+            dict(self.endpoints),
+            dict(self.nodes),
+            dict(self.namespaces),
+            dict(self.pools),
+            dict(self.confs),
+            dict(self.peers),
+            dict(self.changed),
         )
+        copy.readiness = self.readiness.fork(copy.nodes)
+        return copy
 
-    def entry(self, kind: str, name: str) -> tuple[Event, int] | None:
-        """The fact about an object and the position of its last change.
+    def get(self, kind: str, name: str) -> Event | None:
+        """The fact about an object, or None.
 
         `kind` is one of Service, Endpoints, Node, Namespace, Pool, Conf and Peer; the first two go by
         "namespace/name".
@@ -65,30 +74,15 @@ class Inventory:
             return None if uid is None else self.services[uid]
         return self._tables()[kind].get(name)
 
-    def _tables(self) -> dict[str, Mapping[str, tuple[Event, int]]]:
-        return {
-            "Namespace": self.namespaces,
-            "Node": self.nodes.facts,
-            "Pool": self.pools,
-            "Conf": self.confs,
-            "Peer": self.peers,
-            "Endpoints": self.endpoints,
-        }
+    def position_of(self, uid: str) -> int:
+        """The position of a Service's last change; 0 for one that is not there."""
+        return self.changed.get(uid, 0)
 
-    def get(self, kind: str, name: str) -> Event | None:
-        """The fact about an object, or None."""
-        entry = self.entry(kind, name)
-        return None if entry is None else entry[0]
-
-    def position_of(self, kind: str, name: str) -> int:
-        """The position of an object's last change; 0 where it is not known."""
-        entry = self.entry(kind, name)
-        return 0 if entry is None else entry[1]
-
-    def service(self, uid: str) -> ServiceObserved | None:
-        """A Service by its UID."""
-        entry = self.services.get(uid)
-        return None if entry is None else entry[0]
+    def position_of_object(self, kind: str, name: str) -> int:
+        """The position of an object's last change, by the same key as `get`; 0 for one that is not there."""
+        if kind == "Service":
+            return self.changed.get(self.service_uids.get(name, ""), 0)
+        return self.changed.get(name if kind == "Endpoints" else (kind, name), 0)
 
     def keys(self) -> Iterator[tuple[str, str]]:
         """Every object that there is a fact about, as (kind, name)."""
@@ -97,3 +91,13 @@ class Inventory:
         for kind, table in self._tables().items():
             for name in table:
                 yield kind, name
+
+    def _tables(self) -> dict[str, Mapping[str, Event]]:
+        return {
+            "Namespace": self.namespaces,
+            "Node": self.nodes,
+            "Pool": self.pools,
+            "Conf": self.confs,
+            "Peer": self.peers,
+            "Endpoints": self.endpoints,
+        }

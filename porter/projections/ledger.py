@@ -5,17 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from porter.events.decided import (
-    BaselineRecorded,
-    EpochStarted,
-    HeadWitnessed,
-    PathIdentifierAssigned,
-    PositionsLost,
-    RecoveryCompleted,
-    SpeakerDrained,
-    SpeakerUndrained,
-)
-from porter.events.observed import InventorySynced
+from porter.events.decided import EpochStarted, PathIdentifierAssigned, PositionsLost
 
 MAX_LOST_RANGES = 64
 """Most losses that are kept in the state; older ones stay in the journal alone."""
@@ -83,27 +73,11 @@ class Ledger:
             self.recovering = True
             self.synced = False
 
-    def positions_lost(self, event: PositionsLost, position: int) -> None:  # noqa: ARG002 - one shape for all steps
+    def positions_lost(self, event: PositionsLost) -> None:
+        """Remember a loss."""
         self.lost = (*self.lost, (event.first, event.last))[-MAX_LOST_RANGES:]
 
-    def recovery_completes(self, event: RecoveryCompleted, position: int) -> None:  # noqa: ARG002
-        self.recovering = False
-
-    def inventory_synced(self, event: InventorySynced, position: int) -> None:  # noqa: ARG002
-        self.synced = True
-
-    def baseline_recorded(self, event: BaselineRecorded, position: int) -> None:  # noqa: ARG002
-        self.baseline_position = position
-
-    def head_witnessed(self, event: HeadWitnessed, position: int) -> None:  # noqa: ARG002
-        self.witnessed[event.stream] = WitnessedHead(event.epoch, event.position, event.hash)
-
-    def speaker_drained(self, event: SpeakerDrained, position: int) -> None:
-        self.drained[event.speaker] = Drain(event.by, event.why, position)
-
-    def speaker_undrained(self, event: SpeakerUndrained, position: int) -> None:  # noqa: ARG002
-        self.drained.pop(event.speaker, None)
-
     def path_identifier_assigned(self, event: PathIdentifierAssigned) -> None:
+        """Remember a node's identifier, and the highest that was ever given."""
         self.path_identifiers[event.node] = event.number
         self.highest_path_identifier = max(self.highest_path_identifier, event.number)

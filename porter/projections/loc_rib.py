@@ -126,17 +126,15 @@ class LocRib:
     def nodes_changed(self, names: Iterable[str], stamp: Stamp) -> None:
         """Compare the eligibility of some nodes with what it was; only real changes touch routes."""
         changed: set[Family] = set()
-        nodes = self._inventory.nodes
+        held, assigned = self._inventory.readiness.held, self._ledger.path_identifiers
         for name in names:
-            entry = nodes.facts.get(name)
-            now = (
-                node_next_hops(entry[0], name in nodes.held, self._ledger.path_identifiers) if entry is not None else {}
-            )
+            node = self._inventory.nodes.get(name)
+            now = node_next_hops(node, name in held, assigned) if node is not None else {}
             for family in FAMILIES:
                 if self._set_eligible(family, name, now.get(family)):
                     changed.add(family)
                     self.node_stamps[family][name] = stamp
-            if entry is None:
+            if node is None:
                 self._forget_node(name, stamp)
         for family in sorted(changed):
             self.cluster_stamps[family] = stamp
@@ -157,9 +155,9 @@ class LocRib:
     def _forget_node(self, name: str, stamp: Stamp) -> None:
         # The stamp of a node that is gone moves to the Services that used it, so that names of nodes do not pile up.
         had = [family for family in FAMILIES if self.node_stamps[family].pop(name, None) is not None]
-        for key, (endpoints, _) in self._inventory.endpoints.items():
+        for key, endpoints in self._inventory.endpoints.items():
             uid = self._inventory.service_uids.get(key)
-            if uid is None or self._inventory.services[uid][0].traffic_policy != LOCAL:
+            if uid is None or self._inventory.services[uid].traffic_policy != LOCAL:
                 continue
             if any(name in serving_nodes(endpoints, family) for family in had):
                 self.service_stamps[key] = stamp
@@ -167,7 +165,7 @@ class LocRib:
 
     def retell(self) -> None:
         """Count every prefix as changed: what depends on routes depends on something that changed beside them."""
-        self._retold.update(host_prefix(address) for address in self._pools.holders)
+        self._retold.update(host_prefix(address) for address in self._pools.by_address)
 
     def bound_dirty(self) -> None:
         """Keep what waits for its routes within its limit."""
@@ -176,9 +174,9 @@ class LocRib:
 
     def recompute_eligible(self) -> None:
         """Derive the eligible nodes from the inventory, after decoding a baseline."""
-        nodes = self._inventory.nodes
-        for name, (fact, _) in nodes.facts.items():
-            for family, hop in node_next_hops(fact, name in nodes.held, self._ledger.path_identifiers).items():
+        held, assigned = self._inventory.readiness.held, self._ledger.path_identifiers
+        for name, node in self._inventory.nodes.items():
+            for family, hop in node_next_hops(node, name in held, assigned).items():
                 self.eligible[family][name] = hop
         for family in FAMILIES:
             self.everyone[family] = tuple(hop for _, hop in sorted(self.eligible[family].items()))
@@ -218,7 +216,7 @@ class LocRib:
         if self._all_dirty:
             self._all_dirty = False
             addresses: set[Address] = {prefix_address(prefix) for prefix in (*self._routes, *self._absent)}
-            addresses.update(self._pools.holders)
+            addresses.update(self._pools.by_address)
         elif self._dirty_uids or self._dirty_addresses:
             addresses = self._dirty_addresses
             for uid in self._dirty_uids:
@@ -232,7 +230,7 @@ class LocRib:
     def _derive(self, address: Address) -> None:
         prefix = host_prefix(address)
         before = self._routes.get(prefix)
-        holders = self._pools.holders.get(address)
+        holders = self._pools.by_address.get(address)
         route: LocRoute | None = None
         if holders is None:
             self._absent.pop(prefix, None)
@@ -256,12 +254,11 @@ class LocRib:
         stamp = NEVER
         reason = Reason.SERVICE_DELETED
         for holder in holders:
-            service = self._inventory.service(holder.uid)
+            service = self._inventory.services.get(holder.uid)
             if service is None:
                 continue
             key = holder.service
-            endpoints = self._inventory.endpoints.get(key)
-            serving = serving_nodes(endpoints[0] if endpoints is not None else None, family)
+            serving = serving_nodes(self._inventory.endpoints.get(key), family)
             more = next_hops(service.traffic_policy, serving, self.eligible[family], self.everyone[family])
             hops = more if not hops else hops if not more else tuple(sorted({*hops, *more}))
             reason = absence(serving)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from porter.events.decided import AddressAdopted, AddressAllocated, AddressReleased, AllocationRefused
-from porter.events.observed import PoolGone, PoolObserved, ServiceObserved
+from porter.events.observed import PoolGone, PoolObserved
 from porter.model.address import FAMILIES, Address, Family, address_from_number, address_number, family_of
 from porter.policy.pool_choice import Pool, assess
 from porter.policy.pool_choice import Pools as PoolTable
@@ -56,7 +56,7 @@ class Departure(NamedTuple):
 class Pools:
     """Allocations by address and by UID, refusals, and what is unsettled.
 
-    `holders` maps an address to its allocations: one, or several that share it, the oldest first. `refusals` maps
+    `by_address` maps an address to its allocations: one, or several that share it, the oldest first. `refusals` maps
     a UID to its last refusal and that one's position. `reopened` is the position of the last event that may let
     a refused Service be served.
     """
@@ -73,9 +73,9 @@ class Pools:
         "_turn_of",
         "_turns",
         "_used",
+        "by_address",
         "by_uid",
         "departed",
-        "holders",
         "protocols",
         "refusals",
         "reopened",
@@ -83,7 +83,7 @@ class Pools:
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
-        self.holders: dict[Address, tuple[Allocation, ...]] = {}
+        self.by_address: dict[Address, tuple[Allocation, ...]] = {}
         self.by_uid: dict[str, tuple[Allocation, ...]] = {}
         self.refusals: dict[str, tuple[AllocationRefused, int]] = {}
         self.departed: dict[str, Departure] = {}
@@ -107,7 +107,7 @@ class Pools:
     def fork(self, inventory: Inventory) -> Pools:
         """An independent copy over another inventory; its indexes are computed anew."""
         copy = Pools(inventory)
-        copy.holders = dict(self.holders)
+        copy.by_address = dict(self.by_address)
         copy.by_uid = dict(self.by_uid)
         copy.refusals = dict(self.refusals)
         copy.departed = dict(self.departed)
@@ -123,29 +123,29 @@ class Pools:
         uid, namespace, name, address, pool, reason = event[:6]
         key = event.sharing_key if type(event) is AddressAllocated else ""
         allocation = Allocation(address, pool, uid, namespace, name, position, time_ms, reason, key)
-        others = self.holders.get(address)
+        others = self.by_address.get(address)
         if others is None:
-            self.holders[address] = (allocation,)
+            self.by_address[address] = (allocation,)
         else:
-            self.holders[address] = (*(one for one in others if one.uid != uid), allocation)
+            self.by_address[address] = (*(one for one in others if one.uid != uid), allocation)
         mine = self.by_uid.get(uid)
         if mine is None:
             self.by_uid[uid] = (allocation,)
         else:
             self.by_uid[uid] = (*(one for one in mine if one.address != address), allocation)
         self.refusals.pop(uid, None)
-        self._considered.discard(uid)
+        self._considered.add(uid)
         self._touched_addresses.add(address)
         self._touched_uids.add(uid)
 
     def released(self, event: AddressReleased, position: int) -> None:
         """Fold a release; whoever was refused may be served now."""
         address, uid = event.address, event.uid
-        left = tuple(one for one in self.holders.get(address, ()) if one.uid != uid)
+        left = tuple(one for one in self.by_address.get(address, ()) if one.uid != uid)
         if left:
-            self.holders[address] = left
+            self.by_address[address] = left
         else:
-            self.holders.pop(address, None)
+            self.by_address.pop(address, None)
         mine = tuple(one for one in self.by_uid.get(uid, ()) if one.address != address)
         if mine:
             self.by_uid[uid] = mine
@@ -155,18 +155,20 @@ class Pools:
         self._touched_addresses.add(address)
         self._touched_uids.add(uid)
         self.reopen(position)
+        if uid in self._inventory.services:
+            self._considered.add(uid)
 
     def refused(self, event: AllocationRefused, position: int) -> None:
         """Fold a refusal: nothing is left to say until something relevant changes."""
         self.refusals[event.uid] = (event, position)
         self._considered.add(event.uid)
 
-    def service_observed(self, event: ServiceObserved) -> None:
+    def service_observed(self, uid: str) -> None:
         """A Service's fact changed."""
-        if event.uid in self.departed:
-            del self.departed[event.uid]
-        self._considered.discard(event.uid)
-        self._touched_uids.add(event.uid)
+        if uid in self.departed:
+            del self.departed[uid]
+        self._considered.discard(uid)
+        self._touched_uids.add(uid)
 
     def service_gone(self, uid: str, reason: str, position: int) -> None:
         """A Service went; what it holds stays held until it is released."""
@@ -191,6 +193,10 @@ class Pools:
         self.reopened = position
         self._considered.clear()
 
+    def ask_again(self) -> None:
+        """Forget which Services were considered: a new leader asks about all that lack something."""
+        self._considered.clear()
+
     def bound_touched(self) -> None:
         """Keep what waits for the indexes within its limit."""
         if len(self._touched_addresses) + len(self._touched_uids) > MAX_TOUCHED:
@@ -200,13 +206,18 @@ class Pools:
 
     def allocation(self, address: Address) -> Allocation | None:
         """The allocation of an address; of those that share it, the oldest."""
-        holders = self.holders.get(address)
+        holders = self.by_address.get(address)
         return holders[0] if holders else None
+
+    def holders(self) -> Iterator[tuple[Address, str, str, str]]:
+        """Every holder, as (address, namespace, name, UID), in the order of `allocations`."""
+        for one in self.allocations():
+            yield one.address, one.namespace, one.name, one.uid
 
     def allocations(self) -> Iterator[Allocation]:
         """Every allocation, by address as a number, IPv4 first."""
-        for address in sorted(self.holders, key=lambda one: (family_of(one), address_number(one))):
-            yield from self.holders[address]
+        for address in sorted(self.by_address, key=lambda one: (family_of(one), address_number(one))):
+            yield from self.by_address[address]
 
     def of(self, uid: str) -> tuple[Allocation, ...]:
         """What a Service holds, the oldest first."""
@@ -218,7 +229,9 @@ class Pools:
 
     def addresses_from(self, pool: str) -> tuple[Address, ...]:
         """The addresses that were given from a pool, whatever became of the pool."""
-        return tuple(address for address, holders in self.holders.items() if any(one.pool == pool for one in holders))
+        return tuple(
+            address for address, holders in self.by_address.items() if any(one.pool == pool for one in holders)
+        )
 
     def protocol(self, pool: str) -> str:
         """A pool's protocol, also after its deletion as long as its addresses are in use; "bgp" for no pool."""
@@ -227,13 +240,13 @@ class Pools:
     def refusal(self, uid: str) -> AllocationRefused | None:
         """Why a Service lacks what it asks for, as of the last decision; None if it lacks nothing."""
         entry = self.refusals.get(uid)
-        return entry[0] if entry is not None and self.is_unsettled(uid) else None
+        return entry[0] if entry is not None and self.lacks(uid) else None
 
     @property
     def table(self) -> PoolTable:
         """All pools, compared with each other."""
         if self._table is None:
-            self._table = assess(fact for fact, _ in self._inventory.pools.values())
+            self._table = assess(self._inventory.pools.values())
         return self._table
 
     def in_pool(self, address: Address, name: str) -> bool:
@@ -282,10 +295,14 @@ class Pools:
         """Remember that there is nothing to decide about a Service until something relevant changes."""
         self._considered.add(uid)
 
-    def is_unsettled(self, uid: str) -> bool:
-        """Whether a Service lacks something, or is gone and holds something."""
+    def lacks(self, uid: str) -> bool:
+        """Whether a Service lacks something that it asks for, or is gone and holds something."""
         self._update()
         return uid in self._turn_of
+
+    def is_unsettled(self, uid: str) -> bool:
+        """Whether there may be something to decide about a Service now."""
+        return self.lacks(uid) and uid not in self._considered
 
     def unsettled(self, limit: int) -> tuple[str, ...]:
         """The Services to ask about next, in order, without those that were considered already."""
@@ -300,7 +317,7 @@ class Pools:
 
     def _update(self) -> None:
         if self._all_touched:
-            addresses: Iterable[Address] = self.holders.keys() | self._pool_of.keys() | self._touched_addresses
+            addresses: Iterable[Address] = self.by_address.keys() | self._pool_of.keys() | self._touched_addresses
             uids: Iterable[str] = (
                 self._inventory.services.keys() | self.by_uid.keys() | self._turn_of.keys() | self._touched_uids
             )
@@ -316,7 +333,7 @@ class Pools:
             self._index_turn(uid)
 
     def _index_address(self, address: Address) -> None:
-        holders = self.holders.get(address)
+        holders = self.by_address.get(address)
         used = self._used[family_of(address)]
         before = self._pool_of.pop(address, None)
         if before is not None:
@@ -341,14 +358,10 @@ class Pools:
             insort(self._turns, turn)
 
     def _turn(self, uid: str) -> Turn | None:
-        service = self._inventory.service(uid)
+        service = self._inventory.services.get(uid)
         mine = self.by_uid.get(uid, ())
         if service is None:
             return (-1, mine[0].namespace, mine[0].name, uid) if mine else None
         if satisfied(service, tuple(one.address for one in mine), self.in_pool):
             return None
         return (service.created_ms, service.namespace, service.name, uid)
-
-    def turn_order(self, service: ServiceObserved) -> Turn:
-        """A Service's place in the order of decisions."""
-        return (service.created_ms, service.namespace, service.name, service.uid)

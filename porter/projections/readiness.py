@@ -1,4 +1,4 @@
-"""The nodes, and which of those that are not Ready still count: fail static.
+"""Which nodes that are not Ready still count: fail static.
 
 Kubelets that lost the API server are not dead nodes. When a node turns NotReady, `recent` are the NotReady nodes that
 turned within the last minute. If these are more than half of all nodes, or no Ready node would remain, they are
@@ -8,7 +8,7 @@ is held. The rule is evaluated over all changes of one time together, so that th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from porter.events.observed import NodeGone, NodeObserved
@@ -24,31 +24,29 @@ class NotReady(NamedTuple):
 
 
 @dataclass(slots=True)
-class Nodes:
-    """The fold of the nodes. `facts` maps a name to the fact and the position of its last change.
+class Readiness:
+    """The fold of the nodes' readiness beside `nodes`, the facts by name, which it keeps up.
 
     `held_before` and `improved` belong to the time `assessed_ms`: what was held before it, and whether a
     node turned Ready or went at that time.
     """
 
-    facts: dict[str, tuple[NodeObserved, int]] = field(default_factory=dict)
+    nodes: dict[str, NodeObserved]
     not_ready: dict[str, NotReady] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
     held_before: frozenset[str] = frozenset()
     assessed_ms: int = 0
     improved: bool = False
 
-    def fork(self) -> Nodes:
-        """An independent copy."""
-        return Nodes(
-            dict(self.facts), dict(self.not_ready), self.held, self.held_before, self.assessed_ms, self.improved
-        )
+    def fork(self, nodes: dict[str, NodeObserved]) -> Readiness:
+        """An independent copy over a copy of the facts."""
+        return replace(self, nodes=nodes, not_ready=dict(self.not_ready))
 
-    def observe(self, event: NodeObserved, position: int, time_ms: int) -> frozenset[str]:
+    def observe(self, event: NodeObserved, time_ms: int) -> frozenset[str]:
         """Fold a fact; return the nodes whose eligibility may have changed."""
-        before = self.facts.get(event.name)
-        self.facts[event.name] = (event, position)
-        was_ready = before is not None and before[0].ready
+        before = self.nodes.get(event.name)
+        self.nodes[event.name] = event
+        was_ready = before is not None and before.ready
         if event.ready and not was_ready:
             self.not_ready.pop(event.name, None)
             return self._assess(time_ms, improved=True) | {event.name}
@@ -59,7 +57,7 @@ class Nodes:
 
     def forget(self, event: NodeGone, time_ms: int) -> frozenset[str]:
         """Fold a deletion; return the nodes whose eligibility may have changed."""
-        if self.facts.pop(event.name, None) is None:
+        if self.nodes.pop(event.name, None) is None:
             return frozenset()
         self.not_ready.pop(event.name, None)
         return self._assess(time_ms, improved=True) | {event.name}
@@ -72,10 +70,10 @@ class Nodes:
         return before ^ self.held
 
     def _held_now(self) -> frozenset[str]:
-        any_ready = any(fact.ready and not fact.excluded for fact, _ in self.facts.values())
+        any_ready = any(fact.ready and not fact.excluded for fact in self.nodes.values())
         held = {name for name in self.held_before if name in self.not_ready}
         if any_ready and self.improved:
-            majority = 2 * len(self.not_ready) > len(self.facts)
+            majority = 2 * len(self.not_ready) > len(self.nodes)
             # A node that was never Ready is held only while there is no other.
             held = {name for name in held if majority and self.not_ready[name].was_ready}
         now = self.assessed_ms
@@ -85,6 +83,6 @@ class Nodes:
         turned = {name for name in recent if self.not_ready[name].was_ready}
         if not any_ready:
             held |= recent
-        elif 2 * len(turned) > len(self.facts):
+        elif 2 * len(turned) > len(self.nodes):
             held |= turned
         return frozenset(held)

@@ -1,0 +1,215 @@
+"""The decisions about addresses: pure, level-triggered, and the same for the same state.
+
+`unsettled` names the Services that lack something, in order, and `decide` says what to do about one of them. A
+Service is asked about until there is no more to say; then it counts as considered until something relevant changes.
+Nothing is decided while the journal recovers, or before the inventory is synced: absence means nothing then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from porter.allocator import messages
+from porter.allocator.grants import Grant, Refusal, from_pools, requested
+from porter.events.decided import AddressAdopted, AddressAllocated, AddressReleased, AllocationRefused
+from porter.events.observed import ServiceObserved
+from porter.model.address import Address, Family, family_of
+from porter.model.reasons import Candidate, Reason
+from porter.policy.problems import disqualifying
+from porter.policy.requests import REQUIRE_DUAL_STACK, wanted_families
+from porter.projections.cluster import ClusterState
+from porter.projections.pools import Allocation
+
+Decision = AddressAllocated | AddressAdopted | AddressReleased | AllocationRefused
+
+
+def unsettled(state: ClusterState, limit: int) -> tuple[str, ...]:
+    """The UIDs of at most `limit` Services to ask `decide` about, in order: those that are gone, then by age."""
+    if not state.ledger.open:
+        return ()
+    return state.pools.unsettled(limit)
+
+
+def decide(state: ClusterState, uid: str) -> tuple[Decision, ...]:
+    """The next decisions about one Service; none where there is nothing to say.
+
+    They belong into one commit, and after they are applied the Service is settled. That nothing was to be said is
+    remembered in the state, beside what is folded: the answer is the same if it is asked again.
+    """
+    if not state.ledger.open:
+        return ()
+    service = state.inventory.services.get(uid)
+    decisions = _releases_of_gone(state, uid) if service is None else _Claim(state, service).decide()
+    if not decisions:
+        state.pools.consider(uid)
+    return decisions
+
+
+def cause(state: ClusterState, uid: str) -> int:
+    """The position of the event that a decision about a Service follows from."""
+    departure = state.pools.departed.get(uid)
+    if departure is not None:
+        return departure.position
+    refusal = state.pools.refusals.get(uid)
+    position = state.inventory.position_of(uid)
+    if refusal is not None and max(refusal[1], position) < state.pools.reopened:
+        return state.pools.reopened
+    return position
+
+
+def _releases_of_gone(state: ClusterState, uid: str) -> tuple[Decision, ...]:
+    departure = state.pools.departed.get(uid)
+    reason = departure.reason if departure is not None else Reason.SERVICE_DELETED
+    return tuple(_release(one, reason) for one in state.pools.of(uid))
+
+
+def _release(allocation: Allocation, reason: str) -> AddressReleased:
+    address, pool, uid, namespace, name = allocation[:5]
+    return AddressReleased(uid, namespace, name, address, pool, reason)
+
+
+class _Claim:
+    """One Service's claim while it is decided: what it has, what it is granted, and what stands against it."""
+
+    def __init__(self, state: ClusterState, service: ServiceObserved) -> None:
+        self._state = state
+        self._service = service
+        self._wanted = wanted_families(service)
+        self._held = state.pools.of(service.uid)
+        self._adopted: list[Grant] = []
+        self._grants: list[Grant] = []
+        self._released: list[tuple[Allocation, Reason]] = []
+        self._refusal: Refusal | None = None
+        self._candidates: tuple[Candidate, ...] = ()
+
+    def decide(self) -> tuple[Decision, ...]:
+        """The decisions, in an order that never leaves the Service without an address that it could have.
+
+        1. What another controller gave is adopted if it is ours to give, and free.
+        2. Requested addresses are granted, or refused.
+        3. Families that lack an address get one.
+        4. What no longer fits the request is released, if something else is there.
+        5. A refusal is told once.
+        """
+        problem = disqualifying(self._service.problems)
+        if problem is not None:
+            self._refusal = Refusal(problem.reason, problem.message)
+            return tuple(self._refusals())
+        self._adopt()
+        self._grant_requested()
+        self._grant_missing()
+        if self._service.family_policy == REQUIRE_DUAL_STACK and self._refusal is not None and not self._held:
+            # Both families or none; but what is there already is not taken away.
+            self._grants = []
+        self._replace()
+        return (*self._given(), *(_release(one, why) for one, why in self._released), *self._refusals())
+
+    def _adopt(self) -> None:
+        pools = self._state.pools
+        for family in self._wanted:
+            if self._has(family):
+                continue
+            for address in self._service.held:
+                pool = pools.table.holding(address) if family_of(address) == family else None
+                if pool is None or address in pools.by_address or not self._fits(address):
+                    continue
+                self._adopted.append(Grant(family, address, pool.name, Reason.ADOPTED_FROM_STATUS))
+                break
+
+    def _fits(self, address: Address) -> bool:
+        """Whether an address is what the Service asks for."""
+        service = self._service
+        asked = [one for one in service.requested_addresses if family_of(one) == family_of(address)]
+        if asked and address not in asked:
+            return False
+        return not service.requested_pool or self._state.pools.in_pool(address, service.requested_pool)
+
+    def _has(self, family: Family) -> bool:
+        """Whether the Service has, or is granted, an address of a family."""
+        given = any(grant.family == family for grant in (*self._adopted, *self._grants))
+        return given or any(family_of(one.address) == family for one in self._held)
+
+    def _grant_requested(self) -> None:
+        mine = {one.address for one in self._held} | {grant.address for grant in self._adopted}
+        for address in self._service.requested_addresses:
+            family = family_of(address)
+            if address in mine:
+                continue
+            if family not in self._wanted:
+                message = messages.wrong_family(address, family, self._wanted)
+                self._refuse(Refusal(Reason.FAMILY_UNAVAILABLE, message))
+                continue
+            answer = requested(self._state, self._service, address)
+            if isinstance(answer, Refusal):
+                self._refuse(answer)
+            else:
+                self._grants.append(answer)
+
+    def _grant_missing(self) -> None:
+        asked = {family_of(address) for address in self._service.requested_addresses}
+        if not asked.issubset(self._wanted):
+            # It asks for what it cannot have: another address instead is not what it asks for either.
+            return
+        missing = tuple(family for family in self._wanted if family not in asked and not self._has_fitting(family))
+        if not missing:
+            return
+        pools = self._state.pools
+        preferred = tuple(pools.pool_of(one) for one in self._held)
+        preferred += tuple(grant.pool for grant in (*self._adopted, *self._grants))
+        search = from_pools(self._state, self._service, missing, preferred)
+        self._grants.extend(search.grants)
+        self._candidates = search.candidates
+        if search.refusal is None:
+            return
+        one_is_enough = self._service.family_policy != REQUIRE_DUAL_STACK and len(self._wanted) > 1
+        if not (one_is_enough and any(self._has(family) for family in self._wanted)) or self._moves():
+            self._refuse(search.refusal)
+
+    def _has_fitting(self, family: Family) -> bool:
+        held = [one.address for one in self._held if family_of(one.address) == family]
+        held += [grant.address for grant in self._adopted if grant.family == family]
+        return bool(held) and all(self._fits(address) for address in held)
+
+    def _moves(self) -> bool:
+        """Whether something that is held is not what is asked for."""
+        return any(not self._fits(one.address) for one in self._held if family_of(one.address) in self._wanted)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._refusal = self._refusal or refusal
+
+    def _replace(self) -> None:
+        granted = {grant.family for grant in self._grants}
+        for one in self._held:
+            family = family_of(one.address)
+            if family not in self._wanted:
+                if any(self._has(other) for other in self._wanted):
+                    self._released.append((one, Reason.FAMILY_DROPPED))
+            elif not self._fits(one.address) and (family in granted or self._has_another(one)):
+                self._released.append((one, Reason.REQUEST_CHANGED))
+
+    def _has_another(self, allocation: Allocation) -> bool:
+        """Whether the Service holds another address of the family, which is what it asks for."""
+        family = family_of(allocation.address)
+        return any(family_of(one.address) == family and self._fits(one.address) for one in self._held)
+
+    def _given(self) -> Iterable[Decision]:
+        uid, namespace, name = self._service.uid, self._service.namespace, self._service.name
+        for grant in self._adopted:
+            yield AddressAdopted(uid, namespace, name, grant.address, grant.pool, grant.reason)
+        for grant in self._grants:
+            # A requested address passed nobody over; the others were found after these candidates.
+            passed = () if grant.reason is Reason.REQUESTED_ADDRESS else self._candidates
+            _, address, pool, reason, key = grant
+            yield AddressAllocated(uid, namespace, name, address, pool, reason, key, passed)
+
+    def _refusals(self) -> Iterable[AllocationRefused]:
+        if self._refusal is None:
+            return
+        service = self._service
+        refused = AllocationRefused(
+            service.uid, service.namespace, service.name, *self._refusal, candidates=self._candidates
+        )
+        entry = self._state.pools.refusals.get(service.uid)
+        # What was told is told again only after something was given, which makes it another situation.
+        if entry is None or entry[0] != refused or self._adopted or self._grants:
+            yield refused
