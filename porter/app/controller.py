@@ -22,6 +22,7 @@ from porter.app.streams import SpeakerStreams
 from porter.app.view import View
 from porter.events.envelope import BEGINNING, Head
 from porter.events.observed import ServiceObserved
+from porter.model.address import Address
 from porter.ports import (
     Anchor,
     AnchorUnavailable,
@@ -236,7 +237,7 @@ class Controller:
         while not expected <= self._fresh_reports() and self._clock.monotonic_s() < deadline_s:
             await asyncio.sleep(REPORT_POLL_S)
         fresh = self._fresh_reports()
-        holders = []
+        holders: list[tuple[Address, str, str, str]] = []
         for name in sorted(fresh):
             report = parts.speakers.reports[name]
             self._remember(Seen(report.epoch, report.position, report.hash))

@@ -30,6 +30,7 @@ from porter.events.catalogue import Event
 from porter.events.decided import BaselineRecorded, RecoveryCompleted, SpeakerDrained, SpeakerUndrained
 from porter.events.envelope import MAX_EVENTS_PER_COMMIT, Checkpoint, Commit, Draft, Envelope, Head
 from porter.events.observed import InventorySynced, ServiceGone, ServiceObserved
+from porter.model.address import Address
 from porter.ports import Anchor, Clock, Conflict, Election, FactKey, Fork, Journal, JournalUnavailable, Source
 from porter.projections import baseline
 from porter.projections.cluster import ClusterState, evolve
@@ -53,7 +54,7 @@ Action = SpeakerDrained | SpeakerUndrained
 class Recovery(NamedTuple):
     """What recovery has to adopt: (address, namespace, name, uid) by the speakers' word, and who was heard."""
 
-    holders: tuple[tuple[str, str, str, str], ...] = ()
+    holders: tuple[tuple[Address, str, str, str], ...] = ()
     heard: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 

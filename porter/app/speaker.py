@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
@@ -34,12 +35,12 @@ LAST_GOOD_COST_FACTOR = 20
 _log = structlog.get_logger(__name__)
 
 
-class OutcomeSink:
-    """Where outcomes go: `porter.journal.outcomes.OutcomeStream` has this shape."""
+class OutcomeSink(Protocol):
+    """Where outcomes go: `porter.journal.outcomes.OutcomeStream`, of which only this is used."""
 
     def add(self, events: Sequence[Event]) -> None:
         """Queue outcomes; never blocks."""
-        raise NotImplementedError
+        ...
 
 
 class Speaker:
