@@ -153,9 +153,7 @@ class Leading:
         for envelope in commit.events:
             self.state = evolve(self.state, envelope)
         self._committed(beginning.claim.genesis, commit)
-        _log.info(
-            "epoch claimed", epoch=commit.epoch, position=commit.last_position, recovering=beginning.recovering
-        )
+        _log.info("epoch claimed", epoch=commit.epoch, position=commit.last_position, recovering=beginning.recovering)
 
     async def _establish(self, beginning: Beginning, recovery: Recovery, deposed: asyncio.Task[None]) -> None:
         """Bring the journal up to what is watched; nothing is decided before this is through."""
@@ -172,7 +170,7 @@ class Leading:
             await self._append_all(Draft(payload) for payload in adopted)
             inventory = self.state.inventory
             synced = InventorySynced(
-                len(inventory.services), len(inventory.nodes.facts), len(inventory.pools), len(inventory.peers)
+                len(inventory.services), len(inventory.nodes), len(inventory.pools), len(inventory.peers)
             )
             closing = [Draft(synced)]
             if beginning.recovering:
@@ -248,9 +246,9 @@ class Leading:
             decisions = decide(self.state, uid)
             if len(decisions) > batch.room:
                 return
+            causation = self.state.inventory.position_of(uid)
             for decision in decisions:
-                cause = self.state.inventory.position_of("Service", f"{decision.namespace}/{decision.name}")
-                self._fold(batch, decision, causation=cause, correlation=decision.aggregate)
+                self._fold(batch, decision, causation=causation, correlation=decision.aggregate)
 
     def _new_batch(self) -> _Batch:
         assert self.head is not None

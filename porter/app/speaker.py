@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from porter import __version__
 from porter.app import last_good
 from porter.app.adj_rib import AdjRibsOut
-from porter.app.follow import Folded, from_newest_baseline
+from porter.app.clock import SystemClock
+from porter.app.follow import from_newest_baseline
 from porter.app.local_address import AddressBook
 from porter.app.settings import Settings
 from porter.events.catalogue import Event
@@ -210,7 +210,7 @@ class Speaker:
 
     def _wanted_sessions(self, state: ClusterState) -> Sequence[SessionSettings]:
         wanted = []
-        for name, (peer, _) in sorted(state.inventory.peers.items()):
+        for name, peer in sorted(state.inventory.peers.items()):
             local_address = self._addresses.towards(peer.address)
             if not local_address:
                 continue
@@ -270,14 +270,19 @@ async def run_speaker(settings: Settings) -> None:
     Raises:
         InvalidSettings: the options contradict each other.
     """
-    from porter.bgp.backends.exabgp import ExaBgpPublisher  # noqa: PLC0415
+    from porter.bgp.publisher import ExaBgpPublisher  # noqa: PLC0415
     from porter.journal.outcomes import OutcomeStream  # noqa: PLC0415
     from porter.journal.redis import RedisJournals  # noqa: PLC0415
 
     settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     journals = RedisJournals(settings.redis_url, settings.cluster, writer=settings.name)
     outcomes = OutcomeStream(journals.speaker(settings.name), holder=settings.name)
-    publisher = ExaBgpPublisher(settings.relay_socket, settings.engine_configuration)
+    publisher = ExaBgpPublisher(
+        speaker=settings.name,
+        socket_path=settings.relay_socket,
+        configuration_path=settings.engine_configuration,
+        clock=SystemClock(),
+    )
     speaker = Speaker(settings, journals.journal(), publisher, outcomes)
     try:
         async with asyncio.TaskGroup() as tasks:

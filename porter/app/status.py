@@ -64,7 +64,7 @@ class StatusDesk:
         """A new leader: every status is wanted; the writer leaves alone what already says so."""
         self._state = state
         self._services.clear()
-        for uid, (service, _) in state.inventory.services.items():
+        for uid, service in state.inventory.services.items():
             self._writer.want(service_status(state, uid, service.namespace, service.name))
         self._pools.update(state.inventory.pools)
         self._rest = True
@@ -95,16 +95,15 @@ class StatusDesk:
 
     def _want_pools(self, state: ClusterState, names: Iterable[str]) -> None:
         for name in names:
-            entry = state.inventory.pools.get(name)
-            if entry is not None:
-                pool, _ = entry
+            pool = state.inventory.pools.get(name)
+            if pool is not None:
                 self._writer.want(ObjectStatus("Eip", "", name, pool.uid, pool_status(state, name)))
 
     def _want_rest(self, state: ClusterState) -> None:
         sessions = self._sessions()
-        for name, (peer, _) in state.inventory.peers.items():
+        for name, peer in state.inventory.peers.items():
             self._writer.want(ObjectStatus("BgpPeer", "", name, peer.uid, peer_status(state, sessions, name)))
-        for name, (conf, _) in state.inventory.confs.items():
+        for name, conf in state.inventory.confs.items():
             self._writer.want(ObjectStatus("BgpConf", "", name, conf.uid, conf_status(state, sessions, name)))
 
 
