@@ -272,7 +272,16 @@ async def run_controller(settings: Settings) -> None:
             desk: StatusDesk
             speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk))
             desk = StatusDesk(writer, lambda: speakers.sessions)
-            parts = Parts(source, election, writer, journals.journal(), speakers, desk, view, lambda: journals.check(settings.unsafe))
+            parts = Parts(
+                source,
+                election,
+                writer,
+                journals.journal(),
+                speakers,
+                desk,
+                view,
+                lambda: journals.check(settings.unsafe),
+            )
             controller = Controller(settings, parts)
             for name, part in (
                 ("source", source.run()),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 from porter.events.catalogue import Event
 from porter.events.observed import EndpointsObserved, ServiceObserved
 from porter.model.reasons import Reason
 from porter.policy.facts import gone, same_fact
-from porter.ports import FactKey, Source
+from porter.ports import FactKey, FactKind, Source
 from porter.projections.cluster import ClusterState
 
 _ORDER = {kind: rank for rank, kind in enumerate(("Namespace", "Node", "Pool", "Conf", "Peer", "Service", "Endpoints"))}
