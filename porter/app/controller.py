@@ -1,4 +1,4 @@
-"""The controller: follows the journal while it stands by, and leads when it is elected. The only wiring of the leader."""
+"""The controller: follows the journal while it stands by, and leads when it is elected; the leader's only wiring."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ class Controller:
         expected = set(anchor.speakers if anchor else ()) | set(parts.speakers.names())
         deadline_s = self._clock.monotonic_s() + SPEAKER_REPORT_TIMEOUT_S
         while not expected <= self._fresh_reports() and self._clock.monotonic_s() < deadline_s:
-            await asyncio.sleep(REPORT_POLL_S)
+            await asyncio.sleep(REPORT_POLL_S)  # noqa: ASYNC110 - the deadline needs a look at the clock anyway
         fresh = self._fresh_reports()
         holders: list[tuple[Address, str, str, str]] = []
         for name in sorted(fresh):

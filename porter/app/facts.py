@@ -54,4 +54,7 @@ def endpoints_key(key: FactKey) -> FactKey:
 
 def all_keys(state: ClusterState, source: Source) -> frozenset[FactKey]:
     """Every key that either side knows: what a new leader compares."""
-    return frozenset(source.facts) | {FactKey(kind, name) for kind, name in state.inventory.keys()}
+    return frozenset(source.facts) | {
+        FactKey(cast(FactKind, kind), name)
+        for kind, name in state.inventory.keys()  # noqa: SIM118 - it is no mapping
+    }

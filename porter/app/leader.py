@@ -306,7 +306,7 @@ class Leading:
             Anchor(genesis, commit.epoch, commit.last_position, commit.hash.hex(), self._speakers.names())
         )
         if self.state.ledger.synced and not self.state.ledger.recovering:
-            self._desk.durable(self.state, commit)
+            self._desk.durable(self.state)
 
     async def _check_head(self) -> None:
         """Once a second: is the journal still the one that this epoch wrote?

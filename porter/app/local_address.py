@@ -17,7 +17,7 @@ class AddressBook:
         self._last_ipv4 = Address("")
 
     def towards(self, peer: Address) -> Address:
-        """The configured address where its family is the peer's, else the kernel's choice; "" when there is no route."""
+        """The configured address if it is of the peer's family, else the kernel's choice; "" without a route."""
         if self._configured is not None and family_of(self._configured) == family_of(peer):
             return self._configured
         family = socket.AF_INET if family_of(peer) == IPV4 else socket.AF_INET6

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 
 from porter.events.catalogue import Event
 from porter.events.decided import AddressAdopted, AddressAllocated, AddressReleased, AllocationRefused
-from porter.events.envelope import Commit
 from porter.events.observed import (
     ConfObserved,
     PeerObserved,
@@ -52,8 +51,8 @@ class StatusDesk:
         elif isinstance(payload, PeerObserved | ConfObserved):
             self._rest = True
 
-    def durable(self, state: ClusterState, commit: Commit) -> None:
-        """A commit stands: Services' statuses are wanted now, the others with the next gathering."""
+    def durable(self, state: ClusterState) -> None:
+        """What was touched so far is durable: Services' statuses are wanted now, the others with the next gathering."""
         self._state = state
         for uid, (namespace, name) in self._services.items():
             if not state.pools.is_unsettled(uid):
