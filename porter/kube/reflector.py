@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import NamedTuple
 
-import aiohttp
 import msgspec
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
@@ -121,7 +120,7 @@ async def split_lines(content: aiohttp.StreamReader, limit_bytes: int = MAX_LINE
     """
     pending: list[bytes] = []
     pending_bytes = 0
-    async for chunk in content.iter_any():
+    async for chunk in chunks:
         *complete, rest = chunk.split(b"\n")
         if complete:
             pending.append(complete[0])
@@ -210,8 +209,8 @@ class Reflector:
                     raise
                 self._page_items = max(1, self._page_items // 8)
                 continue
-            except msgspec.DecodeError as error:
-                raise ApiUnavailable(f"{self.resource.path} answers no list: {error}") from error
+            except (msgspec.DecodeError, RecursionError) as error:
+                raise ApiUnavailable(f"{self.resource.path} answers no list that can be read: {error}") from error
             for item in page.items or ():
                 self._inventory.put(kind, item)
             token, version = page.metadata.token, page.metadata.resource_version or version
@@ -233,7 +232,7 @@ class Reflector:
         try:
             async with self._client.stream(self.resource.path, query, self._idle_timeout_s) as content:
                 self._told("synced")
-                async for lines in split_lines(content):
+                async for lines in split_lines(content.iter_any()):
                     for line in lines:
                         self._take(line)
         except ApiError as error:
@@ -253,6 +252,11 @@ class Reflector:
             if event.type == "BOOKMARK":
                 self._version = _version_decoder.decode(event.object).metadata.resource_version or self._version
                 return
+        except RecursionError:
+            # Nested deeper than any field that is read; the version that it had comes with the next bookmark.
+            self._inventory.rejected += 1
+            _log.warning("watch event too deep", resource=self.resource.plural)
+            return
         except msgspec.DecodeError as error:
             raise ApiUnavailable(f"the watch of {self.resource.plural} sent no watch event: {error}") from error
         if event.type == "ERROR":
@@ -273,7 +277,7 @@ class Reflector:
         return ApiError(failure.code, failure.reason or "Unknown", failure.message)
 
 
-_exponential = wait_exponential_jitter(initial=FIRST_BACKOFF_S, max=LONGEST_BACKOFF_S, jitter=FIRST_BACKOFF_S)
+_exponential = wait_exponential_jitter(multiplier=FIRST_BACKOFF_S, max=LONGEST_BACKOFF_S, jitter=FIRST_BACKOFF_S)
 
 
 def _backoff(attempt: RetryCallState) -> float:

@@ -28,7 +28,7 @@ REPAIR_INTERVAL_S = 1.0
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 5.0
 
 
-_backoff = wait_exponential_jitter(initial=FIRST_BACKOFF_S, max=LONGEST_BACKOFF_S, jitter=FIRST_BACKOFF_S)
+_backoff = wait_exponential_jitter(multiplier=FIRST_BACKOFF_S, max=LONGEST_BACKOFF_S, jitter=FIRST_BACKOFF_S)
 
 
 class WriteFailed(Exception):
@@ -106,9 +106,7 @@ class WantedStatuses(ABC):
             self._busy.add(key)
             try:
                 async for attempt in AsyncRetrying(
-                    wait=wait_exponential_jitter(
-                        initial=FIRST_BACKOFF_S, max=LONGEST_BACKOFF_S, jitter=FIRST_BACKOFF_S
-                    ),
+                    wait=_backoff,
                     retry=retry_if_exception_type(WriteFailed),
                     before_sleep=_log_failure,
                 ):

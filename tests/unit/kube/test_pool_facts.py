@@ -1,0 +1,109 @@
+"""Eips: what OpenELB's users wrote, and what cannot be honoured."""
+
+import pytest
+
+from porter.kube.facts.pool import pool_fact
+from porter.kube.objects import decode
+from porter.model.reasons import Reason
+from tests.unit.kube.objects import raw
+
+
+def fact(spec, **metadata):
+    return pool_fact(decode("Eip", raw("Eip", "public", metadata=metadata, spec=spec)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "ranges"),
+    [
+        ({"address": "192.0.2.1"}, (("192.0.2.1", "192.0.2.1"),)),
+        ({"address": "192.0.2.77/24"}, (("192.0.2.0", "192.0.2.255"),)),
+        ({"address": "192.0.2.0/255.255.255.0"}, (("192.0.2.0", "192.0.2.255"),)),
+        ({"address": "192.0.2.3-192.0.2.9"}, (("192.0.2.3", "192.0.2.9"),)),
+        ({"address": "2001:DB8::/64"}, (("2001:db8::", "2001:db8::ffff:ffff:ffff:ffff"),)),
+        (
+            {"address": "192.0.2.1", "addresses": ["2001:db8::1", "192.0.2.2-192.0.2.3", "198.51.100.1"]},
+            (("192.0.2.1", "192.0.2.3"), ("198.51.100.1", "198.51.100.1"), ("2001:db8::1", "2001:db8::1")),
+        ),
+        ({"addresses": ["192.0.2.0/25", "192.0.2.64/26"]}, (("192.0.2.0", "192.0.2.127"),)),
+    ],
+)
+def test_addresses_of_every_form_become_canonical_ranges(spec, ranges):
+    seen = fact(spec)
+    assert seen.ranges == ranges
+    assert seen.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({}, "spec.address"),
+        ({"address": "192.0.2.0/33"}, "spec.address"),
+        ({"address": "192.0.2.9-192.0.2.3"}, "spec.address"),
+        ({"address": "192.0.2.1-2001:db8::1"}, "spec.address"),
+        ({"address": 7}, "spec.address"),
+        ({"address": "1" * 3_000_000}, "spec.address"),
+        ({"address": "192.0.2.1", "addresses": ["192.0.2.2", "x"]}, "spec.addresses[1]"),
+        ({"address": "192.0.2.1", "addresses": "192.0.2.2"}, "spec.addresses"),
+        ({"address": "192.0.2.1", "addresses": ["192.0.2.2"] * 2000}, "spec.addresses"),
+        ({"address": "192.0.2.1", "protocol": "ospf"}, "spec.protocol"),
+        ({"address": "192.0.2.1", "protocol": "layer2"}, "spec.interface"),
+        ({"address": "192.0.2.1", "priority": "first"}, "spec.priority"),
+        ({"address": "192.0.2.1", "disable": "yes"}, "spec.disable"),
+        ({"address": "192.0.2.1", "namespaces": ["a", 5]}, "spec.namespaces"),
+        ({"address": "192.0.2.1", "namespaceSelector": ["a"]}, "spec.namespaceSelector"),
+        # A restriction that is not understood: the pool must not give addresses as if it were not there.
+        ({"address": "192.0.2.1", "serviceSelector": {"matchLabels": {"a": "b"}}}, "spec.serviceSelector"),
+        ([1, 2], "spec"),
+    ],
+)
+def test_a_pool_that_cannot_be_honoured_gives_no_address_and_names_the_field(spec, field):
+    seen = fact(spec)
+    assert seen.ranges == ()
+    assert field in {problem.field for problem in seen.problems}
+    assert len(repr(seen)) < 4_000
+
+
+def test_a_bad_range_says_how_to_write_it():
+    (problem,) = fact({"address": "192.0.2.9-192.0.2.3"}).problems
+    assert problem.reason == Reason.ADDRESS_INVALID
+    assert "write the lower address first" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("annotations", "default"),
+    [
+        ({"eip.openelb.kubesphere.io/is-default-eip": "true"}, True),
+        ({"eip.openelb.kubesphere.io/is-default-eip": "True"}, True),
+        ({"eip.porter.kubesphere.io/is-default-eip": "true"}, True),
+        (
+            {"eip.openelb.kubesphere.io/is-default-eip": "false", "eip.porter.kubesphere.io/is-default-eip": "true"},
+            False,
+        ),
+        ({}, False),
+    ],
+)
+def test_the_default_pool_is_marked_by_an_annotation_of_either_generation(annotations, default):
+    assert fact({"address": "192.0.2.1"}, annotations=annotations).default is default
+
+
+def test_every_old_field_has_its_meaning():
+    spec = {
+        "address": "192.0.2.0/30",
+        "protocol": "layer2",
+        "interface": "can_reach:192.0.2.254",
+        "disable": True,
+        "usingKnownIPs": True,
+        "priority": 5,
+        "namespaces": ["b", "a"],
+        "namespaceSelector": {"team": "x"},
+    }
+    seen = fact(spec, generation=3)
+    assert (seen.protocol, seen.interface, seen.disabled, seen.priority) == ("layer2", "can_reach:192.0.2.254", True, 5)
+    assert (seen.namespaces, seen.namespace_selector) == (("a", "b"), (("team", "x"),))
+    assert (seen.auto_assign, seen.generation, seen.problems) == (None, 3, ())
+    assert fact(spec | {"autoAssign": False}).auto_assign is False
+
+
+def test_a_pool_of_a_cni_or_on_its_way_out_is_left_alone():
+    assert fact({"address": "192.0.2.1"}, labels={"openelb.kubesphere.io/cni": "calico"}) is None
+    assert fact({"address": "192.0.2.1"}, deletionTimestamp="2026-01-01T00:00:00Z") is None
