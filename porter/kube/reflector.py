@@ -112,7 +112,7 @@ _failure_decoder = msgspec.json.Decoder(_Failure)
 _version_decoder = msgspec.json.Decoder(_Versioned)
 
 
-async def split_lines(content: aiohttp.StreamReader, limit_bytes: int = MAX_LINE_BYTES) -> AsyncIterator[list[bytes]]:
+async def split_lines(chunks: AsyncIterable[bytes], limit_bytes: int = MAX_LINE_BYTES) -> AsyncIterator[list[bytes]]:
     """Yield the complete lines of each chunk as it arrives; aiohttp's own reader refuses lines over its buffer.
 
     Raises:
