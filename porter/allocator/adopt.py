@@ -37,10 +37,10 @@ def adopt(state: ClusterState, reports: Iterable[Report]) -> tuple[Adoption, ...
     for service in sorted(services, key=_rank):
         for address in service.held:
             claims.by_status(service, address)
-    for address, _, _, uid in sorted(set(reports)):
+    for text, _, _, uid in sorted(set(reports)):
         reported = state.inventory.services.get(uid)
         if reported is not None:
-            claims.by_report(reported, address)
+            claims.by_report(reported, text)
     return tuple(claims.adoptions)
 
 
@@ -67,6 +67,8 @@ class _Claims:
     def by_status(self, service: ServiceObserved, address: Address) -> None:
         """Hear the claim of a Service that holds an address by its status."""
         if any(not self._may_share(service, other, address) for other in self._won[address]):
+            return
+        if any(self._outranks(uid, service, address) for uid in self._holders.get(address, {})):
             return
         self._won[address].add(service.uid)
         if service.uid in self._holders.get(address, {}):
@@ -97,6 +99,13 @@ class _Claims:
             self._release(address, uid)
         self._won[address].add(service.uid)
         self._adopt(service, address, Reason.ADOPTED_FROM_SPEAKER)
+
+    def _outranks(self, uid: str, service: ServiceObserved, address: Address) -> bool:
+        """Whether the journal's holder stands: its status says so too, and no newer decision speaks for another."""
+        other = self._services.get(uid)
+        if other is None or address not in other.held or self._may_share(service, uid, address):
+            return False
+        return other.held_decision >= service.held_decision
 
     def _may_share(self, service: ServiceObserved, uid: str, address: Address) -> bool:
         other = self._services.get(uid)

@@ -1,0 +1,277 @@
+"""The whole state as bytes: canonical, versioned, and the same on every machine.
+
+A baseline is zlib over one msgpack array: [reducer version, ledger, inventory, pools, loc-rib]. Maps are arrays of
+pairs sorted by key, facts are arrays in field order, as in the journal. Only what is folded is written; what
+follows from it is derived again. The digest is taken before compression, since zlib's output differs
+between its versions.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
+from typing import Any, cast
+
+import msgpack
+
+from porter.events.decided import AllocationRefused
+from porter.events.observed import (
+    ConfObserved,
+    EndpointsObserved,
+    NamespaceObserved,
+    NodeObserved,
+    PeerObserved,
+    PoolObserved,
+    ServiceObserved,
+)
+from porter.model.address import FAMILIES
+from porter.model.reasons import Candidate, Problem
+from porter.projections.cluster import ClusterState
+from porter.projections.inventory import Inventory
+from porter.projections.ledger import Drain, Ledger, WitnessedHead
+from porter.projections.loc_rib import LocRib
+from porter.projections.pools import Allocation, Departure, Pools
+from porter.projections.readiness import NotReady
+
+REDUCER_VERSION = 1
+"""Rises with every change of what a fold yields; the golden digests in the tests say when that is."""
+
+MAX_BASELINE_BYTES = 1 << 30
+"""Most bytes that a baseline may hold after decompression."""
+
+_COMPRESSION_LEVEL = 1
+
+
+class UnreadableBaseline(Exception):
+    """The bytes are no baseline of this release; the message says what they are, and the mend."""
+
+
+def digest(encoded: bytes) -> str:
+    """The SHA-256 (hex) of a baseline's content.
+
+    Raises:
+        UnreadableBaseline: the bytes are damaged.
+    """
+    return sha256(_decompress(encoded)).hexdigest()
+
+
+def encode(state: ClusterState) -> bytes:
+    """Encode a state; equal states give equal content, whatever the order in which they were folded."""
+    content = [
+        REDUCER_VERSION,
+        _encode_ledger(state.ledger),
+        _encode_inventory(state.inventory),
+        _encode_pools(state.pools),
+        _encode_loc_rib(state.loc_rib),
+    ]
+    return zlib.compress(cast("bytes", msgpack.packb(content)), _COMPRESSION_LEVEL)
+
+
+def decode(encoded: bytes) -> ClusterState:
+    """Decode what `encode` gave.
+
+    Raises:
+        UnreadableBaseline: the bytes are damaged, or another reducer's.
+    """
+    raw = _decompress(encoded)
+    try:
+        content = msgpack.unpackb(raw, use_list=False, strict_map_key=False)
+        version = content[0]
+    except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
+        raise UnreadableBaseline(f"a baseline of {len(encoded)} bytes does not decode: {error}") from error
+    if version != REDUCER_VERSION:
+        raise UnreadableBaseline(
+            f"the baseline is of reducer version {version!r}, and this release folds by version {REDUCER_VERSION}; "
+            "start from the beginning of the journal or its archive, or use the release that wrote it"
+        )
+    try:
+        return _decode_state(*content[1:])
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        raise UnreadableBaseline(f"a baseline of version {version} is damaged: {error}") from error
+
+
+def _decompress(encoded: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    try:
+        raw = inflater.decompress(encoded, MAX_BASELINE_BYTES)
+    except zlib.error as error:
+        raise UnreadableBaseline(f"a baseline of {len(encoded)} bytes does not decompress: {error}") from error
+    if not inflater.eof:
+        raise UnreadableBaseline(f"a baseline of {len(encoded)} bytes is cut off, or larger than {MAX_BASELINE_BYTES}")
+    return raw
+
+
+def _decode_state(ledger_row: Any, inventory_row: Any, pools_row: Any, rib_row: Any) -> ClusterState:
+    ledger = _decode_ledger(ledger_row)
+    inventory = _decode_inventory(inventory_row)
+    pools = Pools(inventory)
+    _decode_pools(pools, pools_row)
+    rib = LocRib(ledger, inventory, pools)
+    _decode_loc_rib(rib, rib_row)
+    return ClusterState(ledger, inventory, pools, rib)
+
+
+def _pairs(mapping: Mapping[Any, Any]) -> list[Any]:
+    return [(key, mapping[key]) for key in sorted(mapping)]
+
+
+def _by_name(rows: Iterable[Any], build: Callable[[Any], Any]) -> dict[Any, Any]:
+    return {key: build(row) for key, row in rows}
+
+
+# ------------------------------------------------------------------------------------------------------------- ledger
+
+
+def _encode_ledger(ledger: Ledger) -> list[Any]:
+    return [
+        ledger.genesis,
+        ledger.epoch,
+        ledger.position,
+        ledger.time_ms,
+        ledger.holder,
+        ledger.epoch_started,
+        ledger.recovering,
+        ledger.synced,
+        ledger.baseline_position,
+        ledger.lost,
+        _pairs(ledger.drained),
+        _pairs(ledger.witnessed),
+        _pairs(ledger.path_identifiers),
+        ledger.highest_path_identifier,
+    ]
+
+
+def _decode_ledger(row: Any) -> Ledger:
+    *plain, drained, witnessed, path_identifiers, highest = row
+    drains, heads = _by_name(drained, Drain._make), _by_name(witnessed, WitnessedHead._make)
+    values: list[Any] = [*plain, drains, heads, dict(path_identifiers), highest]
+    return Ledger(*values)
+
+
+# ---------------------------------------------------------------------------------------------------------- inventory
+
+
+def _with_problems(cls: Any) -> Callable[[Any], Any]:
+    index = cls._fields.index("problems")
+
+    def build(row: Any) -> Any:
+        fact = cls(*row)
+        if not fact[index]:
+            return fact
+        return fact._replace(problems=tuple(Problem(*problem) for problem in fact[index]))
+
+    return build
+
+
+_BUILD_FACTS: tuple[Callable[[Any], Any], ...] = (
+    _with_problems(ServiceObserved),
+    lambda row: EndpointsObserved(*row),
+    lambda row: NodeObserved(*row),
+    lambda row: NamespaceObserved(*row),
+    _with_problems(PoolObserved),
+    _with_problems(ConfObserved),
+    _with_problems(PeerObserved),
+)
+
+
+def _encode_inventory(inventory: Inventory) -> list[Any]:
+    tables = (
+        inventory.services,
+        inventory.endpoints,
+        inventory.nodes,
+        inventory.namespaces,
+        inventory.pools,
+        inventory.confs,
+        inventory.peers,
+    )
+    readiness = inventory.readiness
+    return [
+        [[table[key] for key in sorted(table)] for table in tables],
+        sorted(inventory.service_uids.items()),
+        _encode_changed(inventory.changed),
+        [
+            _pairs(readiness.not_ready),
+            sorted(readiness.held),
+            sorted(readiness.held_before),
+            readiness.assessed_ms,
+            readiness.improved,
+        ],
+    ]
+
+
+def _encode_changed(changed: Mapping[str | tuple[str, str], int]) -> list[Any]:
+    plain = sorted((key, at) for key, at in changed.items() if isinstance(key, str))
+    pairs = sorted((key, at) for key, at in changed.items() if not isinstance(key, str))
+    return [*plain, *pairs]
+
+
+def _decode_inventory(row: Any) -> Inventory:
+    tables, service_uids, changed, (not_ready, held, held_before, assessed_ms, improved) = row
+    facts = [[build(one) for one in table] for build, table in zip(_BUILD_FACTS, tables, strict=True)]
+    services, endpoints, *named = facts
+    columns: list[Any] = [
+        {one.uid: one for one in services},
+        dict(service_uids),
+        {f"{one.namespace}/{one.name}": one for one in endpoints},
+        *({one.name: one for one in table} for table in named),
+        dict(changed),
+    ]
+    inventory = Inventory(*columns)
+    readiness = inventory.readiness
+    readiness.not_ready = _by_name(not_ready, NotReady._make)
+    readiness.held, readiness.held_before = frozenset(held), frozenset(held_before)
+    readiness.assessed_ms, readiness.improved = assessed_ms, improved
+    return inventory
+
+
+# -------------------------------------------------------------------------------------------------------------- pools
+
+
+def _encode_pools(pools: Pools) -> list[Any]:
+    return [
+        [pools.by_address[address] for address in sorted(pools.by_address)],
+        _pairs(pools.refusals),
+        _pairs(pools.departed),
+        _pairs(pools.protocols),
+        pools.reopened,
+    ]
+
+
+def _decode_pools(pools: Pools, row: Any) -> None:
+    holders, refusals, departed, protocols, pools.reopened = row
+    everything: list[Allocation] = []
+    for sharers in holders:
+        allocations = tuple(Allocation(*one) for one in sharers)
+        pools.by_address[allocations[0].address] = allocations
+        everything.extend(allocations)
+    for one in sorted(everything, key=lambda allocation: allocation.position):
+        pools.by_uid[one.uid] = (*pools.by_uid.get(one.uid, ()), one)
+    pools.refusals = {uid: (_refusal(refused), position) for uid, (refused, position) in refusals}
+    pools.departed = _by_name(departed, Departure._make)
+    pools.protocols = dict(protocols)
+
+
+def _refusal(row: Any) -> AllocationRefused:
+    *plain, candidates = row
+    values: list[Any] = [*plain, tuple(Candidate(*one) for one in candidates)]
+    return AllocationRefused(*values)
+
+
+# ------------------------------------------------------------------------------------------------------------ loc-rib
+
+
+def _encode_loc_rib(rib: LocRib) -> list[Any]:
+    return [
+        _pairs(rib.service_stamps),
+        [rib.cluster_stamps[family] for family in FAMILIES],
+        [_pairs(rib.node_stamps[family]) for family in FAMILIES],
+    ]
+
+
+def _decode_loc_rib(rib: LocRib, row: Any) -> None:
+    service_stamps, cluster_stamps, node_stamps = row
+    rib.service_stamps = dict(service_stamps)
+    rib.cluster_stamps = dict(zip(FAMILIES, cluster_stamps, strict=True))
+    rib.node_stamps = {family: dict(stamps) for family, stamps in zip(FAMILIES, node_stamps, strict=True)}
+    rib.recompute_eligible()
