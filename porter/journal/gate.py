@@ -32,7 +32,7 @@ async def inspect_server(link: Link) -> list[Finding]:
     Raises:
         JournalUnavailable: the server did not answer.
     """
-    replication, persistence = await link.calls(("INFO", "replication"), ("INFO", "persistence"))
+    replication, persistence = await link.ask_all(("INFO", "replication"), ("INFO", "persistence"))
     findings = []
     role = info_field(replication, "role")
     if role != "master":
@@ -59,7 +59,7 @@ async def inspect_server(link: Link) -> list[Finding]:
 async def _settings(link: Link) -> dict[str, str]:
     settings = {}
     for name in SETTINGS:
-        reply = await link.call("CONFIG", "GET", name)
+        reply = await link.ask("CONFIG", "GET", name)
         settings.update({reply[i].decode(): reply[i + 1].decode() for i in range(0, len(reply), 2)})
     return settings
 

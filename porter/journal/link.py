@@ -16,6 +16,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, BusyLoadingError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from porter.journal.scripts import Script
 from porter.ports import JournalError, JournalUnavailable
@@ -35,6 +37,14 @@ Argument = str | bytes | int
 
 class LinkLost(JournalUnavailable):
     """The connection broke, or the reply did not come, after a command was sent: its outcome is unknown."""
+
+
+class LinkBroken(LinkLost):
+    """The connection broke, as one does that was open when the server restarted."""
+
+
+_ask_again = retry(retry=retry_if_exception_type(LinkBroken), stop=stop_after_attempt(2), reraise=True)
+"""For commands that only read: once more on a fresh connection, which tells whether the server is there."""
 
 
 def redact(url: str) -> str:
@@ -99,8 +109,14 @@ class Link:
             await self._send(command)
             return await self._receive(timeout_s)
 
-    async def calls(self, *commands: Sequence[Argument]) -> list[Reply]:
-        """Send several commands in one go and return their replies; the first error reply is raised at the end."""
+    @_ask_again
+    async def ask(self, *command: Argument) -> Reply:
+        """`call` for a command that only reads."""
+        return await self.call(*command)
+
+    @_ask_again
+    async def ask_all(self, *commands: Sequence[Argument]) -> list[Reply]:
+        """Send several commands that only read in one go; the first error reply is raised when all are in."""
         async with self._lock:
             await self._connect()
             await self._guard(self._connection.send_packed_command(self._connection.pack_commands(commands)))
@@ -123,6 +139,11 @@ class Link:
             return await self.call("EVALSHA", script.sha, len(keys), *keys, *arguments)
         except NoScriptError:
             return await self.call("EVAL", script.source, len(keys), *keys, *arguments)
+
+    @_ask_again
+    async def ask_script(self, script: Script, keys: Sequence[str], *arguments: Argument) -> Reply:
+        """`run` for a script that only reads."""
+        return await self.run(script, keys, *arguments)
 
     async def send(self, *command: Argument) -> None:
         """Send a command whose reply `receive` takes: the server works while the caller does."""
@@ -169,7 +190,8 @@ class Link:
         except (RedisError, OSError) as error:
             await self.close()
             reason = str(error) or type(error).__name__
-            raise LinkLost(f"{redact(self.url)} broke off in the middle of a command: {reason}") from error
+            lost = LinkLost if isinstance(error, TimeoutError | RedisTimeoutError) else LinkBroken
+            raise lost(f"{redact(self.url)} broke off in the middle of a command: {reason}") from error
         except BaseException:
             await self.close()
             raise

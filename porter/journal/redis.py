@@ -54,7 +54,7 @@ class RedisJournals:
             JournalUnavailable: the server did not answer.
         """
         prefix = f"{self._tag}:s:"
-        members = await self._link.call("SMEMBERS", self._registry)
+        members = await self._link.ask("SMEMBERS", self._registry)
         return tuple(sorted(member.decode().removeprefix(prefix) for member in members))
 
     async def check(self, unsafe: frozenset[str] = frozenset()) -> list[Finding]:

@@ -66,7 +66,7 @@ async def fetch_head(link: Link, keys: StreamKeys) -> ServerHead:
     Raises:
         JournalUnavailable: the server did not answer.
     """
-    return parse_head(await link.run(HEAD, keys))
+    return parse_head(await link.ask_script(HEAD, keys))
 
 
 def parse_identity(server: bytes, replication: bytes) -> str:
@@ -76,7 +76,7 @@ def parse_identity(server: bytes, replication: bytes) -> str:
 
 async def fetch_identity(link: Link) -> str:
     """Return what changes with every restart of the server, and with every other server."""
-    return parse_identity(*await link.calls(("INFO", "server"), ("INFO", "replication")))
+    return parse_identity(*await link.ask_all(("INFO", "server"), ("INFO", "replication")))
 
 
 def info_field(section: bytes, name: str) -> str:

@@ -75,7 +75,7 @@ class RedisReader:
     async def _find(self, link: Link, after: Checkpoint, server: ServerHead, head: Head) -> None:
         """Make sure that the checkpoint is in the stream, or is what its first entry links to."""
         id_ = entry_id(after)
-        entries = await link.call("XRANGE", self._keys.stream, id_, id_)
+        entries = await link.ask("XRANGE", self._keys.stream, id_, id_)
         if entries:
             found = hash_commit(_blob(entries[0]))
             if found != after.hash:
@@ -88,7 +88,7 @@ class RedisReader:
         raise Fork(f"the checkpoint {id_} is not in {self._keys.stream}, which ends at {entry_id(head.checkpoint)}")
 
     async def _starts_behind(self, link: Link, after: Checkpoint) -> bool:
-        first = await link.call("XRANGE", self._keys.stream, "-", "+", "COUNT", 1)
+        first = await link.ask("XRANGE", self._keys.stream, "-", "+", "COUNT", 1)
         return bool(first) and _id_position(first[0]) > after.position
 
     def _trimmed(self, after: Checkpoint) -> Trimmed:

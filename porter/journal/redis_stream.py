@@ -102,6 +102,8 @@ class RedisJournal:
                 previous = survey.last.checkpoint if survey.last else None
             if survey.last and survey.last.last_position >= claim.first_position:
                 raise Conflict(f"{self._keys.stream} still holds positions up to {survey.last.last_position}")
+            if previous is None and claim.first_position > 1 and not claim.recovering:
+                raise JournalMissing(f"{self._keys.stream} is missing at the server; claim it for recovery")
             check_claim(claim, drafts, previous.position if previous else 0)
             attempt = self._attempt(
                 drafts, claim.first_position, claim.epoch, previous.hash if previous else GENESIS_HASH, time_ms
@@ -179,7 +181,7 @@ class RedisJournal:
         baseline = (await fetch_head(self._link, self._keys)).baseline
         if not baseline:
             return None
-        entries = await self._link.call("XRANGE", self._keys.stream, baseline, baseline)
+        entries = await self._link.ask("XRANGE", self._keys.stream, baseline, baseline)
         if not entries:
             raise Corrupt(f"the baseline {baseline} of {self._keys.stream} is gone; recover the journal")
         commit = decode(entries[0][1][1])
@@ -191,7 +193,7 @@ class RedisJournal:
     async def trim(self, before: Checkpoint) -> int:
         """See `porter.ports.Journal`."""
         id_ = entry_id(before)
-        entries = await self._link.call("XRANGE", self._keys.stream, id_, id_)
+        entries = await self._link.ask("XRANGE", self._keys.stream, id_, id_)
         commit = decode(entries[0][1][1]) if entries else None
         if commit is None or commit.hash != before.hash:
             raise JournalError(
@@ -214,7 +216,7 @@ class RedisJournal:
         Raises:
             JournalUnavailable: the server did not answer.
         """
-        entries, bytes_ = await self._link.calls(
+        entries, bytes_ = await self._link.ask_all(
             ("XLEN", self._keys.stream), ("MEMORY", "USAGE", self._keys.stream, "SAMPLES", 5)
         )
         return StreamSize(entries, bytes_ or 0, self._max_bytes)
@@ -306,8 +308,8 @@ class RedisJournal:
             return Survey()
         if server.head is not None and server.last_id == entry_id(server.head.checkpoint):
             raise Fenced(f"{self._keys.stream} is at {server.last_id}; read its head before claiming")
-        last = decode((await self._link.call("XREVRANGE", self._keys.stream, "+", "-", "COUNT", 1))[0][1][1])
-        first = decode((await self._link.call("XRANGE", self._keys.stream, "-", "+", "COUNT", 1))[0][1][1])
+        last = decode((await self._link.ask("XREVRANGE", self._keys.stream, "+", "-", "COUNT", 1))[0][1][1])
+        first = decode((await self._link.ask("XRANGE", self._keys.stream, "-", "+", "COUNT", 1))[0][1][1])
         whole = first.previous_hash == GENESIS_HASH
         trim = None if whole else Trim(first.first_position - 1, first.previous_hash)
         return Survey(last, trim, await self._find_baseline())
@@ -316,7 +318,7 @@ class RedisJournal:
         """Search backwards for the newest baseline; only recovery needs this."""
         end = "+"
         while True:
-            entries = await self._link.call("XREVRANGE", self._keys.stream, end, "-", "COUNT", SCAN_ENTRIES)
+            entries = await self._link.ask("XREVRANGE", self._keys.stream, end, "-", "COUNT", SCAN_ENTRIES)
             for id_, (_, blob) in entries:
                 if any(isinstance(envelope.payload, BaselineRecorded) for envelope in decode(blob).events):
                     return str(id_.decode())
