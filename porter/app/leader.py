@@ -19,7 +19,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from porter.allocator.adopt import adopt
-from porter.allocator.decide import decide, unsettled
+from porter.allocator.decide import cause, decide, unsettled
 from porter.allocator.path_identifiers import assign
 from porter.app import facts
 from porter.app.start import Beginning
@@ -246,7 +246,7 @@ class Leading:
             decisions = decide(self.state, uid)
             if len(decisions) > batch.room:
                 return
-            causation = self.state.inventory.position_of(uid)
+            causation = cause(self.state, uid)
             for decision in decisions:
                 self._fold(batch, decision, causation=causation, correlation=decision.aggregate)
 
