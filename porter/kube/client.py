@@ -20,6 +20,7 @@ from kubernetes.aio.client import configuration as vendor_configuration
 from kubernetes.aio.config import ConfigException
 from kubernetes.aio.config import incluster_config as vendor_incluster
 from kubernetes.aio.config import kube_config as vendor_kubeconfig
+from yaml import YAMLError
 
 CONNECT_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 10.0
@@ -201,8 +202,8 @@ async def _api_client(kubeconfig: Path | None) -> Any:
         else:
             _load_incluster_config(client_configuration=configuration)
         return _ApiClient(configuration)
-    except (ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidKubeconfig(f"{source} cannot be used: {error}") from error
+    except (ConfigException, YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidKubeconfig(f"{source} cannot be used: {' '.join(str(error).split())}") from error
 
 
 async def _error(method: str, path: str, response: aiohttp.ClientResponse) -> ApiError:

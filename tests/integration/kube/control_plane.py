@@ -43,7 +43,7 @@ class ControlPlane:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="porter-kube-"))
         self._kubernetes = programs.kubernetes_programs()
-        self._etcd_port, self._peer_port, self.port = (_free_port() for _ in range(3))
+        self._etcd_port, self._peer_port, self.port = (free_port() for _ in range(3))
         self._etcd: subprocess.Popen[bytes] | None = None
         self.apiserver: subprocess.Popen[bytes] | None = None
         (self.folder / "tokens.csv").write_text(f'{TOKEN},admin,1,"system:masters"\n')
@@ -86,9 +86,8 @@ class ControlPlane:
             f"--service-account-key-file={self.folder / 'sa.key'}",
             f"--service-account-signing-key-file={self.folder / 'sa.key'}",
             "--endpoint-reconciler-type=none",
-            # The server would otherwise compact every five minutes, and serve history from its own cache.
+            # The tests say when history is compacted.
             "--etcd-compaction-interval=0",
-            "--watch-cache-sizes=eips.network.kubesphere.io#0",
         )
         certificate = self.folder / "certificates" / "apiserver.crt"
         eventually(certificate.exists, "the serving certificate", READY_TIMEOUT_S)
@@ -166,7 +165,8 @@ def _end(process: "subprocess.Popen[bytes] | None", number: int) -> None:
         process.wait(STOP_TIMEOUT_S)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of loopback that nobody uses now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
