@@ -7,6 +7,7 @@ command may be sent again is decided where it is known what the command does.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -30,6 +31,8 @@ READ_BYTES = 256 * 1024
 
 ABSENT_CODES = frozenset({"OOM", "MISCONF", "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY", "CLUSTERDOWN"})
 """Error codes of a server that can take nothing now: full, reading its disk, deposed, or cut off from its replicas."""
+
+_ERROR_CODE = re.compile(r"(?:^|[ ]-)([A-Z]+)\b")
 
 Reply = Any
 Argument = str | bytes | int
@@ -64,8 +67,7 @@ def translate(error: ResponseError, url: str) -> JournalError:
     """
     text = str(error)
     code = getattr(error, "status_code", "") or ""
-    words = {code, *text.replace("-", " ").split()[:6]}
-    if words & ABSENT_CODES or "No space left" in text:
+    if {code, *_ERROR_CODE.findall(text)} & ABSENT_CODES or "No space left" in text:
         full = f"{code} " if code and not text.startswith(code) else ""
         return JournalUnavailable(f"{redact(url)} takes nothing now: {full}{text}")
     return JournalError(f"{redact(url)} refused a command: {text}")
