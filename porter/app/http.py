@@ -17,7 +17,8 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from porter.app import answers
+from porter.app import answers, route_answers
+from porter.app.events import BadQuestion, EventFilter, read_events
 from porter.app.settings import InvalidSettings, Settings
 from porter.app.view import View
 from porter.events.decided import SpeakerDrained, SpeakerUndrained
@@ -64,7 +65,7 @@ class Api:
         sessions = request.query.get("sessions", "")
         if sessions not in ("", "all"):
             raise _bad_request(f"sessions={sessions!r} is unknown; the one value is all")
-        answer = answers.readiness(self._view.parts(), self._view.read_model(), all_sessions=sessions == "all")
+        answer = route_answers.readiness(self._view.parts(), self._view.read_model(), all_sessions=sessions == "all")
         return _json(answer, 200 if answer["ready"] else 503)
 
     async def status(self, _request: web.Request) -> web.StreamResponse:
@@ -73,7 +74,7 @@ class Api:
 
     async def routes(self, request: web.Request) -> web.StreamResponse:
         """Every route, by `peer=`, `prefix=` and `speaker=`."""
-        return _json(answers.routes(self._view.read_model(), answers.RouteFilter.from_query(request.query)))
+        return _json(route_answers.routes(self._view.read_model(), route_answers.RouteFilter.from_query(request.query)))
 
     async def pools(self, _request: web.Request) -> web.StreamResponse:
         """Every pool with what is used of it."""
@@ -85,13 +86,13 @@ class Api:
 
     async def peers(self, _request: web.Request) -> web.StreamResponse:
         """Every session of every peer."""
-        return _json(answers.peers(self._view.read_model()))
+        return _json(route_answers.peers(self._view.read_model()))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The journal's newest events, or those behind `after=`; with `follow=1` one per line, as they come."""
-        wanted = answers.EventFilter.from_query(request.query)
+        wanted = EventFilter.from_query(request.query)
         if request.query.get("follow", "") in ("", "0"):
-            return _json({"events": [event async for event in answers.read_events(self._journal, wanted)]})
+            return _json({"events": [event async for event in read_events(self._journal, wanted)]})
         if self._followers >= FOLLOWERS_MAX:
             raise web.HTTPServiceUnavailable(text=f"{FOLLOWERS_MAX} clients follow already; try again later")
         self._followers += 1
@@ -100,11 +101,11 @@ class Api:
         finally:
             self._followers -= 1
 
-    async def _follow(self, request: web.Request, wanted: answers.EventFilter) -> web.StreamResponse:
+    async def _follow(self, request: web.Request, wanted: EventFilter) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):
-            async for event in answers.read_events(self._journal, wanted, follow=True):
+            async for event in read_events(self._journal, wanted, follow=True):
                 await response.write(json.dumps(event).encode() + b"\n")
         return response
 
@@ -156,12 +157,12 @@ async def serve(settings: Settings, view: View, journal: Journal) -> None:
 
 
 @web.middleware
-async def _errors_as_json(request: web.Request, answer: Answer) -> web.StreamResponse:
+async def _errors_as_json(request: web.Request, handler: Answer) -> web.StreamResponse:
     try:
-        return await answer(request)
+        return await handler(request)
     except web.HTTPException as error:
         return _json({"message": error.text or error.reason}, error.status)
-    except answers.BadQuestion as error:
+    except BadQuestion as error:
         return _json({"message": str(error)}, 400)
     except JournalUnavailable as error:
         return _json({"message": f"the journal is unavailable: {error}"}, 503)
@@ -173,8 +174,8 @@ def _json(answer: object, status: int = 200) -> web.Response:
     return web.json_response(answer, status=status, headers={"Cache-Control": "no-store"})
 
 
-def _bad_request(message: str) -> answers.BadQuestion:
-    return answers.BadQuestion(message)
+def _bad_request(message: str) -> BadQuestion:
+    return BadQuestion(message)
 
 
 async def _json_body(request: web.Request) -> Mapping[str, Any]:

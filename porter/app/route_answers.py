@@ -1,0 +1,187 @@
+"""Answers about sessions and routes, as pure functions of the folds: the HTTP API and the commands share them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
+from typing import NamedTuple
+
+from porter.app.answer_json import Json, as_json, time_json
+from porter.app.events import BadQuestion
+from porter.app.view import ReadModel
+from porter.events.observed import PeerObserved
+from porter.model.address import FAMILIES, InvalidAddress, Prefix, parse_prefix
+from porter.model.bgp import Negotiated, PathAttributes, RouteKey
+from porter.projections.adj_rib_out import adj_rib_out, refused
+from porter.projections.sessions import PeerSession
+
+DESIRED, SENT, CONFIRMED = "desired", "sent", "confirmed"
+"""What became of a route: its session is down; it was handed to the session; the session wrote it."""
+
+NO_SESSION = PeerSession()
+
+
+class RouteFilter(NamedTuple):
+    """Which routes: of one peer, of one speaker, inside of a prefix; "" wants all."""
+
+    peer: str = ""
+    speaker: str = ""
+    prefix: Prefix = Prefix("")
+
+    @staticmethod
+    def from_query(query: Mapping[str, str]) -> RouteFilter:
+        """Read `peer`, `speaker` and `prefix` (an address is its host prefix).
+
+        Raises:
+            BadQuestion: the prefix is none.
+        """
+        text = query.get("prefix", "")
+        try:
+            prefix = parse_prefix(text) if text else Prefix("")
+        except InvalidAddress as error:
+            raise BadQuestion(f"prefix={text}: {error}") from error
+        return RouteFilter(query.get("peer", ""), query.get("speaker", ""), prefix)
+
+    def holds(self, prefix: Prefix) -> bool:
+        """Whether a prefix lies inside of the wanted one."""
+        if not self.prefix:
+            return True
+        wanted, network = ip_network(self.prefix), ip_network(prefix)
+        return wanted.version == network.version and (
+            wanted.network_address <= network.network_address and network.broadcast_address <= wanted.broadcast_address  # type: ignore[operator]
+        )
+
+
+def routes(model: ReadModel, wanted: RouteFilter = RouteFilter()) -> Json:
+    """Every wanted route, by speaker, peer, prefix and path identifier."""
+    found = [
+        _route(model, speaker, peer, key, attributes, state)
+        for speaker, peer, key, attributes, state in _adj_ribs_out(model, wanted)
+    ]
+    return {"position": model.state.ledger.position, "routes": found}
+
+
+def route_counts(model: ReadModel) -> Json:
+    """How many routes there are in each state."""
+    counts = dict.fromkeys((DESIRED, SENT, CONFIRMED), 0)
+    for *_, state in _adj_ribs_out(model, RouteFilter()):
+        counts[state] += 1
+    return {"total": sum(counts.values()), **counts}
+
+
+def peers(model: ReadModel) -> Json:
+    """Every peer with its sessions."""
+    return {"position": model.state.ledger.position, "peers": peer_answers(model)}
+
+
+def peer_answers(model: ReadModel) -> list[Json]:
+    """One entry for each BgpPeer, by name."""
+    return [_peer(model, peer, position) for _, (peer, position) in sorted(model.state.inventory.peers.items())]
+
+
+def session_problems(model: ReadModel) -> list[str]:
+    """Every session that is wanted and not up, and every peer that cannot be used, each as a sentence."""
+    problems = []
+    for name, (peer, _) in sorted(model.state.inventory.peers.items()):
+        problem = refused(model.state, name)
+        if problem is not None:
+            if not peer.admin_down:
+                problems.append(f"BgpPeer {name}: {problem.message}")
+            continue
+        sessions = list(model.sessions.of_peer(name))
+        if not sessions:
+            problems.append(f"BgpPeer {name} has no session: no speaker told of one")
+        for speaker, session in sessions:
+            if session.rejected:
+                problems.append(f"BgpPeer {name} at speaker {speaker}: {session.rejected_field}: {session.rejected}")
+            elif not session.established:
+                reason = session.reason or session.last_error or "no reason was told"
+                problems.append(f"the session of speaker {speaker} with {name} is {session.state}: {reason}")
+    return problems
+
+
+def readiness(parts: Mapping[str, str], model: ReadModel, *, all_sessions: bool) -> Json:
+    """Whether every part is ok, and with `all_sessions` also every session that there is to be."""
+    ready = all(state == "ok" for state in parts.values())
+    if all_sessions:
+        ready = ready and not session_problems(model)
+    return {"ready": ready, "parts": dict(parts), "peers": peer_answers(model)}
+
+
+def _peer(model: ReadModel, peer: PeerObserved, position: int) -> Json:
+    problem = refused(model.state, peer.name)
+    return {
+        "peer": peer.name,
+        "address": peer.address,
+        "peerAs": peer.peer_as,
+        "wanted": problem is None,
+        "refused": "" if problem is None else problem.message,
+        "sessions": [_session(speaker, session) for speaker, session in model.sessions.of_peer(peer.name)],
+        "position": position,
+        "problems": as_json(peer.problems),
+    }
+
+
+def _session(speaker: str, session: PeerSession) -> Json:
+    return {
+        "speaker": speaker,
+        "state": session.state,
+        "reason": session.rejected or session.reason,
+        "since": time_json(session.since_ms),
+        "families": list(session.families),
+        "addPath": list(session.add_path),
+        "holdTimeS": session.hold_time_s,
+        "synced": session.synced,
+        "flaps": session.flaps,
+        "confirmed": session.routes,
+    }
+
+
+def _adj_ribs_out(model: ReadModel, wanted: RouteFilter) -> Iterator[tuple[str, str, RouteKey, PathAttributes, str]]:
+    """The Adj-RIB-Out of each session that there is to be, with what became of each route."""
+    state = model.state
+    prefixes = [prefix for prefix in state.loc_rib.routes if wanted.holds(prefix)]
+    for speaker, told in sorted(model.sessions.speakers.items()):
+        if wanted.speaker not in ("", speaker):
+            continue
+        for name, (peer, _) in sorted(state.inventory.peers.items()):
+            if wanted.peer not in ("", name) or refused(state, name) is not None:
+                continue
+            session = told.peers.get(name, NO_SESSION)
+            rib = adj_rib_out(state, name, speaker, _negotiated(session, peer), prefixes)
+            for key in sorted(rib):
+                yield speaker, name, key, rib[key], _became(model, session, key, rib[key])
+
+
+def _negotiated(session: PeerSession, peer: PeerObserved) -> Negotiated:
+    """What the session negotiated last; before the first time, what the peer's settings ask for."""
+    families = frozenset(family for family in FAMILIES if family in (session.families or peer.families))
+    add_path = frozenset(family for family in families if not session.families or family in session.add_path)
+    return Negotiated(families, add_path, session.hold_time_s)
+
+
+def _became(model: ReadModel, session: PeerSession, key: RouteKey, attributes: PathAttributes) -> str:
+    if not session.established:
+        return DESIRED
+    told = session.confirmed.get(key)
+    if told is not None:
+        return CONFIRMED if told.next_hop == attributes.next_hop else SENT
+    # A SYNC confirms all routes up to its position by one event, without naming them.
+    route = model.state.loc_rib.routes[key.prefix]
+    return CONFIRMED if session.synced and route.position <= session.position else SENT
+
+
+def _route(model: ReadModel, speaker: str, peer: str, key: RouteKey, attributes: PathAttributes, state: str) -> Json:
+    route = model.state.loc_rib.routes[key.prefix]
+    shown = as_json(attributes)
+    return {
+        "prefix": key.prefix,
+        "nextHop": shown.pop("nextHop"),
+        "pathId": key.path_id,
+        "peer": peer,
+        "speaker": speaker,
+        "attributes": shown,
+        "state": state,
+        "since": time_json(route.since_ms),
+        "cause": route.position,
+    }
