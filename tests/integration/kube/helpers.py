@@ -71,7 +71,9 @@ class Api:
     async def service(self, name="web", *, annotations=None, **spec):
         body = {"type": "LoadBalancer", "ports": [{"port": 80}]} | spec
         metadata = {"name": name, "annotations": OPT_IN if annotations is None else annotations}
-        return await self.create("services", {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": body})
+        return await self.create(
+            "services", {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": body}
+        )
 
     async def eip(self, name, **spec):
         body = {"apiVersion": "network.kubesphere.io/v1alpha2", "kind": "Eip", "metadata": {"name": name}, "spec": spec}

@@ -191,19 +191,26 @@ async def test_a_connection_without_a_byte_is_given_up(client, control_plane):
         assert source.synced
 
 
-async def test_bookmarks_move_the_version_of_a_quiet_kind(client, api, monkeypatch):
-    """The server sends one before it ends a watch; without it a quiet kind's version would grow too old."""
-    monkeypatch.setattr(reflector_module, "MIN_WATCH_S", 3)
-    monkeypatch.setattr(reflector_module, "MAX_WATCH_S", 4)
+async def test_a_watch_that_the_server_ends_goes_on_without_listing_anew(client, api, monkeypatch):
+    monkeypatch.setattr(reflector_module, "MIN_WATCH_S", 1)
+    monkeypatch.setattr(reflector_module, "MAX_WATCH_S", 1)
+    counting = Counting()
     inventory = Inventory(FactSettings())
-    reflector = Reflector(client, Resource("Node", "/api/v1/nodes"), inventory)
+    reflector = Reflector(client, Resource("Service", "/api/v1/services"), inventory, instrumentation=counting)
+    ended = asyncio.Event()
+    watch = reflector._watch
+
+    async def observed():
+        await watch()
+        ended.set()
+
+    monkeypatch.setattr(reflector, "_watch", observed)
     async with running(reflector):
-        await eventually(lambda: reflector.state == "synced")
-        listed = reflector._version
-        # Other kinds' changes move the server's version on; somebody's list makes its watch cache notice.
-        await api.service("elsewhere")
-        await client.request("GET", "/api/v1/nodes")
-        await eventually(lambda: reflector._version != listed)
+        async with asyncio.timeout(10):
+            await ended.wait()
+        await api.service()
+        await eventually(lambda: api.key() in inventory.facts)
+    assert counting.counts == []
 
 
 async def test_what_cannot_connect_says_why(tmp_path, control_plane):
