@@ -87,6 +87,8 @@ def absence(serving: tuple[str, ...]) -> Reason:
 
 def inputs_differ(traffic_policy: str, before: EndpointsObserved | None, now: EndpointsObserved | None) -> bool:
     """Whether a change of endpoints matters to next hops: Cluster asks only whether there is one at all."""
+    if before is None or now is None:
+        return before is not now
     for family in FAMILIES:
         old, new = serving_nodes(before, family), serving_nodes(now, family)
         if old != new and (traffic_policy == LOCAL or bool(old) != bool(new)):

@@ -19,6 +19,8 @@ from porter.projections.loc_rib import LocRib
 from porter.projections.pools import Pools
 
 BGP_PROTOCOL = "bgp"
+INDEX_INTERVAL_EVENTS = 4096
+"""How often what waits for the indexes is held against its limit."""
 
 
 class UnknownEvent(Exception):
@@ -93,7 +95,8 @@ def fold(state: ClusterState, envelopes: Iterable[Envelope]) -> ClusterState:
     """
     steps = _STEPS
     ledger = state.ledger
-    last, epoch, time_ms = ledger.position, ledger.epoch, ledger.time_ms
+    first = last = ledger.position
+    epoch, time_ms = ledger.epoch, ledger.time_ms
     for position, epoch, time_ms, _, _, _, payload in envelopes:  # noqa: B007 - the last ones are kept below
         step = steps.get(type(payload))
         if step is None:
@@ -106,8 +109,10 @@ def fold(state: ClusterState, envelopes: Iterable[Envelope]) -> ClusterState:
         last = position
         step(state, payload, position, time_ms)
     ledger.position, ledger.epoch, ledger.time_ms = last, epoch, time_ms
-    state.pools.bound_touched()
-    state.loc_rib.bound_dirty()
+    if last // INDEX_INTERVAL_EVENTS != first // INDEX_INTERVAL_EVENTS:
+        # What nobody asked about yet must not pile up without end.
+        state.pools.bound_touched()
+        state.loc_rib.bound_dirty()
     return state
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from porter.events.decided import AddressAdopted, AddressAllocated, AddressReleased, AllocationRefused
 from porter.events.observed import PoolGone, PoolObserved
@@ -22,6 +22,9 @@ from porter.projections.number_set import NumberSet
 
 MAX_TOUCHED = 65536
 """Most changes that wait for the indexes; beyond, they are brought up to date at once."""
+
+_new: Any = tuple.__new__
+"""Builds a named tuple without its constructor: what is replayed a million times must not pay for keywords."""
 
 Turn = tuple[int, str, str, str]
 """The order in which Services are asked about: creation (gone ones first), namespace, name, UID."""
@@ -122,7 +125,7 @@ class Pools:
         """Fold an allocation or an adoption."""
         uid, namespace, name, address, pool, reason = event[:6]
         key = event.sharing_key if type(event) is AddressAllocated else ""
-        allocation = Allocation(address, pool, uid, namespace, name, position, time_ms, reason, key)
+        allocation: Allocation = _new(Allocation, (address, pool, uid, namespace, name, position, time_ms, reason, key))
         others = self.by_address.get(address)
         if others is None:
             self.by_address[address] = (allocation,)
@@ -141,16 +144,13 @@ class Pools:
     def released(self, event: AddressReleased, position: int) -> None:
         """Fold a release; whoever was refused may be served now."""
         address, uid = event.address, event.uid
-        left = tuple(one for one in self.by_address.get(address, ()) if one.uid != uid)
-        if left:
-            self.by_address[address] = left
+        holders = self.by_address.pop(address, ())
+        if len(holders) > 1 or (holders and holders[0].uid != uid):
+            self.by_address[address] = tuple(one for one in holders if one.uid != uid)
+        mine = self.by_uid.pop(uid, ())
+        if len(mine) > 1 or (mine and mine[0].address != address):
+            self.by_uid[uid] = tuple(one for one in mine if one.address != address)
         else:
-            self.by_address.pop(address, None)
-        mine = tuple(one for one in self.by_uid.get(uid, ()) if one.address != address)
-        if mine:
-            self.by_uid[uid] = mine
-        else:
-            self.by_uid.pop(uid, None)
             self.departed.pop(uid, None)
         self._touched_addresses.add(address)
         self._touched_uids.add(uid)
