@@ -79,9 +79,13 @@ class Controller:
 
     def health(self) -> Mapping[str, str]:
         """Each part's state: "ok", or a sentence with the reason why not."""
+        ledger = self._parts.view.state.ledger
         journal = self._problem or self._parts.view.journal_problem or "ok"
+        inventory = "ok" if ledger.synced else "no leader has compared the journal with the cluster yet"
+        if ledger.recovering:
+            inventory = "the journal lost positions and is being recovered; nothing is allocated or withdrawn meanwhile"
         sources = {name: "ok" if state == "synced" else state for name, state in self._parts.source.parts().items()}
-        return {"journal": journal, **sources}
+        return {"journal": journal, "inventory": inventory, **sources}
 
     async def run(self) -> None:
         """Follow and lead for ever.
