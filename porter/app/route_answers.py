@@ -21,6 +21,16 @@ DESIRED, SENT, CONFIRMED = "desired", "sent", "confirmed"
 NO_SESSION = PeerSession()
 
 
+class Sent(NamedTuple):
+    """One route of one Adj-RIB-Out, and what became of it."""
+
+    speaker: str
+    peer: str
+    key: RouteKey
+    attributes: PathAttributes
+    became: str
+
+
 class RouteFilter(NamedTuple):
     """Which routes: of one peer, of one speaker, inside of a prefix; "" wants all."""
 
@@ -52,20 +62,20 @@ class RouteFilter(NamedTuple):
         )
 
 
-def routes(model: ReadModel, wanted: RouteFilter = RouteFilter()) -> Json:
+EVERY_ROUTE = RouteFilter()
+
+
+def routes(model: ReadModel, wanted: RouteFilter = EVERY_ROUTE) -> Json:
     """Every wanted route, by speaker, peer, prefix and path identifier."""
-    found = [
-        _route(model, speaker, peer, key, attributes, state)
-        for speaker, peer, key, attributes, state in _adj_ribs_out(model, wanted)
-    ]
+    found = [_route(model, sent) for sent in _adj_ribs_out(model, wanted)]
     return {"position": model.state.ledger.position, "routes": found}
 
 
 def route_counts(model: ReadModel) -> Json:
     """How many routes there are in each state."""
     counts = dict.fromkeys((DESIRED, SENT, CONFIRMED), 0)
-    for *_, state in _adj_ribs_out(model, RouteFilter()):
-        counts[state] += 1
+    for sent in _adj_ribs_out(model, EVERY_ROUTE):
+        counts[sent.became] += 1
     return {"total": sum(counts.values()), **counts}
 
 
@@ -76,13 +86,13 @@ def peers(model: ReadModel) -> Json:
 
 def peer_answers(model: ReadModel) -> list[Json]:
     """One entry for each BgpPeer, by name."""
-    return [_peer(model, peer, position) for _, (peer, position) in sorted(model.state.inventory.peers.items())]
+    return [_peer(model, peer) for _, peer in sorted(model.state.inventory.peers.items())]
 
 
 def session_problems(model: ReadModel) -> list[str]:
     """Every session that is wanted and not up, and every peer that cannot be used, each as a sentence."""
     problems = []
-    for name, (peer, _) in sorted(model.state.inventory.peers.items()):
+    for name, peer in sorted(model.state.inventory.peers.items()):
         problem = refused(model.state, name)
         if problem is not None:
             if not peer.admin_down:
@@ -108,7 +118,7 @@ def readiness(parts: Mapping[str, str], model: ReadModel, *, all_sessions: bool)
     return {"ready": ready, "parts": dict(parts), "peers": peer_answers(model)}
 
 
-def _peer(model: ReadModel, peer: PeerObserved, position: int) -> Json:
+def _peer(model: ReadModel, peer: PeerObserved) -> Json:
     problem = refused(model.state, peer.name)
     return {
         "peer": peer.name,
@@ -117,7 +127,7 @@ def _peer(model: ReadModel, peer: PeerObserved, position: int) -> Json:
         "wanted": problem is None,
         "refused": "" if problem is None else problem.message,
         "sessions": [_session(speaker, session) for speaker, session in model.sessions.of_peer(peer.name)],
-        "position": position,
+        "position": model.state.inventory.position_of_object("Peer", peer.name),
         "problems": as_json(peer.problems),
     }
 
@@ -137,20 +147,20 @@ def _session(speaker: str, session: PeerSession) -> Json:
     }
 
 
-def _adj_ribs_out(model: ReadModel, wanted: RouteFilter) -> Iterator[tuple[str, str, RouteKey, PathAttributes, str]]:
+def _adj_ribs_out(model: ReadModel, wanted: RouteFilter) -> Iterator[Sent]:
     """The Adj-RIB-Out of each session that there is to be, with what became of each route."""
     state = model.state
     prefixes = [prefix for prefix in state.loc_rib.routes if wanted.holds(prefix)]
     for speaker, told in sorted(model.sessions.speakers.items()):
         if wanted.speaker not in ("", speaker):
             continue
-        for name, (peer, _) in sorted(state.inventory.peers.items()):
+        for name, peer in sorted(state.inventory.peers.items()):
             if wanted.peer not in ("", name) or refused(state, name) is not None:
                 continue
             session = told.peers.get(name, NO_SESSION)
             rib = adj_rib_out(state, name, speaker, _negotiated(session, peer), prefixes)
             for key in sorted(rib):
-                yield speaker, name, key, rib[key], _became(model, session, key, rib[key])
+                yield Sent(speaker, name, key, rib[key], _became(model, session, key, rib[key]))
 
 
 def _negotiated(session: PeerSession, peer: PeerObserved) -> Negotiated:
@@ -171,17 +181,17 @@ def _became(model: ReadModel, session: PeerSession, key: RouteKey, attributes: P
     return CONFIRMED if session.synced and route.position <= session.position else SENT
 
 
-def _route(model: ReadModel, speaker: str, peer: str, key: RouteKey, attributes: PathAttributes, state: str) -> Json:
-    route = model.state.loc_rib.routes[key.prefix]
-    shown = as_json(attributes)
+def _route(model: ReadModel, sent: Sent) -> Json:
+    route = model.state.loc_rib.routes[sent.key.prefix]
+    attributes = as_json(sent.attributes)
     return {
-        "prefix": key.prefix,
-        "nextHop": shown.pop("nextHop"),
-        "pathId": key.path_id,
-        "peer": peer,
-        "speaker": speaker,
-        "attributes": shown,
-        "state": state,
+        "prefix": sent.key.prefix,
+        "nextHop": attributes.pop("nextHop"),
+        "pathId": sent.key.path_id,
+        "peer": sent.peer,
+        "speaker": sent.speaker,
+        "attributes": attributes,
+        "state": sent.became,
         "since": time_json(route.since_ms),
         "cause": route.position,
     }

@@ -250,7 +250,8 @@ class Supervisor:
 
     async def _pause(self, delay_s: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), delay_s)
+            async with asyncio.timeout(delay_s):
+                await self._stopping.wait()
 
     async def _stop_all(self) -> None:
         self._console.say("up", "ending; announced routes are left to graceful restart, nothing is withdrawn")
@@ -284,8 +285,10 @@ class Supervisor:
                 changed_s = time.monotonic()
             fast = time.monotonic() - changed_s < LOOK_FAST_FOR_S
             self._look.clear()
+            # Not wait_for: it may lose a cancellation that meets the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._helper_event(found), LOOK_FAST_S if fast else LOOK_SLOW_S)
+                async with asyncio.timeout(LOOK_FAST_S if fast else LOOK_SLOW_S):
+                    await self._helper_event(found)
 
     def _helper_of(self, part: Part) -> int | None:
         child = self._children.get(part.name)

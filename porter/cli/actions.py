@@ -8,7 +8,6 @@ import typer
 
 from porter.app.settings import DEFAULT_STATE_DIR
 from porter.cli import options
-from porter.cli.client import Controller
 from porter.cli.options import Output
 from porter.cli.render import print_answer
 
@@ -23,6 +22,8 @@ def drain_speaker(
     output: options.OutputForm = Output.TABLE,
 ) -> None:
     """Have a speaker withdraw everything that it announces, before it is taken away; --undo ends that."""
+    from porter.cli.client import Controller  # noqa: PLC0415 -- only what a command needs is imported, when it runs.
+
     answer = Controller(server, state_dir).post("/v1/drain", {"speaker": name, "why": why, "undo": undo})
     if not print_answer(answer, output):
         done = "announces again" if undo else "withdraws everything"

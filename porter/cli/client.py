@@ -52,7 +52,7 @@ class Controller:
     def _request(self, path: str, query: Mapping[str, str] | None) -> urllib.request.Request:
         wanted = {name: value for name, value in (query or {}).items() if value}
         suffix = f"?{urllib.parse.urlencode(wanted)}" if wanted else ""
-        return urllib.request.Request(f"http://{self.address}{path}{suffix}")  # noqa: S310 -- the scheme is fixed here.
+        return urllib.request.Request(f"http://{self.address}{path}{suffix}")
 
     def _open(self, request: urllib.request.Request, timeout_s: float | None) -> Any:
         try:

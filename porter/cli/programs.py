@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +51,7 @@ def up(
         load_balancer_class=load_balancer_class,
         claim_unclassified=claim_unclassified,
         unsafe=frozenset(unsafe or ()),
-        **_named(name),
+        name=name or socket.gethostname(),
     )
     _begin(supervisor, settings)
     raise typer.Exit(run_up(settings, log_level=log_level.value))
@@ -92,7 +92,7 @@ def controller(
         load_balancer_class=load_balancer_class,
         claim_unclassified=claim_unclassified,
         unsafe=frozenset(unsafe or ()),
-        **_named(name),
+        name=name or socket.gethostname(),
     )
     _require_redis(settings)
     up.check_settings(settings)
@@ -131,7 +131,7 @@ def speaker(
         cluster=cluster,
         namespace=namespace,
         local_address=local_address,
-        **_named(name),
+        name=name or socket.gethostname(),
     )
     _require_redis(settings)
     _begin(supervisor, settings)
@@ -144,7 +144,9 @@ def speaker(
 def exabgp(state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR) -> None:
     """Wait for the configuration that the speaker writes, then become ExaBGP with it."""
     from porter.app.exabgp import become_exabgp
+    from porter.telemetry.logs import configure_logging
 
+    configure_logging("exabgp")
     become_exabgp(Settings(state_dir=state_dir))
 
 
@@ -161,13 +163,11 @@ def demo(
     ] = None,
 ) -> None:
     """Show Porter at work without root and without a cluster: real parts, a lab router on loopback, and crashes."""
+    import asyncio
+
     from porter.app.demo import run_demo
 
     raise typer.Exit(asyncio.run(run_demo(keep=keep, router=router, directory=state_dir, say=typer.echo)))
-
-
-def _named(name: str) -> dict[str, str]:
-    return {"name": name} if name else {}
 
 
 def _require_redis(settings: Settings) -> None:

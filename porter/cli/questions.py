@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,17 +95,19 @@ def journal_tail(
         "aggregate": about,
     }
     if redis_url:
-        from porter.app.direct import tail
-
-        events = tail(redis_url, cluster, query, follow=follow)
+        events = _events_of_journal(redis_url, cluster, query, follow=follow)
     else:
         events = _events(server, state_dir, query, follow=follow)
     try:
         for event in events:
-            if not print_answer(event, output):
+            if output is Output.JSON:
+                # One event per line, so that programs can follow.
+                typer.echo(json.dumps(event, ensure_ascii=False))
+            elif not print_answer([event], output):
                 _print_event(event, wide=output is Output.WIDE, utc=utc)
             sys.stdout.flush()
     except KeyboardInterrupt:
+        # This is how following ends.
         return
 
 
@@ -134,16 +138,35 @@ def _ask(
     """One answer: from the journal itself if a URL is given, else from a controller."""
     if redis_url:
         from porter.app.direct import ask
-        from porter.ports import JournalError
 
-        try:
-            return ask(question, query, Settings(redis_url=redis_url, cluster=cluster))
-        except JournalError as error:
-            raise Unreachable(f"the journal at --redis-url cannot be read: {error}") from error
+        with _journal_errors():
+            return dict(ask(question, query, Settings(redis_url=redis_url, cluster=cluster)))
     from porter.cli.client import Controller
 
-    answer: dict[str, Any] = Controller(server, state_dir).get(f"/v1/{question}", query)
-    return answer
+    return dict(Controller(server, state_dir).get(f"/v1/{question}", query))
+
+
+@contextmanager
+def _journal_errors() -> Iterator[None]:
+    """The journal's failures in the command line's words."""
+    from porter.app.events import BadQuestion
+    from porter.ports import JournalError
+
+    try:
+        yield
+    except JournalError as error:
+        raise Unreachable(f"the journal at --redis-url cannot be read: {error}") from error
+    except BadQuestion as error:
+        raise Finding(str(error)) from error
+
+
+def _events_of_journal(
+    redis_url: str, cluster: str, query: dict[str, str], *, follow: bool
+) -> Iterator[dict[str, Any]]:
+    from porter.app.direct import tail
+
+    with _journal_errors():
+        yield from tail(redis_url, cluster, query, follow=follow)
 
 
 def _events(server: str, state_dir: Path, query: dict[str, str], *, follow: bool) -> Iterator[dict[str, Any]]:

@@ -236,7 +236,7 @@ class Tour:
             return {}
         return pids
 
-    # ------------------------------------------------------------------------------------------------ telling and ending
+    # --------------------------------------------------------------------------------------------- telling and ending
 
     def _step(self, text: str) -> None:
         self._say(f" {time.monotonic() - self._started_s:6.2f}s  {text}")
@@ -278,6 +278,14 @@ class Tour:
             await self._up.wait()
 
 
+def _folder(directory: Path | None) -> Path:
+    if directory is None:
+        return Path(tempfile.mkdtemp(prefix="porter-demo-"))
+    folder = directory.absolute()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
 async def run_demo(*, keep: bool = False, router: str = "", directory: Path | None = None, say: Say) -> int:
     """Run the demo; return 0 only if everything held.
 
@@ -285,8 +293,7 @@ async def run_demo(*, keep: bool = False, router: str = "", directory: Path | No
         InvalidSettings: the wanted router is unknown or not installed.
     """
     chosen = choose_router(router)
-    folder = directory.absolute() if directory is not None else Path(tempfile.mkdtemp(prefix="porter-demo-"))
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = _folder(directory)
     tour = Tour(folder, chosen, say)
     try:
         await tour.run(keep=keep)

@@ -1,0 +1,99 @@
+"""Reading the journal's events for an answer: the newest ones, or those behind a position, filtered."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
+
+from porter.app.answer_json import Json, event_json
+from porter.events.envelope import BEGINNING, Checkpoint, Envelope
+from porter.ports import Journal
+
+LIMIT_DEFAULT = 100
+LIMIT_MAX = 10_000
+
+
+class BadQuestion(ValueError):
+    """A question that cannot be answered as it was put; the message names the parameter and the mend."""
+
+
+class EventFilter(NamedTuple):
+    """Which events: those behind a position (None: the newest), by type pattern and aggregate, at most `limit`."""
+
+    after: int | None = None
+    type: str = ""
+    aggregate: str = ""
+    limit: int = LIMIT_DEFAULT
+
+    @staticmethod
+    def from_query(query: Mapping[str, str]) -> EventFilter:
+        """Read `after`, `type` (a pattern such as `Address*`), `aggregate` and `limit`.
+
+        Raises:
+            BadQuestion: a number that is none, or out of bounds.
+        """
+        after = query.get("after", "")
+        return EventFilter(
+            _number("after", after, 0, None) if after else None,
+            query.get("type", ""),
+            query.get("aggregate", ""),
+            _number("limit", query.get("limit", "") or str(LIMIT_DEFAULT), 1, LIMIT_MAX),
+        )
+
+    def wants(self, envelope: Envelope) -> bool:
+        """Whether an event is asked for."""
+        return (
+            (self.after is None or envelope.position > self.after)
+            and (not self.aggregate or envelope.aggregate == self.aggregate)
+            and (not self.type or fnmatch.fnmatchcase(envelope.type, self.type))
+        )
+
+
+async def read_events(journal: Journal, wanted: EventFilter, *, follow: bool = False) -> AsyncIterator[Json]:
+    """Yield the wanted events in order; with `follow`, what is appended later too, for ever.
+
+    Without `after` it begins with the newest `limit` events, and looks no further back than the newest baseline.
+
+    Raises:
+        JournalError: the journal could not be read; Trimmed: `after` lies before what is left of it.
+    """
+    checkpoint = await _start(journal, wanted.after)
+    newest: deque[Envelope] = deque(maxlen=wanted.limit)
+    left = wanted.limit
+    async for page in journal.read(checkpoint):
+        for commit in page:
+            checkpoint = commit.checkpoint
+            found = filter(wanted.wants, commit.events)
+            if wanted.after is None:
+                newest.extend(found)
+                continue
+            for envelope in found:
+                yield event_json(envelope)
+                left -= 1
+                if left == 0 and not follow:
+                    return
+    for envelope in newest:
+        yield event_json(envelope)
+    if not follow:
+        return
+    async for page in journal.read(checkpoint, follow=True):
+        for commit in page:
+            for envelope in filter(wanted.wants, commit.events):
+                yield event_json(envelope)
+
+
+async def _start(journal: Journal, after: int | None) -> Checkpoint:
+    """Where to start reading: behind the newest baseline if nothing before it is wanted."""
+    baseline = await journal.newest_baseline()
+    if baseline is not None and (after is None or after >= baseline.checkpoint.position):
+        return baseline.checkpoint
+    return BEGINNING
+
+
+def _number(name: str, text: str, least: int, most: int | None) -> int:
+    bounds = f"between {least} and {most}" if most is not None else f"of at least {least}"
+    if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+        raise BadQuestion(f"{name}={text!r} is no number {bounds}")
+    return int(text)

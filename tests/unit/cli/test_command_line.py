@@ -1,0 +1,108 @@
+"""What a person meets: help, wrong usage, exit codes, and programs that load only what they run."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+SOURCE = Path(__file__).resolve().parents[3]
+
+
+def porter(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "porter", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=SOURCE,
+        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **environment},
+    )
+
+
+def modules_after(program: str) -> set[str]:
+    printed = subprocess.run(
+        [sys.executable, "-c", f"{program}\nimport sys, json; print(json.dumps(sorted(sys.modules)))"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=SOURCE,
+    )
+    return set(json.loads(printed.stdout.splitlines()[-1]))
+
+
+def test_help_names_every_command_and_loads_no_heavy_library():
+    helped = porter("--help")
+    assert helped.returncode == 0
+    for command in ("up", "controller", "speaker", "exabgp", "demo", "crds", "drain", "status", "routes", "journal"):
+        assert f"\n  {command} " in helped.stdout
+    loaded = modules_after("import porter.cli.main")
+    assert not loaded & {"kubernetes", "redis", "aiohttp", "asyncio", "structlog", "rich"}
+
+
+def test_the_speaker_loads_no_kubernetes_client_and_no_web_server():
+    loaded = modules_after("import porter.cli.main, porter.app.process, porter.telemetry.logs, porter.app.speaker")
+    assert not loaded & {"kubernetes", "aiohttp", "rich.console"}
+
+
+def test_the_supervisor_loads_no_vendor_library():
+    loaded = modules_after("import porter.cli.main, porter.app.up")
+    assert not loaded & {"kubernetes", "redis", "aiohttp", "structlog", "rich"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("up",), "--kubeconfig FILE and --manifests DIR"),
+        (("up", "--manifests", "/nowhere"), "--manifests /nowhere is no folder"),
+        (("up", "--kubeconfig", "/nowhere"), "--kubeconfig /nowhere is no file"),
+        (("up", "--manifests", "/tmp", "--http", "9179"), "--http '9179' is no HOST:PORT"),
+        (("speaker",), "--redis-url is missing"),
+        (("controller", "--manifests", "/tmp"), "--redis-url is missing"),
+        (("demo", "--router", "cisco"), "choose bird, gobgp or exabgp"),
+        (("routes", "-o", "xml"), "xml"),
+        (("drain", "speaker"), "NAME"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_names_the_option(arguments, told):
+    ended = porter(*arguments)
+    assert ended.returncode == 2, ended
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "routes", "journal tail", "drain speaker a"])
+def test_a_controller_that_does_not_answer_ends_with_3_and_the_mend(command):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        ended = porter(*command.split(), "--server", address)
+    assert ended.returncode == 3, ended
+    assert address in ended.stderr
+    assert "--server" in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "routes", "journal tail"])
+def test_a_journal_that_does_not_answer_ends_with_3(command, tmp_path):
+    ended = porter(*command.split(), PORTER_REDIS_URL=f"unix://{tmp_path}/no.sock")
+    assert ended.returncode == 3, ended
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_crds_are_printed_as_one_stream():
+    printed = porter("crds")
+    assert printed.returncode == 0
+    names = {document["metadata"]["name"] for document in yaml.safe_load_all(printed.stdout)}
+    assert {f"{kind}.network.kubesphere.io" for kind in ("eips", "bgpconfs", "bgppeers")} <= names
+
+
+def test_the_version_is_that_of_the_package():
+    import porter as package
+
+    assert porter("version").stdout == f"porter {package.__version__}\n"
