@@ -45,6 +45,8 @@ TRIM_ABOVE_BYTES = 512 * 1024 * 1024
 """The journal's size limit: beyond it, what lies before the newest baseline is trimmed."""
 WITNESS_INTERVAL_S = 30.0
 MAX_ACTIONS_WAITING = 64
+LAST_WORDS_S = 0.1
+"""How long a deposed leader lets the facts come in that its watches hold already."""
 
 _log = structlog.get_logger(__name__)
 
@@ -122,7 +124,9 @@ class Leading:
             while not deposed.done():
                 await self._wait()
                 await self._step()
-            # What waits is still tried: the epoch, not the lease, decides whether it may be appended.
+            # What waits is still tried: the epoch, not the lease, decides whether it may be appended. A process that
+            # was stopped past its lease learns this way, from FENCED, that another one leads.
+            await asyncio.sleep(LAST_WORDS_S)
             await self._step()
         finally:
             self._view.act = None
