@@ -231,6 +231,6 @@ async def test_what_cannot_connect_says_why(tmp_path, control_plane):
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     (tmp_path / "nobody").write_text(json.dumps(config))
     nobody = await KubeClient.connect(tmp_path / "nobody")
-    with pytest.raises(ApiUnavailable, match="127.0.0.1:1"):
+    with pytest.raises(ApiUnavailable, match=r"127\.0\.0\.1:1"):
         await nobody.request("GET", "/api/v1/nodes")
     await nobody.close()
