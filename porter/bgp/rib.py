@@ -225,15 +225,13 @@ class PeerRib:
     def outdated(self, key: RouteKey) -> bool:
         """Whether the engine, while the session is down, holds a route that it should not bring back with it.
 
-        The next session may negotiate ADD-PATH or not: a path is kept as well while the prefix is desired in the
-        other form, because then the application has not yet computed this one.
+        One whose attributes changed is kept: the peer may hold it over the restart, and an End-of-RIB that the engine
+        had queued when the session went down goes out as soon as the next one is up. The next session may negotiate
+        ADD-PATH or not: a path is kept as well while the prefix is desired in the other form, because then the
+        application has not yet computed this one.
         """
-        held = self.engine.get(key)
-        if held is None:
+        if key not in self.engine or key in self.desired:
             return False
-        attributes = self.desired.get(key)
-        if attributes is not None:
-            return self.canonical(attributes) != held
         return not (key.path_id != 0 and RouteKey(key.prefix, 0) in self.desired)
 
     def replace_engine(self, rib: Routes, *, besides: frozenset[RouteKey] | set[RouteKey]) -> set[RouteKey]:

@@ -136,6 +136,9 @@ class PeerSession:
         self._repair_delay_s = 0.0
         self._repair_at_s: float | None = None
         self._doubted: set[RouteKey] = set()
+        self._removable = False
+        self._in_question: set[RouteKey] = set()
+        """Changed shortly before the session closed: the engine may still have the change waiting."""
 
     # ------------------------------------------------------------------------------------------------- what is desired
 
@@ -173,9 +176,10 @@ class PeerSession:
         self.rib.engine = dict(rib)
         self._attached = True
         if negotiated is None:
-            if self.sync is not DOWN or told:
+            if told:
                 self.closed("the session was lost while the engine was out of reach", now_s)
-            self._queue_outdated(None)
+            self._removable = False
+            self.rib.withdraw_queue.clear()
             return
         if told and not same_engine:
             self._tell_state("Idle", "the engine was replaced", now_s)
@@ -185,6 +189,13 @@ class PeerSession:
             self._fresh = fresh and self.desired is not None
         else:
             self._tell_state("Established", "", now_s)
+
+    def readmitted(self, now_s: float) -> None:
+        """The peer was removed, and is back before the engine let it go: whoever desires must be told anew."""
+        self.session_state = "Idle"
+        if self._attached:
+            negotiated = None if self.sync is DOWN else self.rib.negotiated
+            self.attached(negotiated, self.rib.engine, now_s, same_engine=True)
 
     def detached(self) -> None:
         """The engine is out of reach. The session may stand all the same: nothing is known until it is back."""
@@ -202,6 +213,8 @@ class PeerSession:
     def closed(self, reason: str, now_s: float) -> None:
         """The session went down."""
         was_up = self.session_state == "Established"
+        self._removable = True
+        self._in_question = self._doubted | set(self.rib.flight)
         self._move(Trigger.CLOSED)
         self.rib.end()
         self._forget_waits()
@@ -350,8 +363,16 @@ class PeerSession:
             out += withdrawals(key for key, value in operations.items() if value is None)
 
     def _queue_outdated(self, keys: Iterable[RouteKey] | None) -> None:
+        """Queue the removal of outdated routes from the engine of a session that is down.
+
+        A change that the engine has waiting goes out with the first batch of the next session, a removal behind it
+        does not: so a key in question stays, and so does every key where the end of the session was not watched. SYNC
+        takes them away.
+        """
+        if not self._removable:
+            return
         for key in list(self.rib.engine) if keys is None else keys:
-            if self.rib.outdated(key):
+            if self.rib.outdated(key) and key not in self._in_question:
                 self.rib.withdraw_queue[key] = None
             else:
                 self.rib.withdraw_queue.pop(key, None)

@@ -44,6 +44,8 @@ from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, Sess
 MAX_OUTSTANDING_COMMANDS = 32
 ANSWER_TIMEOUT_S = 30.0
 MIN_STOCK_INTERVAL_S = 1.0
+REMOVED = "stop, message"
+"""How ExaBGP's reason begins when it removes a neighbour, and forgets what it held for it."""
 
 Rib = dict[RouteKey, PathAttributes]
 
@@ -74,6 +76,7 @@ class Dialogue:
     def __init__(self, speaker: str) -> None:
         self.speaker = speaker
         self.sessions: dict[SessionId, PeerSession] = {}
+        self._departing: dict[SessionId, PeerSession] = {}
         self.outcomes: list[Event] = []
         self.engine: Hello | None = None
         self.attached = False
@@ -116,6 +119,7 @@ class Dialogue:
         self._late_events.clear()
         self._counters.clear()
         self.reloading.interrupted()
+        self._departing.clear()
         for session in self.sessions.values():
             session.detached()
 
@@ -123,23 +127,28 @@ class Dialogue:
 
     def configure(self, sessions: Sequence[SessionSettings], digest: str, now_s: float) -> None:
         """Set the sessions; ExaBGP must come to show `digest` for each of them, and no other."""
-        former = {session.settings.peer: session for session in self.sessions.values()}
-        self.sessions = {SessionId.of(settings): self._session(settings, former, now_s) for settings in sessions}
+        former = self.sessions | self._departing
+        self.sessions = {}
+        for settings in sessions:
+            session_id = SessionId.of(settings)
+            session = former.pop(session_id, None)
+            self.sessions[session_id] = session or PeerSession(settings, now_s)
+            if session is None:
+                self._admit(self.sessions[session_id], former, now_s)
+            elif session_id in self._departing:
+                session.readmitted(now_s)
+            self.sessions[session_id].settings = settings
+        # What ExaBGP still tells of them counts in case that they come back before it has let them go.
+        self._departing = former
         self.reloading.want(digest, frozenset(self.sessions))
-        if self.attached:
-            for session in self.sessions.values():
-                if session.settings.peer not in former or former[session.settings.peer] is not session:
-                    session.attached(None, {}, now_s, same_engine=True)
 
-    def _session(self, settings: SessionSettings, former: dict[PeerKey, PeerSession], now_s: float) -> PeerSession:
-        session = former.get(settings.peer)
-        if session is not None and SessionId.of(session.settings) == SessionId.of(settings):
-            session.settings = settings
-            return session
-        fresh = PeerSession(settings, now_s)
-        if session is not None and session.desired is not None:
-            fresh.desire(session.desired)
-        return fresh
+    def _admit(self, session: PeerSession, former: dict[SessionId, PeerSession], now_s: float) -> None:
+        """A new session, for ExaBGP at least; the peer behind it may have had another one."""
+        for other in former.values():
+            if other.settings.peer == session.settings.peer and other.desired is not None:
+                session.desire(other.desired)
+        if self.attached:
+            session.attached(None, {}, now_s, same_engine=True)
 
     def session(self, peer: PeerKey) -> PeerSession | None:
         """The session of a peer."""
@@ -225,7 +234,7 @@ class Dialogue:
         except (UnknownText, msgspec.DecodeError) as error:
             self.fault = f"ExaBGP's event was not understood: {error}"
             return
-        if event is None or event.session not in self.sessions:
+        if event is None or (event.session not in self.sessions and event.session not in self._departing):
             return
         last = self._counters.get(event.session)
         self._counters[event.session] = event.counter
@@ -237,7 +246,7 @@ class Dialogue:
             self._late_events.append(event)
 
     def _dispatch(self, event: EngineEvent, now_s: float) -> None:
-        session = self.sessions[event.session]
+        session = self.sessions.get(event.session) or self._departing[event.session]
         match event.body:
             case UpdateSent(announced, withdrawn):
                 canonical = session.rib.canonical
@@ -250,6 +259,8 @@ class Dialogue:
                 session.established(self._negotiated[event.session], now_s)
             case StateEvent("down", reason):
                 session.closed(reason, now_s)
+                if reason.startswith(REMOVED):
+                    session.rib.engine.clear()
 
     # --------------------------------------------------------------------------------------------------------- lines out
 
@@ -264,21 +275,20 @@ class Dialogue:
             self.fault = f"ExaBGP has not answered for {ANSWER_TIMEOUT_S:.0f} s"
             return out
         while len(self._outstanding) < MAX_OUTSTANDING_COMMANDS:
+            if self._outstanding and self._outstanding[-1][0].alone:
+                break
             if not self._queue and self.attached:
                 self._ask_sessions(now_s)
-            if not self._queue or not self._may_send(self._queue[0]):
+            if not self._queue or (self._queue[0].alone and self._outstanding):
                 break
             asked = self._queue.popleft()
             self._outstanding.append((asked, now_s))
             out.append(asked.line)
         return out
 
-    def _may_send(self, asked: Asked) -> bool:
-        if not self._outstanding:
-            return True
-        return not asked.alone and not self._outstanding[-1][0].alone
-
     def _ask_sessions(self, now_s: float) -> None:
+        if not self.reloading.pending:
+            self._departing.clear()
         step = self.reloading.step(now_s)
         if step == "show":
             self._queue.append(Asked("show neighbor configuration", self.reloading.shown))
