@@ -9,7 +9,7 @@ import pickle
 import sys
 from typing import Any
 
-from porter.allocator.decide import decide, unsettled
+from porter.allocator.decide import decide
 from porter.projections import baseline
 from porter.projections.cluster import ClusterState, fold
 
@@ -20,7 +20,7 @@ def summary(state: ClusterState) -> tuple[Any, ...]:
     """All that must not depend on the process: the encoded state, its routes in order, and what would be decided."""
     routes = sorted(state.loc_rib.routes.items())
     absent = sorted(state.loc_rib.absent.items())
-    decisions = [decide(state, uid) for uid in unsettled(state, 100)]
+    decisions = [decide(state, uid) for uid in sorted({*state.inventory.services, *state.pools.by_uid})]
     return baseline.digest(baseline.encode(state)), routes, absent, decisions
 
 

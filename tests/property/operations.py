@@ -91,7 +91,7 @@ def _key(name: str) -> str:
     return f"{name.partition('-')[0]}/{name}"
 
 
-def apply(world: World, operation: tuple[Any, ...]) -> None:  # noqa: C901, PLR0912 - one branch for each operation
+def apply(world: World, operation: tuple[Any, ...]) -> None:
     """Carry one operation out: the object changes, and the leader notices."""
     kind, *rest = operation
     match kind:

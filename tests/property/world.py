@@ -1,7 +1,7 @@
 """A small cluster with a journal, driven by random operations: what the property tests run on.
 
-The world keeps what really is (objects and their statuses) beside the journal and its fold, as an API server does beside
-a leader.
+The world keeps what really is (objects and their statuses) beside the journal and its fold, as an API server does
+beside a leader.
 """
 
 from __future__ import annotations
