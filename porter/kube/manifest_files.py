@@ -19,7 +19,7 @@ from porter.kube.inventory import ObjectKey
 from porter.kube.objects import NAMESPACED
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
-MAX_VALUES_PER_FILE = 1_000_000
+MAX_VALUES_PER_FILE = 300_000
 """Most values in one file after its aliases are expanded: a few lines of YAML can name billions."""
 
 MAX_NAME_CHARACTERS = 230
