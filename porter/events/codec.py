@@ -12,9 +12,9 @@ one check of their length, and only payload types that hold other named tuples p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple, cast, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, NoReturn, cast, get_args, get_origin, get_type_hints
 
 import msgpack
 
@@ -187,37 +187,55 @@ def decode_commit(blob: bytes) -> Commit:
         UnknownEvent: an event's type or version is newer than this release.
         Malformed: anything else that is not as `encode_commit` writes it.
     """
-    try:
-        format_, position, epoch, time_ms, writer, rows = _unpack(blob[HASH_BYTES:], use_list=False)
-        _check_heading(format_, position, epoch, time_ms, writer)
-        events: list[Envelope] = []
-        event: Any
-        shape_named = SHAPES.get
-        for name, version, causation, correlation, traceparent, payload in rows:
-            shape: Shape = shape_named(name, _UNKNOWN)
-            known, fields, cls, restore, _ = shape
-            if version != known or len(payload) != fields or payload.__class__ is not tuple:
-                event = _decode_slowly(name, version, position, payload)
-            elif restore is None:
-                event = _new(cls, payload)
-            else:
-                event = restore(payload)
-            events.append(_new(Envelope, (position, epoch, time_ms, causation, correlation, traceparent, event)))
-            position += 1
-    except CodecError:
-        raise
-    except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
-        raise _malformed(blob, error) from error
-    if not 1 <= len(events) <= MAX_EVENTS_PER_COMMIT:
-        raise Malformed(f"a commit before position {position} holds {len(events)} events")
-    return Commit(epoch, blob[:HASH_BYTES], sha256(blob).digest(), time_ms, writer, tuple(events))
+    (commit,) = decode_commits((blob,))
+    return commit
 
 
-def _check_heading(format_: Any, position: Any, epoch: Any, time_ms: Any, writer: Any) -> None:
+def decode_commits(blobs: Iterable[bytes]) -> list[Commit]:
+    """Decode commits one after the other; a few dozen at a time stay in the processor's cache.
+
+    Raises:
+        UnknownEvent, Malformed: as `decode_commit`, for the first that fails.
+    """
+    new, unpack, sha, shapes = _new, _unpack, sha256, SHAPES
+    commits: list[Commit] = []
+    known: int
+    fields: int
+    cls: type[Any]
+    restore: Restore | None
+    event: Any
+    for blob in blobs:
+        try:
+            format_, position, epoch, time_ms, writer, rows = unpack(blob[HASH_BYTES:], use_list=False)
+            if format_ != FORMAT or not (position.__class__ is epoch.__class__ is time_ms.__class__ is int):
+                _refuse_heading(format_)
+            events: list[Envelope] = []
+            for name, version, causation, correlation, traceparent, payload in rows:
+                known, fields, cls, restore, _ = shapes.get(name, _UNKNOWN)
+                if version != known or len(payload) != fields or payload.__class__ is not tuple:
+                    event = _decode_slowly(name, version, position, payload)
+                elif restore is None:
+                    event = new(cls, payload)
+                else:
+                    event = restore(payload)
+                events.append(new(Envelope, (position, epoch, time_ms, causation, correlation, traceparent, event)))
+                position += 1
+        except CodecError:
+            raise
+        except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
+            raise _malformed(blob, error) from error
+        if not 1 <= len(events) <= MAX_EVENTS_PER_COMMIT:
+            raise Malformed(f"a commit before position {position} holds {len(events)} events")
+        if writer.__class__ is not str:
+            _refuse_heading(format_)
+        commits.append(new(Commit, (epoch, blob[:HASH_BYTES], sha(blob).digest(), time_ms, writer, tuple(events))))
+    return commits
+
+
+def _refuse_heading(format_: Any) -> NoReturn:
     if format_ != FORMAT:
         raise Malformed(f"format {format_!r} of commits is unknown; this release reads format {FORMAT}")
-    if not (type(position) is type(epoch) is type(time_ms) is int and type(writer) is str):
-        raise Malformed("a commit begins with its format, first position, epoch, time and writer")
+    raise Malformed("a commit begins with its format, first position, epoch, time and writer")
 
 
 def _malformed(blob: bytes, error: Exception) -> Malformed:

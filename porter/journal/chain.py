@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from porter.events.catalogue import Event
-from porter.events.codec import CodecError, decode_commit
+from porter.events.codec import CodecError, decode_commit, decode_commits
 from porter.events.decided import EpochStarted, PositionsLost
 from porter.events.envelope import Checkpoint, Commit, Draft
 from porter.ports import Claim, Corrupt, Fork
@@ -103,11 +103,19 @@ class Chain:
         Raises:
             Corrupt, Fork, MissingPositions: see `advance`.
         """
-        commits = []
-        for blob in blobs:
-            commit = decode(blob)
-            self.advance(commit)
-            commits.append(commit)
+        try:
+            commits = decode_commits(blobs)
+        except CodecError as error:
+            raise Corrupt(f"behind position {self.position}: {error}") from error
+        epoch, position, hash_ = self.epoch, self.position, self.hash
+        for commit in commits:
+            commit_epoch, previous_hash, commit_hash, _, _, events = commit
+            if commit_epoch != epoch or previous_hash != hash_ or events[0][0] != position + 1:
+                self.epoch, self.position, self.hash = epoch, position, hash_
+                self._check(commit, events[0].position)
+                epoch = commit_epoch
+            position, hash_ = events[-1][0], commit_hash
+        self.epoch, self.position, self.hash = epoch, position, hash_
         return commits
 
     def advance(self, commit: Commit) -> None:
@@ -118,13 +126,8 @@ class Chain:
             Corrupt: it breaks one of the rules.
             Fork: another leader's epoch goes on from another history.
         """
-        events = commit.events
-        first = events[0].position
-        if commit.epoch != self.epoch or first != self.position + 1 or commit.previous_hash != self.hash:
-            self._check(commit, first)
-        self.epoch = commit.epoch
-        self.position = events[-1].position
-        self.hash = commit.hash
+        self._check(commit, commit.first_position)
+        self.epoch, self.position, self.hash = commit.checkpoint
 
     def _check(self, commit: Commit, first: int) -> None:
         if not self.started:

@@ -22,7 +22,10 @@ from porter.ports import Corrupt, ForeignJournal, Fork, JournalMissing, Trimmed
 PAGE_BYTES = 1024 * 1024
 PAGE_ENTRIES_MIN = 16
 PAGE_ENTRIES_MAX = 1024
-"""A page holds as many entries as make about PAGE_BYTES, judged by the page before it."""
+"""The server is asked for as many entries as make about PAGE_BYTES, judged by the page before it."""
+
+PAGE_COMMITS = 64
+"""As many commits are decoded and handed out at a time: they are folded while they are in the processor's cache."""
 
 
 class RedisReader:
@@ -106,9 +109,8 @@ class RedisReader:
             self._size_page(entries)
             if not done:
                 await self._request(entries[-1][0].decode())
-            commits = await self._checked(entries, asked=not done)
-            if commits:
-                yield commits
+            for start in range(0, len(entries), PAGE_COMMITS):
+                yield await self._checked(entries[start : start + PAGE_COMMITS], asked=not done)
             if done and self._chain.position < self._head.position:
                 raise Corrupt(
                     f"{self._keys.stream} ends at position {self._chain.position}, "
@@ -158,7 +160,6 @@ class RedisReader:
             await self._look(self._link)
             return ()
         entries = reply[0][1]
-        self._size_page(entries)
         return await self._checked(entries, asked=False)
 
     async def _checked(self, entries: Sequence[Reply], *, asked: bool) -> list[Commit]:
