@@ -16,7 +16,7 @@ import structlog
 
 from porter.kube.anchor import decode_anchor, encode_anchor
 from porter.kube.files import write_atomically
-from porter.kube.lease import Leadership
+from porter.kube.leadership import Leadership
 from porter.ports import Anchor, AnchorUnavailable, Clock
 
 _log = structlog.get_logger(__name__)

@@ -22,6 +22,7 @@ import structlog
 
 from porter.kube.anchor import ANCHOR_ANNOTATION, decode_anchor, encode_anchor
 from porter.kube.client import MERGE_PATCH, ApiError, KubeClient
+from porter.kube.leadership import Leadership
 from porter.ports import Anchor, AnchorUnavailable, Clock
 
 _log = structlog.get_logger(__name__)
@@ -61,41 +62,6 @@ class _Spec(msgspec.Struct, gc=False, rename="camel"):
 class _Lease(msgspec.Struct, gc=False):
     metadata: _Metadata
     spec: _Spec = msgspec.field(default_factory=_Spec)
-
-
-class Leadership:
-    """Whether this process leads, as something that can be waited for."""
-
-    def __init__(self) -> None:
-        self.transitions = 0
-        self._elected = asyncio.Event()
-        self._deposed = asyncio.Event()
-        self._deposed.set()
-
-    @property
-    def held(self) -> bool:
-        """Whether it was gained and not given up since."""
-        return self._elected.is_set()
-
-    def gain(self, transitions: int) -> None:
-        """Note that this process leads."""
-        self.transitions = transitions
-        self._deposed.clear()
-        self._elected.set()
-
-    def lose(self) -> None:
-        """Note that this process leads no more."""
-        self._elected.clear()
-        self._deposed.set()
-
-    async def elected(self) -> int:
-        """Wait until this process leads; return the number of transitions."""
-        await self._elected.wait()
-        return self.transitions
-
-    async def deposed(self) -> None:
-        """Wait until this process does not lead."""
-        await self._deposed.wait()
 
 
 class LeaseElection:
