@@ -114,7 +114,7 @@ def test_service_with_addresses_that_are_none(lab: Lab) -> None:
 
 
 def test_annotation_of_three_mebibytes_is_refused_by_the_api_server(lab: Lab) -> None:
-    with pytest.raises(ApiError, match="(?i)too large|too long|request entity") as refused:
+    with pytest.raises(ApiError, match=r"(?i)too large|too long|request entity") as refused:
         scenario.create_web(lab, "three-mebibytes", annotations={"note": "x" * 3 * MEBIBYTE})
     assert refused.value.status in {400, 413, 422}
 
@@ -138,7 +138,7 @@ def check_memory(porter: Porter) -> None:
 
 def test_unknown_fields_are_named(lab: Lab) -> None:
     pool = manifests.eip("odd", address="203.0.113.128/28", default=False, adress="203.0.113.0/24")
-    with pytest.raises(CommandFailed, match="unknown field .*adress"):
+    with pytest.raises(CommandFailed, match=r"unknown field .*adress"):
         lab.control_plane.kubectl("create", "-f", "-", stdin=json.dumps(pool))
     # A client that does not ask for strictness has the field pruned, and the pool works by what is left.
     lab.client.create(pool)
