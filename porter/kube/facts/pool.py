@@ -25,6 +25,18 @@ CNI_LABEL = "openelb.kubesphere.io/cni"
 """Objects that carry it belong to a CNI and are left alone."""
 
 PROTOCOLS = ("bgp", "layer2", "vip")
+RESTRICTIONS = (
+    "excludes",
+    "avoidBuggyIPs",
+    "serviceSelector",
+    "namespaceLabelSelector",
+    "quota",
+    "reservations",
+    "releaseDelay",
+    "sharing",
+)
+"""Fields that keep addresses back; any other unknown field is reported and has no effect."""
+
 MAX_RANGES = 1024
 MAX_NAMESPACES = 4096
 MAX_RANGE_CHARACTERS = 96
@@ -34,7 +46,7 @@ MIN_PRIORITY, MAX_PRIORITY = -(2**31), 2**31 - 1
 def pool_fact(eip: Custom) -> PoolObserved | None:
     """Convert an Eip; None where it is being deleted or belongs to a CNI.
 
-    Any problem leaves it without ranges: a pool that restricts itself in a way that is not understood gives nothing.
+    A pool that restricts itself in a way that is not honoured gives nothing, instead of what it wants kept back.
     """
     metadata = eip.metadata
     if metadata.deletion_timestamp or CNI_LABEL in (metadata.labels or {}):
@@ -62,8 +74,12 @@ def pool_fact(eip: Custom) -> PoolObserved | None:
         namespaces=_namespaces(spec),
         namespace_selector=pairs(spec.string_map("namespaceSelector")),
     )
+    for name in RESTRICTIONS:
+        if spec.taken(name):
+            spec.invalid(name, "is not honoured by this version, so that the pool gives no address; remove it")
     spec.finish()
-    return fact._replace(ranges=() if problems else ranges, problems=closed(problems))
+    usable = all(problem.reason == Reason.FIELD_UNSUPPORTED for problem in problems)
+    return fact._replace(ranges=ranges if usable else (), problems=closed(problems))
 
 
 def malformed_pool_fact(error: Malformed) -> PoolObserved | None:

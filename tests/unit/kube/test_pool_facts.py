@@ -63,6 +63,12 @@ def test_a_pool_that_cannot_be_honoured_gives_no_address_and_names_the_field(spe
     assert len(repr(seen)) < 4_000
 
 
+def test_an_unknown_field_is_named_and_the_pool_works_as_if_it_were_pruned():
+    seen = fact({"address": "192.0.2.1", "adress": "192.0.2.2", "excludes": []})
+    assert seen.ranges == (("192.0.2.1", "192.0.2.1"),)
+    assert [(p.reason, p.field) for p in seen.problems] == [(Reason.FIELD_UNSUPPORTED, "spec.adress")]
+
+
 def test_a_bad_range_says_how_to_write_it():
     (problem,) = fact({"address": "192.0.2.9-192.0.2.3"}).problems
     assert problem.reason == Reason.ADDRESS_INVALID
