@@ -17,10 +17,11 @@ from porter.app.clock import SystemClock
 from porter.app.follow import from_newest_baseline
 from porter.app.local_address import AddressBook
 from porter.app.settings import Settings
+from porter.bgp.session import rib_digest
 from porter.events.catalogue import Event
 from porter.events.decided import EpochStarted
 from porter.events.envelope import BEGINNING, Checkpoint, Commit
-from porter.events.routed import JournalLost, SessionStateChanged, SpeakerStarted
+from porter.events.routed import JournalLost, RibSynced, SessionStateChanged, SpeakerStarted
 from porter.model.bgp import Negotiated, PeerKey, SessionSettings, SpeakerName
 from porter.ports import ForeignJournal, Journal, JournalError, JournalUnavailable, Publisher
 from porter.projections import baseline
@@ -28,6 +29,8 @@ from porter.projections.adj_rib_out import session_settings
 from porter.projections.cluster import ClusterState, evolve
 
 RETRY_S = 0.2
+TELL_PRESENT_EVENTS = 5_000
+"""After so many outcomes the sessions are told anew: the speaker's stream only keeps the newest ones."""
 LAST_GOOD_MIN_INTERVAL_S = 0.2
 LAST_GOOD_COST_FACTOR = 20
 """The last-good file is rewritten when the state changed, spending at most one part in this many of the time on it."""
@@ -188,6 +191,8 @@ class Speaker:
                 ),
             )
         )
+        # The server that lost the journal lost this speaker's own stream with it.
+        self._outcomes.add(self._present())
         self._certain = False
         if self._ribs.retained is None:
             self._ribs.retained = self.state.fork()
@@ -226,12 +231,32 @@ class Speaker:
         return wanted
 
     async def _relay_outcomes(self) -> None:
+        told = 0
         while True:
             outcomes = await self._publisher.outcomes()
             self._outcomes.add(outcomes)
+            told += len(outcomes)
+            if told >= TELL_PRESENT_EVENTS:
+                told = 0
+                self._outcomes.add(self._present())
             for outcome in outcomes:
                 if isinstance(outcome, SessionStateChanged) and outcome.state == "Established":
                     self._established(outcome)
+
+    def _present(self) -> Sequence[Event]:
+        """The sessions as they stand, for readers who can no longer read how they came about."""
+        told: list[Event] = []
+        for peer, view in sorted(self._publisher.peers().items()):
+            negotiated = view.negotiated
+            if negotiated is None or view.state != "Established":
+                told.append(SessionStateChanged(peer, view.state, view.reason))
+                continue
+            families, add_path = tuple(sorted(negotiated.families)), tuple(sorted(negotiated.add_path_send))
+            told.append(SessionStateChanged(peer, view.state, view.reason, families, add_path, negotiated.hold_time_s))
+            if view.sync == "LIVE":
+                digest = rib_digest(self._publisher.confirmed(peer))
+                told.append(RibSynced(peer, self.state.ledger.position, view.confirmed, digest))
+        return told
 
     def _established(self, session: SessionStateChanged) -> None:
         peer = PeerKey(session.peer)
