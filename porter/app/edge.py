@@ -47,7 +47,7 @@ def _manifests(settings: Settings, clock: Clock) -> Edge:
 
 async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
     # The client's import costs tens of megabytes, which a controller over manifests does without.
-    from porter.kube.client import InvalidKubeconfig, KubeClient  # noqa: PLC0415
+    from porter.kube.client import ApiError, InvalidKubeconfig, KubeClient  # noqa: PLC0415
     from porter.kube.facts import FactSettings  # noqa: PLC0415
     from porter.kube.lease import LeaseElection  # noqa: PLC0415
     from porter.kube.source import KubeSource  # noqa: PLC0415
@@ -59,6 +59,10 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
         raise InvalidSettings(f"--kubeconfig: {error}") from error
     stack.push_async_callback(client.close)
     election = LeaseElection(client, settings.namespace, settings.name, clock)
+    if not settings.in_cluster:
+        # In a cluster the chart made the namespace, and its ServiceAccount may not. Where this fails the campaign says so.
+        with contextlib.suppress(ApiError):
+            await election.ensure_namespace()
     source = KubeSource(client, FactSettings(settings.load_balancer_class, settings.claim_unclassified))
     writer = KubeStatusWriter(client, source.inventory, election.leads, clock)
     return Edge(source, election, writer)
