@@ -169,8 +169,13 @@ class PeerSession:
 
     # ----------------------------------------------------------------------------------------------- what the engine says
 
-    def attached(self, negotiated: Negotiated | None, rib: Routes, now_s: float, *, same_engine: bool) -> None:
-        """The engine was taken stock of: whether the session is up (then what it negotiated), and what it holds."""
+    def attached(
+        self, negotiated: Negotiated | None, rib: Routes, now_s: float, *, same_engine: bool, told_gone: bool = False
+    ) -> None:
+        """The engine was taken stock of: whether the session is up (then what it negotiated), and what it holds.
+
+        `told_gone`: the engine was told to be gone meanwhile, so that nobody takes the session for established.
+        """
         told = self.session_state == "Established"
         unchanged = told and same_engine and negotiated is not None and negotiated == self.rib.negotiated
         self.rib.engine = dict(rib)
@@ -187,7 +192,7 @@ class PeerSession:
         self._begin(negotiated, now_s, resumed=True)
         if unchanged:
             self._fresh = fresh and self.desired is not None
-        else:
+        if not unchanged or told_gone:
             self._tell_state("Established", "", now_s)
 
     def readmitted(self, now_s: float) -> None:
@@ -311,7 +316,7 @@ class PeerSession:
         if self._resend:
             self._resend = False
             self._wait(now_s)
-            out.append(Resend())
+            return [Resend()]
         self._open_windows(self.rib.announce_queue, out, now_s)
         may_withdraw = self.certain and self._carried_announcement and (self._settled or self.rib.idle())
         if may_withdraw:

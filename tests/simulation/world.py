@@ -221,7 +221,11 @@ class World:
     def done(self) -> bool:
         sessions = [self.dialogue.session(peer) for peer in self.configured]
         return not self.dialogue.reloading.pending and all(
-            session.sync is LIVE and session.rib.idle() and not session.rib.withdraw_queue for session in sessions
+            session.sync is LIVE
+            and session.rib.idle()
+            # Where nothing was ever announced there is nothing to withdraw, and it would be lost.
+            and not (session.rib.withdraw_queue and session.rib.wire)
+            for session in sessions
         )
 
     def describe(self) -> str:

@@ -84,6 +84,7 @@ class Dialogue:
         """Why this connection should be dropped; "" while it is sound."""
         self.reloading = Reloading()
         self._last_boot = ""
+        self._told_gone = False
         self._queue: deque[Asked] = deque()
         self._outstanding: deque[tuple[Asked, float]] = deque()
         self._text: list[str] = []
@@ -107,6 +108,7 @@ class Dialogue:
         """The relay is gone: ExaBGP died, or the relay did."""
         if self.attached:
             self.outcomes.append(EngineStateChanged(self.speaker, up=False, reason=reason))
+            self._told_gone = True
         self._detach()
         self.engine = None
 
@@ -177,13 +179,15 @@ class Dialogue:
         same = self.engine.boot == self._last_boot
         self._last_boot = self.engine.boot
         self.attached = True
+        told_gone, self._told_gone = self._told_gone, False
         self.outcomes.append(EngineStateChanged(self.speaker, up=True, reason=""))
         for session_id, session in self.sessions.items():
             state = self._neighbors.get(session_id)
             negotiated = state.negotiated if state is not None else None
             if negotiated is not None:
                 self._negotiated[session_id] = negotiated
-            session.attached(negotiated, ribs.get(session_id, {}), now_s, same_engine=same)
+            held = ribs.get(session_id, {})
+            session.attached(negotiated, held, now_s, same_engine=same, told_gone=told_gone)
         late, self._late_events = self._late_events, []
         for event in late:
             self._dispatch(event, now_s)
@@ -294,12 +298,22 @@ class Dialogue:
             self._queue.append(Asked("show neighbor configuration", self.reloading.shown))
         elif step == "reload":
             self._queue.append(Asked("reload", self.reloading.reloaded, alone=True))
-        for session_id, session in self.sessions.items():
+        for _ in range(len(self.sessions)):
+            if self._queue and (self._queue[-1].alone or len(self._queue) >= MAX_OUTSTANDING_COMMANDS):
+                # What would wait behind it is better decided later.
+                break
+            session_id, session = self._next_session()
             # Changes of a neighbour that is down keep ExaBGP from reloading.
             if session.sync is DOWN and self.reloading.pending:
                 continue
             for command in session.commands(now_s):
                 self._queue.append(self._asked(session_id, session, command))
+
+    def _next_session(self) -> tuple[SessionId, PeerSession]:
+        """The sessions in turn."""
+        session_id = next(iter(self.sessions))
+        session = self.sessions[session_id] = self.sessions.pop(session_id)
+        return session_id, session
 
     def _asked(self, session_id: SessionId, session: PeerSession, command: Command) -> Asked:
         line = command_line(session_id, session.settings, command)

@@ -14,7 +14,6 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from porter.bgp.engine import exabgp_command, relay_pid, wait_for_configuration
 from porter.bgp.publisher import ExaBgpPublisher
@@ -160,17 +159,25 @@ class Speaker:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
-class Addresses(NamedTuple):
-    """Loopback addresses of this process' own, so that suites can run side by side."""
+class Addresses:
+    """Loopback addresses of this process' own, others for each test, so that suites can run side by side."""
 
-    second: int = 64 + os.getpid() % 128
-    third: int = os.getpid() // 128 % 256
+    def __init__(self) -> None:
+        self.second = 64 + os.getpid() % 128
+        self.third = 0
 
     def __call__(self, number: int) -> str:
         return f"127.{self.second}.{self.third}.{number}"
 
 
 ADDRESS = Addresses()
+
+
+def addresses_of_a_test() -> None:
+    """Take fresh addresses: a closed port of a former test may still be waiting for its last packets."""
+    ADDRESS.third = (ADDRESS.third + 1) % 256
+
+
 PORT = 11790
 
 
@@ -231,7 +238,7 @@ class Bird(Router):
         protocols = "\n".join(
             f"""protocol bgp p{number} {{
   local {self.address} port {PORT} as {PEER_AS}; neighbor {peer} as {LOCAL_AS};
-  multihop 5; passive on; graceful restart on; error wait time 1, 5; {channels}
+  multihop 5; passive on; strict bind on; graceful restart on; error wait time 1, 5; {channels}
 }}"""
             for number, peer in enumerate(peers or [ADDRESS(1)])
         )
@@ -331,6 +338,81 @@ class GoBgp(Router):
                     for path in paths:
                         hop = next(a["nexthop"] for a in path["attrs"] if "nexthop" in a)
                         table[key(prefix, hop if self.with_add_path else "")] = hop
+        return table
+
+
+class Frr(Router):
+    """FRR's bgpd alone, without zebra: every path stays in its table, reachable or not."""
+
+    def start(self, *, peers: Sequence[str] = ()) -> Frr:
+        neighbors = [
+            line
+            for peer in peers or [ADDRESS(1)]
+            for line in (
+                f" neighbor {peer} remote-as {LOCAL_AS}",
+                f" neighbor {peer} passive",
+                f" neighbor {peer} ebgp-multihop 5",
+                f" neighbor {peer} timers connect 1",
+            )
+        ]
+        activated = [f"  neighbor {peer} activate" for peer in peers or [ADDRESS(1)]]
+        configuration = self.directory / f"{self.name}.conf"
+        configuration.write_text(
+            "\n".join(
+                [
+                    f"router bgp {PEER_AS}",
+                    f" bgp router-id {self.address}",
+                    " no bgp ebgp-requires-policy",
+                    " bgp graceful-restart",
+                    *neighbors,
+                    " address-family ipv4 unicast",
+                    *activated,
+                    " exit-address-family",
+                    " address-family ipv6 unicast",
+                    *activated,
+                    " exit-address-family",
+                    "exit",
+                    "",
+                ]
+            )
+        )
+        self.vty = self.directory / f"{self.name}.vty"
+        self.vty.mkdir(exist_ok=True)
+        self.spawn(
+            "/usr/lib/frr/bgpd",
+            "--skip_runas",
+            "--no_zebra",
+            "--listenon",
+            self.address,
+            "--bgp_port",
+            str(PORT),
+            "--vty_port",
+            "0",
+            "--vty_socket",
+            str(self.vty),
+            "--pid_file",
+            str(self.directory / f"{self.name}.pid"),
+            "--config_file",
+            str(configuration),
+            "--log",
+            "stdout",
+        )
+        return self
+
+    def table(self) -> Table:
+        table: Table = {}
+        for family in ("ipv4", "ipv6"):
+            done = subprocess.run(
+                ["vtysh", "--vty_socket", str(self.vty), "-d", "bgpd", "-c", f"show bgp {family} unicast json"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            with contextlib.suppress(json.JSONDecodeError):
+                for prefix, paths in json.loads(done.stdout or "{}").get("routes", {}).items():
+                    for path in paths:
+                        hop = next(hop["ip"] for hop in path["nexthops"] if hop.get("scope", "global") == "global")
+                        table[key(prefix, hop)] = hop
         return table
 
 
