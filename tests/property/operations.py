@@ -16,6 +16,8 @@ POOLS = ("p", "q", "r")
 REQUESTS = (
     (),
     (),
+    ("198.51.100.0",),
+    ("198.51.100.0",),
     ("192.0.2.1",),
     ("192.0.2.2",),
     ("198.51.100.3",),
@@ -63,6 +65,7 @@ pool_fields = st.fixed_dictionaries(
 operations = st.one_of(
     st.tuples(st.just("create"), st.sampled_from(NAMES), service_fields),
     st.tuples(st.just("create"), st.sampled_from(NAMES), service_fields),
+    st.tuples(st.just("edit"), st.sampled_from(NAMES), service_fields),
     st.tuples(st.just("edit"), st.sampled_from(NAMES), service_fields),
     st.tuples(st.just("delete"), st.sampled_from(NAMES)),
     st.tuples(st.just("endpoints"), st.sampled_from(NAMES), endpoint_pairs, endpoint_pairs),

@@ -45,9 +45,18 @@ class World:
     position: int = 0
 
     def start(self) -> None:
-        """The first genesis."""
+        """The first genesis, of a cluster with two nodes and a default pool, and a Service that is served."""
         self.journals(decided.EpochStarted("g", "one", 0, ""))
+        for number in (1, 2):
+            addresses = (Address(f"10.0.0.{number}"), Address(f"fd00::{number}"))
+            self.puts("Node", f"n{number}", observed.NodeObserved(f"n{number}", f"n{number}", "1", addresses, True))
+        ranges = tuple((Address(one), Address(two)) for one, two in POOL_RANGES["dual"])
+        self.puts("Pool", "p", observed.PoolObserved("p", "p", "1", 1, 1, ranges, default=True))
+        self.creates_service("a-1")
+        ready = (("IPv4", ("n1",)), ("IPv6", ("n1",)))
+        self.puts("Endpoints", "a/a-1", observed.EndpointsObserved("a", "a-1", ready))
         self.synchronise()
+        self.settles()
 
     def journals(self, *payloads: Event) -> None:
         for payload in payloads:
@@ -195,6 +204,7 @@ class World:
                 assert one.namespace == other.namespace, f"{address} has two owners: {one} and {other}"
                 if first and second and self.unchanged_since(one.position, first, second):
                     assert not why_not_shared(second, first, address)
+                    assert not set(first.ports) & set(second.ports)
         told = {(one.uid, one.address) for holders in pools.by_address.values() for one in holders}
         assert told == {(uid, one.address) for uid, mine in pools.by_uid.items() for one in mine}
 
