@@ -101,7 +101,10 @@ class ControlPlane:
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": user}}],
             "current-context": "lab",
         }
-        path.write_text(json.dumps(content, indent=1))
+        # Another program may be reading the same file at this moment.
+        whole = path.with_suffix(".new")
+        whole.write_text(json.dumps(content, indent=1))
+        whole.replace(path)
         return path
 
     def client_of(self, user: str) -> Client:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from tests.lab import manifests
 from tests.lab.client import ApiError, Object
@@ -17,7 +18,7 @@ from tests.lab.lab import Lab
 from tests.lab.namespaces import CommandFailed, Namespace
 from tests.lab.porter import Porter
 from tests.lab.route_watch import RouteWatch
-from tests.lab.waiting import eventually
+from tests.lab.waiting import NotInTime, eventually
 
 ROUTED_WITHIN_S = 3.0
 """A Service that is created right after a crash is routed by then."""
@@ -311,5 +312,14 @@ def refusal(lab: Lab, kind: str, name: str, act: Callable[[], object]) -> str:
 
 
 def wait_ready(porter: Porter, path: str = "/readyz?sessions=all", timeout_s: float = SETTLED_WITHIN_S) -> None:
-    """Wait until a controller says that all of its parts and every session are up."""
-    eventually(lambda: porter.http(path)[0] == 200, f"{porter.name} {path}", timeout_s, ignore=(OSError,))
+    """Wait until a controller says that all of its parts and every session are up. Raises NotInTime with its words."""
+    last = [(0, "")]
+
+    def ready() -> bool:
+        last[0] = porter.http(path)
+        return last[0][0] == HTTPStatus.OK
+
+    try:
+        eventually(ready, f"{porter.name} {path}", timeout_s, ignore=(OSError,))
+    except NotInTime as error:
+        raise NotInTime(f"{error}: {last[0]}") from error
