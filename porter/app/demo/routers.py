@@ -192,10 +192,11 @@ class ExabgpRouter(_Daemon):
     async def start(self, directory: Path, port: int) -> None:
         self._file = directory / "received.jsonl"
         self._file.touch()
+        # With bs= dd writes each message as it comes. It takes the file for its standard output, so that the shell
+        # around it has to keep the pipe open whose end would tell ExaBGP that its process died.
+        (directory / "sink.sh").write_text(f"dd bs=64K of='{self._file}' oflag=append conv=notrunc status=none\n:\n")
         (directory / "router.conf").write_text(
-            # dd writes each message as it comes, and says nothing that ExaBGP would take for a command.
-            f"process sink {{\n  run /bin/dd of={self._file} oflag=append conv=notrunc status=none;\n"
-            "  encoder json;\n}\n"
+            f"process sink {{\n  run /bin/sh {directory / 'sink.sh'};\n  encoder json;\n}}\n"
             f"neighbor {SPEAKER_ADDRESS} {{\n  local-address {ROUTER_ADDRESS};\n  router-id {ROUTER_ADDRESS};\n"
             f"  local-as {ROUTER_AS};\n  peer-as {OWN_AS};\n  passive;\n  listen {port};\n"
             f"  capability {{ graceful-restart {RESTART_TIME_S}; add-path receive; }}\n"

@@ -17,7 +17,7 @@ OWN_AS = 64500
 ROUTER_AS = 64512
 SPEAKER_ADDRESS = "127.0.0.1"
 ROUTER_ADDRESS = "127.0.0.2"
-NODES = {"node-1": "127.0.0.11", "node-2": "127.0.0.12", "node-3": "127.0.0.13"}
+NODES = {"node-1": "192.0.2.11", "node-2": "192.0.2.12", "node-3": "192.0.2.13"}
 
 Manifest = dict[str, Any]
 
