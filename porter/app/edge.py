@@ -60,7 +60,7 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
     stack.push_async_callback(client.close)
     election = LeaseElection(client, settings.namespace, settings.name, clock)
     if not settings.in_cluster:
-        # In a cluster the chart made the namespace, and its ServiceAccount may not. Where this fails the campaign says so.
+        # In a cluster the installation made the namespace. Where this fails the campaign says why.
         with contextlib.suppress(ApiError):
             await election.ensure_namespace()
     source = KubeSource(client, FactSettings(settings.load_balancer_class, settings.claim_unclassified))
