@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import tenacity
+
 CONFIGURATION_POLL_S = 0.05
 
 
@@ -55,8 +57,10 @@ def exabgp_command(configuration: Path) -> EngineCommand:
 
 async def wait_for_configuration(configuration: Path) -> None:
     """Wait until the speaker has written the configuration; ExaBGP does not start without one."""
-    while not configuration.exists():
-        await asyncio.sleep(CONFIGURATION_POLL_S)
+    there = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_result(lambda found: not found), wait=tenacity.wait_fixed(CONFIGURATION_POLL_S)
+    )
+    await there(asyncio.to_thread, configuration.exists)
 
 
 def relay_pid(engine_pid: int) -> int | None:

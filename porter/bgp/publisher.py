@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,7 +33,6 @@ MAX_OUTCOMES = 20_000
 HELLO = b"hello "
 MAX_LINE_BYTES = 64 * 1024 * 1024
 DRAIN_TIMEOUT_S = 5.0
-DRAIN_POLL_S = 0.01
 NO_ROUTES: Mapping[RouteKey, PathAttributes] = MappingProxyType({})
 
 log = structlog.get_logger("porter.bgp")
@@ -109,6 +109,7 @@ class ExaBgpPublisher:
         self._outcomes: list[Event] = []
         self._dropped = 0
         self._told = asyncio.Event()
+        self._moved = asyncio.Event()
         self._uninformed: set[PeerKey] = set()
         self._flush_scheduled = False
         self._rejected: dict[PeerKey, str] = {}
@@ -278,9 +279,11 @@ class ExaBgpPublisher:
         for session in going:
             session.desire(Desired(session.settings.peer, NO_ROUTES, session.position, certain=True))
         self._flush()
-        deadline_s = self._now() + DRAIN_TIMEOUT_S
-        while any(session.rib.wire and session.rib.negotiated for session in going) and self._now() < deadline_s:
-            await asyncio.sleep(DRAIN_POLL_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                while any(session.rib.wire for session in going):
+                    self._moved.clear()
+                    await self._moved.wait()
         for session in going:
             self._tell([SessionStateChanged(session.settings.peer, "Idle", "the peer was removed")])
 
@@ -300,7 +303,7 @@ class ExaBgpPublisher:
         former, self._connection = self._connection, connection
         if former is not None and former is not connection:
             former.abort()
-            self._dialogue.lost("another relay took its place")
+            self._dialogue.lost("another relay took its place", now_s)
         hello = Hello(**msgspec.json.decode(line[len(HELLO) :]))
         log.info("the relay connected", relay_pid=hello.relay_pid, engine_pid=hello.engine_pid, boot=hello.boot)
         self._dialogue.connected(hello, now_s)
@@ -310,7 +313,7 @@ class ExaBgpPublisher:
         if connection is self._connection:
             log.warning("the relay is gone", reason=reason)
             self._connection = None
-            self._dialogue.lost(f"the connection to ExaBGP's relay ended: {reason}")
+            self._dialogue.lost(f"the connection to ExaBGP's relay ended: {reason}", self._now())
             self._flush()
 
     def _schedule_flush(self) -> None:
@@ -321,6 +324,7 @@ class ExaBgpPublisher:
     def _flush(self) -> None:
         """Write what may be written, and hand over what came of it."""
         self._flush_scheduled = False
+        self._moved.set()
         if self._connection is not None:
             self._connection.write(self._dialogue.lines(self._now()))
             if self._dialogue.fault:

@@ -141,7 +141,9 @@ def run(history: list) -> World:
 
 
 MANY = settings(
-    max_examples=int(os.environ.get("PORTER_EXAMPLES", "100")), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=int(os.environ.get("PORTER_EXAMPLES", "100")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 

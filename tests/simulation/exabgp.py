@@ -202,7 +202,7 @@ class SimulatedExaBgp:
             if neighbor.up:
                 neighbor.router.session_lost()
 
-    # ------------------------------------------------------------------------------------------------------------- turns
+    # ----------------------------------------------------------------------------------------------- turns
 
     def turn(self) -> None:
         if self.reload_wanted:
@@ -252,7 +252,7 @@ class SimulatedExaBgp:
             self.event(neighbor, "update", {"direction": "send", "message": {"eor": {"afi": afi, "safi": safi}}})
 
     def retry(self, name: str) -> None:
-        """An attempt to connect failed: what waits is dropped, and rebuilt from what is held when a session comes up."""
+        """An attempt to connect failed: what waits is dropped; what is held comes back with the session."""
         neighbor = self.neighbors.get(name)
         if neighbor is not None and not neighbor.up:
             neighbor.buckets.clear()
@@ -293,7 +293,7 @@ class SimulatedExaBgp:
         }
         self.out.append(json.dumps({"counter": neighbor.counter, "type": kind, "neighbor": shown}))
 
-    # ---------------------------------------------------------------------------------------------------------- commands
+    # ----------------------------------------------------------------------------------------------- commands
 
     def command(self, line: str) -> None:
         if line == "reload":
@@ -311,9 +311,7 @@ class SimulatedExaBgp:
             self.neighbor_command(line)
 
     def neighbor_command(self, line: str) -> None:
-        found = re.fullmatch(
-            r"neighbor (\S+) local-ip (\S+) local-as (\d+) peer-as (\d+) router-id (\S+) (.*)", line
-        )
+        found = re.fullmatch(r"neighbor (\S+) local-ip (\S+) local-as (\d+) peer-as (\d+) router-id (\S+) (.*)", line)
         assert found, line
         neighbor = self.neighbors.get(found.group(1))
         action = found.group(6)
@@ -349,7 +347,7 @@ class SimulatedExaBgp:
             yield
         self.out.append("done")
 
-    # ------------------------------------------------------------------------------------------------------------- shows
+    # ----------------------------------------------------------------------------------------------- shows
 
     def show_neighbors(self) -> Iterator[None]:
         shown = []

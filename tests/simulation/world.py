@@ -7,7 +7,7 @@ import re
 from ipaddress import IPv4Address
 
 from porter.bgp.backends.exabgp import Dialogue, Hello
-from porter.bgp.session import LIVE
+from porter.bgp.states import LIVE
 from porter.events.routed import PeerUnsynced, SessionStateChanged
 from porter.model.address import Address
 from porter.model.bgp import PathAttributes, PeerKey, RouteKey, SessionSettings
@@ -125,7 +125,7 @@ class World:
     def start_engine(self) -> None:
         if self.engine is not None:
             self.engine.died()
-            self.dialogue.lost("engine died")
+            self.dialogue.lost("engine died", self.now_s)
         self.engine = SimulatedExaBgp(self.configuration)
         self.connect()
 
@@ -142,7 +142,7 @@ class World:
         """Commands and answers in the pipes are lost with it."""
         assert self.engine is not None
         self.engine.inbox.clear()
-        self.dialogue.lost("relay died")
+        self.dialogue.lost("relay died", self.now_s)
         self.connect()
 
     def neighbor(self, peer: PeerKey):
@@ -221,11 +221,7 @@ class World:
     def done(self) -> bool:
         sessions = [self.dialogue.session(peer) for peer in self.configured]
         return not self.dialogue.reloading.pending and all(
-            session.sync is LIVE
-            and session.rib.idle()
-            # Where nothing was ever announced there is nothing to withdraw, and it would be lost.
-            and not (session.rib.withdraw_queue and session.rib.wire)
-            for session in sessions
+            session.sync is LIVE and session.rib.idle() and not session.rib.withdraw_queue for session in sessions
         )
 
     def describe(self) -> str:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from porter.bgp.backends.exabgp_text import (
+    Answer,
     EndOfRibWasSent,
     EngineEvent,
     NegotiatedEvent,
@@ -36,7 +37,8 @@ from porter.bgp.backends.exabgp_text import (
 )
 from porter.bgp.backends.reloading import Reloading
 from porter.bgp.commands import Command, ReadRib, Resend, SendEndOfRib
-from porter.bgp.session import DOWN, PeerSession
+from porter.bgp.session import PeerSession
+from porter.bgp.states import DOWN
 from porter.events.catalogue import Event
 from porter.events.routed import EngineStateChanged
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
@@ -60,13 +62,13 @@ class Hello(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """One command on its way: `answer` is called with the text lines before its `done` or `error`.
+    """One command on its way, and who takes its answer.
 
     `alone` marks a command that ExaBGP answers on the spot, out of the order of the others.
     """
 
     line: str
-    answer: Callable[[list[str], bool, float], None]
+    answer: Callable[[Answer], None]
     alone: bool = False
 
 
@@ -104,15 +106,15 @@ class Dialogue:
         self.fault = ""
         self._take_stock(now_s)
 
-    def lost(self, reason: str) -> None:
+    def lost(self, reason: str, now_s: float) -> None:
         """The relay is gone: ExaBGP died, or the relay did."""
         if self.attached:
             self.outcomes.append(EngineStateChanged(self.speaker, up=False, reason=reason))
             self._told_gone = True
-        self._detach()
+        self._detach(now_s)
         self.engine = None
 
-    def _detach(self) -> None:
+    def _detach(self, now_s: float) -> None:
         self.attached = False
         self._synchronised = False
         self._queue.clear()
@@ -123,7 +125,7 @@ class Dialogue:
         self.reloading.interrupted()
         self._departing.clear()
         for session in self.sessions.values():
-            session.detached()
+            session.detached(now_s)
 
     # ------------------------------------------------------------------------------------------------- which sessions
 
@@ -156,24 +158,24 @@ class Dialogue:
         """The session of a peer."""
         return next((session for session in self.sessions.values() if session.settings.peer == peer), None)
 
-    # ------------------------------------------------------------------------------------------------------ taking stock
+    # -------------------------------------------------------------------------------------------------- taking stock
 
     def _take_stock(self, now_s: float) -> None:
-        self._detach()
+        self._detach(now_s)
         self._stock_taken_s, self._stock_wanted = now_s, False
         self._queue.append(Asked("show neighbor json", self._neighbors_answered))
 
-    def _neighbors_answered(self, text: list[str], accepted: bool, now_s: float) -> None:
+    def _neighbors_answered(self, answer: Answer) -> None:
         try:
-            states = read_neighbors(msgspec.json.decode(text[0]))
+            states = read_neighbors(msgspec.json.decode(answer.text[0]))
         except (UnknownText, IndexError, msgspec.DecodeError) as error:
             self.fault = f"ExaBGP's list of neighbours was not understood: {error}"
             return
         self._neighbors = {state.session: state for state in states}
         self._queue.append(Asked("show adj-rib out extensive", self._ribs_answered))
 
-    def _ribs_answered(self, text: list[str], accepted: bool, now_s: float) -> None:
-        ribs = self._read_routes(text)
+    def _ribs_answered(self, answer: Answer) -> None:
+        ribs, now_s = self._read_routes(answer.text), answer.now_s
         if ribs is None or self.engine is None:
             return
         same = self.engine.boot == self._last_boot
@@ -209,7 +211,7 @@ class Dialogue:
         session = self.sessions.get(session_id)
         return attributes if session is None else session.rib.canonical(attributes)
 
-    # ---------------------------------------------------------------------------------------------------------- lines in
+    # -------------------------------------------------------------------------------------------------- lines in
 
     def receive(self, line: str, now_s: float) -> None:
         """Take one line from ExaBGP."""
@@ -229,7 +231,7 @@ class Dialogue:
             return
         asked, _ = self._outstanding.popleft()
         text, self._text = self._text, []
-        asked.answer(text, line == "done", now_s)
+        asked.answer(Answer(text, line == "done", now_s))
 
     def _event(self, line: str, now_s: float) -> None:
         try:
@@ -266,7 +268,7 @@ class Dialogue:
                 if reason.startswith(REMOVED):
                     session.rib.engine.clear()
 
-    # --------------------------------------------------------------------------------------------------------- lines out
+    # -------------------------------------------------------------------------------------------------- lines out
 
     def lines(self, now_s: float) -> list[str]:
         """Return the lines that may be written to ExaBGP now."""
@@ -318,13 +320,11 @@ class Dialogue:
     def _asked(self, session_id: SessionId, session: PeerSession, command: Command) -> Asked:
         line = command_line(session_id, session.settings, command)
         if isinstance(command, ReadRib):
-            return Asked(line, lambda text, _, now_s: self._rib_answered(session_id, session, command, text, now_s))
+            return Asked(line, lambda answer: self._rib_answered(session_id, session, command, answer))
         alone = isinstance(command, SendEndOfRib | Resend)
-        return Asked(line, lambda _, accepted, now_s: session.answered(command, now_s, accepted=accepted), alone)
+        return Asked(line, lambda answer: session.answered(command, answer.now_s, accepted=answer.accepted), alone)
 
-    def _rib_answered(
-        self, session_id: SessionId, session: PeerSession, command: ReadRib, text: list[str], now_s: float
-    ) -> None:
-        ribs = self._read_routes(text)
+    def _rib_answered(self, session_id: SessionId, session: PeerSession, command: ReadRib, answer: Answer) -> None:
+        ribs = self._read_routes(answer.text)
         if ribs is not None:
-            session.rib_read(command, ribs.get(session_id, {}), now_s)
+            session.rib_read(command, ribs.get(session_id, {}), answer.now_s)

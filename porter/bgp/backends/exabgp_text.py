@@ -212,6 +212,14 @@ def _families(names: Iterable[str]) -> frozenset[Family]:
 # -------------------------------------------------------------------------------------------------------------- answers
 
 
+class Answer(NamedTuple):
+    """ExaBGP's answer to one command: the lines before its `done` (accepted) or `error`, and when it came."""
+
+    text: list[str]
+    accepted: bool
+    now_s: float
+
+
 class NeighborState(NamedTuple):
     """One neighbour as `show neighbor json` tells it; `negotiated` is None unless its session is up."""
 
@@ -278,22 +286,26 @@ def _session_words(words: Iterable[str]) -> SessionId:
 
 
 def _with_attribute(attributes: PathAttributes, word: str, words: Iterable[str], session: SessionId) -> PathAttributes:
-    if word == "next-hop":
-        return attributes._replace(next_hop=Address(_value(words)[0]))
-    if word == "med":
-        return attributes._replace(med=int(_value(words)[0]))
-    if word == "local-preference":
-        return attributes._replace(local_pref=int(_value(words)[0]))
-    if word == "community":
-        return attributes._replace(communities=tuple(_value(words)))
-    if word == "large-community":
-        return attributes._replace(large_communities=tuple(_value(words)))
-    if word == "as-path":
-        return attributes._replace(as_path_prepend=max(0, len(_value(words)) - (session.local_as != session.peer_as)))
-    if word in {"origin"}:
-        _value(words)
-        return attributes
-    raise ValueError(word)
+    value = _value(words)
+    match word:
+        case "next-hop":
+            changed = attributes._replace(next_hop=Address(value[0]))
+        case "med":
+            changed = attributes._replace(med=int(value[0]))
+        case "local-preference":
+            changed = attributes._replace(local_pref=int(value[0]))
+        case "community":
+            changed = attributes._replace(communities=tuple(value))
+        case "large-community":
+            changed = attributes._replace(large_communities=tuple(value))
+        case "as-path":
+            own = session.local_as != session.peer_as
+            changed = attributes._replace(as_path_prepend=max(0, len(value) - own))
+        case "origin":
+            changed = attributes
+        case _:
+            raise ValueError(word)
+    return changed
 
 
 def _value(words: Iterable[str]) -> list[str]:

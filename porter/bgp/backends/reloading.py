@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from porter.bgp.backends.exabgp_text import SessionId
+from porter.bgp.backends.exabgp_text import Answer, SessionId
 
 RELOAD_PATIENCE_S = 75.0
-"""ExaBGP waits up to a minute between attempts to reach a neighbour that is down, and may not reload before the next."""
+"""ExaBGP lets up to a minute pass between attempts to reach a neighbour, and may not be able to reload before."""
 FIRST_RETRY_S = 0.05
 LAST_RETRY_S = 1.0
 
@@ -51,16 +51,16 @@ class Reloading:
         self._asked = True
         return self._next
 
-    def reloaded(self, text: list[str], accepted: bool, now_s: float) -> None:
+    def reloaded(self, answer: Answer) -> None:
         """`reload` was answered, which says nothing: look a little later."""
         self._asked, self._next = False, "show"
-        self._next_s = now_s + self._retry_s
+        self._next_s = answer.now_s + self._retry_s
         self._retry_s = min(self._retry_s * 2, LAST_RETRY_S)
 
-    def shown(self, text: list[str], accepted: bool, now_s: float) -> None:
+    def shown(self, answer: Answer) -> None:
         """`show neighbor configuration` was answered."""
-        self._asked, self._next, self._next_s = False, "reload", now_s
-        loaded = dict(read_descriptions(text))
+        self._asked, self._next, self._next_s = False, "reload", answer.now_s
+        loaded = dict(read_descriptions(answer.text))
         if loaded.keys() == self.sessions and all(text.endswith(self.digest) for text in loaded.values()):
             self.pending, self.exhausted = False, False
 

@@ -112,7 +112,7 @@ class Speaker:
         self.routes: dict[PeerKey, dict[RouteKey, PathAttributes]] = {}
         self.certain = True
         self.position = 0
-        self.restart_requests: list[str] = []
+        self.heard = asyncio.Event()
         self.start()
 
     def start(self, **options) -> None:
@@ -129,8 +129,15 @@ class Speaker:
         while True:
             for event in await self.publisher.outcomes():
                 self.events.append(event)
+                self.heard.set()
                 if isinstance(event, SessionStateChanged) and event.state == "Established":
                     self.desire(PeerKey(event.peer))
+
+    async def told(self, kind: type, since: int) -> None:
+        """Wait for an outcome of a kind, behind the first `since`."""
+        while not any(isinstance(event, kind) for event in self.events[since:]):
+            self.heard.clear()
+            await self.heard.wait()
 
     def want(self, peer: str, routes: dict[RouteKey, PathAttributes], changed=None) -> None:
         self.routes[PeerKey(peer)] = routes
@@ -246,7 +253,14 @@ class Bird(Router):
         configuration = self.directory / f"{self.name}.conf"
         configuration.write_text(text)
         self.spawn(
-            "bird", "-f", "-c", str(configuration), "-s", str(self.control), "-P", str(self.directory / f"{self.name}.pid")
+            "bird",
+            "-f",
+            "-c",
+            str(configuration),
+            "-s",
+            str(self.control),
+            "-P",
+            str(self.directory / f"{self.name}.pid"),
         )
         return self
 

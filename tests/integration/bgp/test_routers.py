@@ -361,8 +361,7 @@ async def test_a_single_change_leaves_at_once(started):
         start = time.perf_counter()
         speaker.want("bird", routes, frozenset(new))
         cpu_ms = (time.perf_counter() - start) * 1000
-        while not any(isinstance(event, RoutesAnnounced) for event in speaker.events[before:]):
-            await asyncio.sleep(0)
+        await speaker.told(RoutesAnnounced, before)
         took_ms.append((time.perf_counter() - start) * 1000)
         assert cpu_ms < 5
         await asyncio.sleep(0.03)
