@@ -17,7 +17,7 @@ from porter.app.clock import SystemClock
 from porter.app.follow import from_newest_baseline
 from porter.app.local_address import AddressBook
 from porter.app.settings import Settings
-from porter.bgp.session import rib_digest
+from porter.bgp.outcomes import rib_digest
 from porter.events.catalogue import Event
 from porter.events.decided import EpochStarted
 from porter.events.envelope import BEGINNING, Checkpoint, Commit
