@@ -37,10 +37,10 @@ def adopt(state: ClusterState, reports: Iterable[Report]) -> tuple[Adoption, ...
     for service in sorted(services, key=_rank):
         for address in service.held:
             claims.by_status(service, address)
-    for text, _, _, uid in sorted(set(reports)):
-        reported = state.inventory.services.get(uid)
-        if reported is not None:
-            claims.by_report(reported, text)
+    known = state.inventory.services
+    reported = {(text, uid) for text, _, _, uid in reports if uid in known}
+    for text, uid in sorted(reported, key=lambda one: (one[0], _rank(known[one[1]]))):
+        claims.by_report(known[uid], text)
     return tuple(claims.adoptions)
 
 

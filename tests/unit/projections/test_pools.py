@@ -1,0 +1,67 @@
+"""Addresses and their pools, through edits and deletions of pools."""
+
+from __future__ import annotations
+
+from porter.events import observed
+from porter.projections.number_set import NumberSet
+from tests.unit.projections.story import Story, pool, service
+
+
+def test_the_lowest_free_address_of_a_huge_pool() -> None:
+    story = Story(pool("six", "2001:db8::-2001:db8::ffff:ffff:ffff:ffff", default=True))
+    story.says(*(service(f"s{number}", families=("IPv6",), created_ms=number) for number in range(20)))
+    story.settles()
+    assert story.addresses("s19") == {"2001:db8::13"}
+    story.says(observed.ServiceGone("s7", "shop", "s7", "ServiceDeleted"), service("late", families=("IPv6",)))
+    story.settles()
+    assert story.addresses("late") == {"2001:db8::7"}
+    assert len(story.state.pools.used("IPv6")) == 1
+
+
+def test_intervals_merge_and_split() -> None:
+    numbers = NumberSet()
+    for number in (1, 3, 2, 9):
+        numbers.add(number)
+    assert numbers.intervals() == ((1, 3), (9, 9))
+    numbers.discard(2)
+    numbers.discard(7)
+    assert numbers.intervals() == ((1, 1), (3, 3), (9, 9))
+    assert numbers.lowest_free(1, 1) is None
+    assert numbers.lowest_free(3, 9) == 4
+    assert 3 in numbers
+    assert "3" not in numbers
+
+
+def test_an_address_counts_for_the_pool_that_holds_it() -> None:
+    story = Story(pool("old", default=True), service())
+    story.settles()
+    pools = story.state.pools
+    assert pools.counted_for("old") == ("192.0.2.0",)
+    story.says(pool("old", "192.0.2.5-192.0.2.9", default=True))
+    assert pools.counted_for("old") == ("192.0.2.0",), "nobody else holds it: the pool answers for what it gave"
+    story.says(pool("new", "192.0.2.0-192.0.2.4"))
+    assert (pools.counted_for("old"), pools.counted_for("new")) == ((), ("192.0.2.0",))
+    story.says(observed.PoolGone("new", "new"), observed.PoolGone("old", "old"))
+    assert pools.counted_for("old") == ("192.0.2.0",)
+    assert story.settles() == []
+    assert story.addresses() == {"192.0.2.0"}
+
+
+def test_holders_in_the_order_of_addresses() -> None:
+    story = Story(pool(default=True), service("b"), service("a", requested_addresses=("192.0.2.5",)))
+    story.settles()
+    assert list(story.state.pools.holders()) == [("192.0.2.0", "shop", "b", "b"), ("192.0.2.5", "shop", "a", "a")]
+    allocation = story.state.pools.allocation("192.0.2.5")  # type: ignore[arg-type]
+    assert allocation is not None
+    assert (allocation.service, allocation.pool, allocation.reason) == ("shop/a", "p", "RequestedAddress")
+    assert allocation.since_ms == story.time_ms
+
+
+def test_gone_services_come_first_then_the_oldest() -> None:
+    story = Story(pool(default=True), service("gone"))
+    story.settles()
+    story.says(service("young", created_ms=9), service("old", created_ms=2))
+    story.says(observed.ServiceGone("gone", "shop", "gone", "ServiceDeleted"))
+    assert story.state.pools.unsettled(9) == ("gone", "old", "young")
+    assert story.state.pools.unsettled(2) == ("gone", "old")
+    assert story.state.pools.unsettled(0) == ()

@@ -1,0 +1,189 @@
+"""What users read in the objects' statuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from porter.events import decided, observed, routed
+from porter.events.envelope import Envelope
+from porter.model.address import Address
+from porter.model.reasons import Problem, Reason
+from porter.projections.sessions import Sessions, evolve_sessions
+from porter.projections.status import (
+    DECISION_ANNOTATION,
+    POOL_LABEL,
+    conf_status,
+    peer_status,
+    pool_status,
+    service_annotations,
+    service_labels,
+    service_status,
+)
+from tests.unit.projections.story import DUAL, Story, node, pool, service
+
+CONF = observed.ConfObserved("default", "c", "1", 3, 64512)
+PEER = observed.PeerObserved("r1", "r1", "1", 4, Address("10.0.0.254"), 64513)
+
+
+def conditions(tree: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {one["type"]: (one["status"], one["reason"]) for one in tree["conditions"]}
+
+
+def message(tree: dict[str, Any], kind: str) -> str:
+    return next(one["message"] for one in tree["conditions"] if one["type"] == kind)
+
+
+def test_a_service_shows_its_addresses_pool_and_decision() -> None:
+    story = Story(pool("p", "192.0.2.0-192.0.2.9", "2001:db8::-2001:db8::9", default=True), service(**DUAL))
+    story.settles()
+    ingress = [{"ip": "192.0.2.0", "ipMode": "VIP"}, {"ip": "2001:db8::", "ipMode": "VIP"}]
+    assert service_status(story.state, "web") == {"loadBalancer": {"ingress": ingress}}
+    assert service_labels(story.state, "web") == {POOL_LABEL: "p"}
+    assert service_annotations(story.state, "web") == {DECISION_ANNOTATION: f"{story.position}:"}
+
+
+def test_a_service_that_holds_nothing_loses_what_was_ours() -> None:
+    story = Story(pool(default=True), service())
+    story.settles()
+    story.says(observed.ServiceGone("web", "shop", "web", "ServiceNotClaimed"))
+    for _ in range(2):
+        assert service_status(story.state, "web") == {"loadBalancer": {}}
+        assert service_labels(story.state, "web") == {POOL_LABEL: None}
+        assert service_annotations(story.state, "web") == {DECISION_ANNOTATION: None}
+        story.settles()
+
+
+def test_a_refused_service_keeps_what_another_controller_gave_it() -> None:
+    story = Story(service(held=("203.0.113.1",)))
+    story.settles()
+    assert service_status(story.state, "web") == {"loadBalancer": {"ingress": [{"ip": "203.0.113.1", "ipMode": "VIP"}]}}
+
+
+def test_a_pool_tells_the_truth() -> None:
+    story = Story(pool("p", "192.0.2.0-192.0.2.2", default=True, generation=5), service(), service("b"))
+    story.settles()
+    tree = pool_status(story.state, "p")
+    assert {key: tree[key] for key in tree if key != "conditions"} == {
+        "occupied": False,
+        "usage": 2,
+        "poolSize": 3,
+        "available": 1,
+        "used": {"192.0.2.0": "shop/b", "192.0.2.1": "shop/web"},
+        "firstIP": "192.0.2.0",
+        "lastIP": "192.0.2.2",
+        "v4": True,
+        "ready": True,
+        "observedGeneration": 5,
+    }
+    assert conditions(tree) == {
+        "Accepted": ("True", "Accepted"),
+        "Ready": ("True", "Available"),
+        "Degraded": ("False", "AsExpected"),
+    }
+
+
+def test_a_pool_of_2_to_the_64_fits_into_an_int64() -> None:
+    tree = pool_status(Story(pool("six", "2001:db8::-2001:db8::ffff:ffff:ffff:ffff")).state, "six")
+    assert tree["poolSize"] == tree["available"] == 2**63 - 1
+    assert (tree["v4"], tree["usage"], tree["firstIP"]) == (False, 0, "2001:db8::")
+
+
+def test_shared_addresses_are_used_once_by_several() -> None:
+    asks: dict[str, Any] = {"requested_addresses": ("192.0.2.5",)}
+    story = Story(pool(), service(**asks), service("dns", ports=(("UDP", 53),), **asks))
+    story.settles()
+    tree = pool_status(story.state, "p")
+    assert (tree["usage"], tree["used"]) == (1, {"192.0.2.5": "shop/dns;shop/web"})
+
+
+def test_an_edit_that_leaves_addresses_outside_names_the_services() -> None:
+    story = Story(pool(default=True), service())
+    story.settles()
+    story.says(pool("p", "192.0.2.8-192.0.2.9", default=True))
+    tree = pool_status(story.state, "p")
+    assert conditions(tree)["Degraded"] == ("True", Reason.ADDRESS_OUTSIDE_POOLS)
+    assert "shop/web (192.0.2.0)" in message(tree, "Degraded")
+    assert (tree["usage"], tree["occupied"]) == (0, False)
+
+
+def test_why_a_pool_is_not_ready() -> None:
+    overlap = Story(pool("a"), pool("b", created_ms=2))
+    assert conditions(pool_status(overlap.state, "b"))["Accepted"] == ("False", Reason.POOL_INVALID)
+    assert not pool_status(overlap.state, "b")["ready"]
+    assert conditions(pool_status(Story(pool(disabled=True)).state, "p"))["Ready"] == ("False", Reason.POOL_DISABLED)
+    full = Story(pool("p", "192.0.2.0-192.0.2.0", default=True), service())
+    full.settles()
+    assert conditions(pool_status(full.state, "p"))["Ready"] == ("False", Reason.POOL_EXHAUSTED)
+    assert pool_status(full.state, "p")["occupied"]
+    second = Story(pool("a", default=True), pool("b", "10.0.0.1-10.0.0.2", default=True, created_ms=2))
+    assert "Eip a is the default" in message(pool_status(second.state, "b"), "Degraded")
+    odd = Story(pool(problems=(Problem(Reason.FIELD_UNSUPPORTED, "spec.x", "is not supported"),)))
+    assert conditions(pool_status(odd.state, "p"))["Accepted"] == ("True", Reason.FIELD_UNSUPPORTED)
+    assert message(pool_status(odd.state, "p"), "Accepted") == "spec.x: is not supported"
+    assert pool_status(odd.state, "absent") == {}
+
+
+def heard(*payloads: Any) -> Sessions:
+    sessions = Sessions.empty()
+    for position, payload in enumerate(payloads, 1):
+        sessions = evolve_sessions(sessions, "s", Envelope(position, 1, position, 0, "", "", payload))
+    return sessions
+
+
+UP = routed.SessionStateChanged("r1", "Established", "", ("IPv4", "IPv6"), ("IPv4", "IPv6"), 90)
+
+
+def test_a_peer_shows_each_speakers_session() -> None:
+    story = Story(CONF, PEER)
+    tree = peer_status(story.state, heard(UP, routed.RibSynced("r1", 1, 12, "")), "r1")
+    told = tree["nodesPeerStatus"]["s"]
+    assert told["peerState"] == {
+        "neighborAddress": "10.0.0.254",
+        "peerAs": 64513,
+        "localAs": 64512,
+        "description": "",
+        "sessionState": "ESTABLISHED",
+        "adminState": "UP",
+        "flops": 0,
+    }
+    assert (told["prefixesAnnounced"], told["synced"], told["flaps"]) == (12, True, 0)
+    assert (tree["observedGeneration"], "authPassword" in str(tree)) == (4, False)
+    assert conditions(tree) == {
+        "Accepted": ("True", "Accepted"),
+        "Ready": ("True", "Established"),
+        "NoAddPath": ("False", "AddPath"),
+    }
+
+
+def test_a_peer_without_add_path_is_told_with_the_mend() -> None:
+    tree = peer_status(Story(CONF, PEER).state, heard(UP._replace(add_path=("IPv4",))), "r1")
+    assert conditions(tree)["NoAddPath"] == ("True", "NoAddPath")
+    assert "for IPv6" in message(tree, "NoAddPath")
+
+
+def test_why_a_peer_is_not_ready() -> None:
+    story = Story(CONF, PEER)
+    down = routed.SessionStateChanged("r1", "Active", "connection refused")
+    assert "speaker s is Active: connection refused" in message(peer_status(story.state, heard(down), "r1"), "Ready")
+    assert "no speaker has told" in message(peer_status(story.state, heard(), "r1"), "Ready")
+    rejected = routed.PeerRejected("r1", "spec.bfd", "is not supported by the engine")
+    assert conditions(peer_status(story.state, heard(rejected), "r1"))["Accepted"] == ("False", "FieldUnsupported")
+    assert "no BgpConf" in message(peer_status(Story(PEER).state, heard(), "r1"), "Accepted")
+    assert peer_status(story.state, heard(), "absent") == {}
+
+
+def test_the_conf_by_speaker() -> None:
+    sessions = heard(routed.SpeakerStarted("s", "0.1", "10.0.0.9", 0))
+    tree = conf_status(Story(CONF).state, sessions, "default")
+    assert tree["nodesConfStatus"] == {"s": {"routerId": "10.0.0.9", "as": 64512}}
+    assert conditions(tree) == {"Accepted": ("True", "Accepted"), "Ready": ("True", "Used")}
+    wrong = CONF._replace(problems=(Problem(Reason.FIELD_INVALID, "spec.as", "is not set"),))
+    assert conditions(conf_status(Story(wrong).state, sessions, "default"))["Ready"] == ("False", "FieldInvalid")
+    assert conf_status(Story().state, sessions, "default") == {}
+
+
+def test_statuses_are_the_same_whatever_the_order_of_events() -> None:
+    one = Story(pool("a"), pool("b", "10.0.0.1-10.0.0.2"), node(1), service("x"), service("y"))
+    other = Story(pool("b", "10.0.0.1-10.0.0.2"), service("y"), service("x"), node(1), pool("a"))
+    given = decided.AddressAllocated("x", "shop", "x", Address("192.0.2.1"), "a", "RequestedPool")
+    assert pool_status(one.says(given).state, "a") == pool_status(other.says(given).state, "a")
