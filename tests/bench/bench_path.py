@@ -23,7 +23,11 @@ def main(rounds: int = ROUNDS) -> None:
     with Lab() as lab:
         floor_up, floor_down, floor_first = floor(lab, rounds)
         lab.reset()
-        create, delete, first = ours(lab, rounds)
+        try:
+            create, delete, first = ours(lab, rounds)
+        except AssertionError:
+            print(lab.run.tails())
+            raise
     rows = [
         milliseconds("create to all next hops", create),
         milliseconds("floor: ExaBGP announce to kernel", floor_up),
