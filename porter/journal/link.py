@@ -85,7 +85,9 @@ class Link:
                 url,
                 protocol=2,
                 decode_responses=False,
-                socket_timeout=reply_timeout_s,
+                # With a time-out of its own the library sends by asyncio.wait_for, which before Python 3.12 loses a
+                # cancellation that meets the end of what it waits for: the task then goes on for ever.
+                socket_timeout=None,
                 socket_connect_timeout=connect_timeout_s,
                 socket_read_size=READ_BYTES,
                 health_check_interval=0,
@@ -98,6 +100,8 @@ class Link:
                 f"{redact(url)!r} is no Redis URL: {error}; write redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH"
             ) from error
         self._lock = asyncio.Lock()
+        self._connect_timeout_s = connect_timeout_s
+        self._reply_timeout_s = reply_timeout_s
 
     async def call(self, *command: Argument, timeout_s: float | None = None) -> Reply:
         """Send one command and return its reply, with bulk strings as bytes.
@@ -121,7 +125,7 @@ class Link:
         """Send several commands that only read in one go; the first error reply is raised when all are in."""
         async with self._lock:
             await self._connect()
-            await self._guard(self._connection.send_packed_command(self._connection.pack_commands(commands)))
+            await self._transmit(self._connection.pack_commands(commands))
             replies: list[Reply] = []
             failed: Exception | None = None
             for _ in commands:
@@ -161,11 +165,13 @@ class Link:
 
     async def _connect(self) -> None:
         try:
-            await self._connection.connect()  # type: ignore[no-untyped-call]  # untyped in the library
+            async with asyncio.timeout(self._connect_timeout_s + self._reply_timeout_s):
+                await self._connection.connect()  # type: ignore[no-untyped-call]  # untyped in the library
         except (RedisError, OSError) as error:
             await self.close()
             mend = "check user and password" if isinstance(error, AuthenticationError) else "is the server running?"
-            raise JournalUnavailable(f"{redact(self.url)} does not answer ({mend}): {error}") from error
+            reason = str(error) or type(error).__name__
+            raise JournalUnavailable(f"{redact(self.url)} does not answer ({mend}): {reason}") from error
         except BaseException:
             await self.close()
             raise
@@ -173,15 +179,20 @@ class Link:
     async def _send(self, command: Sequence[Argument]) -> None:
         if not self._connection.is_connected:
             await self._connect()
-        await self._guard(self._connection.send_packed_command(self._connection.pack_command(*command)))
+        await self._transmit(self._connection.pack_command(*command))
+
+    async def _transmit(self, packed: Sequence[bytes]) -> None:
+        await self._guard(self._connection.send_packed_command(packed), self._reply_timeout_s)
 
     async def _receive(self, timeout_s: float | None) -> Reply:
-        return await self._guard(self._connection.read_response(disable_decoding=True, timeout=timeout_s))
+        limit_s = self._reply_timeout_s if timeout_s is None else timeout_s
+        return await self._guard(self._connection.read_response(disable_decoding=True), limit_s)
 
-    async def _guard(self, step: Any) -> Reply:
+    async def _guard(self, step: Any, limit_s: float) -> Reply:
         """Await one step of an exchange; after anything but a complete reply the connection is of no more use."""
         try:
-            return await step
+            async with asyncio.timeout(limit_s):
+                return await step
         except NoScriptError:
             raise
         except BusyLoadingError as error:
