@@ -197,7 +197,7 @@ def decode_commits(blobs: Iterable[bytes]) -> list[Commit]:
     Raises:
         UnknownEvent, Malformed: as `decode_commit`, for the first that fails.
     """
-    new, unpack, sha, shapes = _new, _unpack, sha256, SHAPES
+    new, unpack, sha, named = _new, _unpack, sha256, SHAPES.get
     commits: list[Commit] = []
     known: int
     fields: int
@@ -207,12 +207,12 @@ def decode_commits(blobs: Iterable[bytes]) -> list[Commit]:
     for blob in blobs:
         try:
             format_, position, epoch, time_ms, writer, rows = unpack(blob[HASH_BYTES:], use_list=False)
-            if format_ != FORMAT or not (position.__class__ is epoch.__class__ is time_ms.__class__ is int):
+            if format_ != FORMAT or not (type(position) is type(epoch) is type(time_ms) is int):
                 _refuse_heading(format_)
             events: list[Envelope] = []
             for name, version, causation, correlation, traceparent, payload in rows:
-                known, fields, cls, restore, _ = shapes.get(name, _UNKNOWN)
-                if version != known or len(payload) != fields or payload.__class__ is not tuple:
+                known, fields, cls, restore, _ = named(name, _UNKNOWN)
+                if version != known or len(payload) != fields or type(payload) is not tuple:
                     event = _decode_slowly(name, version, position, payload)
                 elif restore is None:
                     event = new(cls, payload)
@@ -226,7 +226,7 @@ def decode_commits(blobs: Iterable[bytes]) -> list[Commit]:
             raise _malformed(blob, error) from error
         if not 1 <= len(events) <= MAX_EVENTS_PER_COMMIT:
             raise Malformed(f"a commit before position {position} holds {len(events)} events")
-        if writer.__class__ is not str:
+        if type(writer) is not str:
             _refuse_heading(format_)
         commits.append(new(Commit, (epoch, blob[:HASH_BYTES], sha(blob).digest(), time_ms, writer, tuple(events))))
     return commits

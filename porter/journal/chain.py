@@ -150,22 +150,29 @@ class Chain:
             raise Corrupt(f"{at} is the first of its epoch, and does not begin with EpochStarted")
 
 
+FREEZE_EVENTS = 10_000
+"""What a long replay has built is there to stay: the collector need not walk it again and again."""
+
 _pauses = 0
 
 
 @contextmanager
-def paused_gc() -> Iterator[None]:
+def paused_gc(chain: Chain) -> Iterator[None]:
     """Switch the cyclic collector off while many commits are decoded and folded; nests, also across tasks.
 
-    Commits hold no cycles, and a collector that walks a million of them takes a third of a replay.
+    Commits hold no cycles, and a collector that walks a million of them takes a third of a replay. What was built from
+    more than `FREEZE_EVENTS` events is set aside from later collections.
     """
     global _pauses  # noqa: PLW0603 - the collector is the process's own; so is the count of its pauses.
     was_enabled = _pauses > 0 or gc.isenabled()
+    start = chain.position
     _pauses += 1
     gc.disable()
     try:
         yield
     finally:
         _pauses -= 1
+        if chain.position - start > FREEZE_EVENTS:
+            gc.freeze()
         if _pauses == 0 and was_enabled:
             gc.enable()

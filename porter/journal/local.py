@@ -148,7 +148,7 @@ class LocalJournal:
             raise JournalMissing(f"there is no stream {store.name}; a leader (or its speaker) must claim it first")
         genesis, end = store.genesis, store.entries[-1].checkpoint.position
         chain = Chain(None if self._bound and after == BEGINNING else after)
-        with paused_gc():
+        with paused_gc(chain):
             while page := self._page(chain, genesis):
                 yield page
                 if chain.position >= end:

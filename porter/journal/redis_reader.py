@@ -45,7 +45,7 @@ class RedisReader:
         """Yield what `porter.ports.Journal.read` promises."""
         try:
             await self._enter(after)
-            with paused_gc():
+            with paused_gc(self._chain):
                 async with aclosing(self._catch_up()) as pages:
                     async for page in pages:
                         yield page

@@ -119,8 +119,8 @@ def test_a_claim_that_no_reader_would_accept_is_refused_before_it_is_sent(claim,
 
 def test_the_collector_pauses_and_comes_back():
     assert gc.isenabled()
-    with paused_gc():
-        with paused_gc():
+    with paused_gc(Chain(BEGINNING)):
+        with paused_gc(Chain(BEGINNING)):
             assert not gc.isenabled()
         assert not gc.isenabled()
     assert gc.isenabled()
