@@ -8,6 +8,7 @@ from __future__ import annotations
 from porter.app.answer_json import Json, as_json, time_json
 from porter.app.route_answers import peer_answers, route_counts, session_problems
 from porter.app.view import ReadModel
+from porter.events.decided import AllocationRefused
 from porter.events.envelope import Head
 from porter.events.observed import PoolObserved, ServiceObserved
 from porter.model.address import AddressRange, address_number, family_of
@@ -81,9 +82,13 @@ def _service(state: ClusterState, service: ServiceObserved, position: int) -> Js
         "ports": [{"protocol": protocol, "port": port} for protocol, port in service.ports],
         "requested": {"pool": service.requested_pool, "addresses": list(service.requested_addresses)},
         "allocations": [allocation_json(allocation) for allocation in state.pools.of(service.uid)],
-        "refusal": None if refusal is None else as_json(refusal),
+        "refusal": None if refusal is None else _refusal(refusal),
         "problems": as_json(service.problems),
     }
+
+
+def _refusal(refusal: AllocationRefused) -> Json:
+    return {"reason": refusal.reason, "message": refusal.message, "candidates": as_json(refusal.candidates)}
 
 
 def _service_counts(state: ClusterState) -> Json:

@@ -34,20 +34,31 @@ app.add_typer(drain, name="drain")
 app.add_typer(journal, name="journal")
 
 
+CODES: dict[type[Exception], int] = {
+    exits.Finding: exits.FINDING,
+    InvalidSettings: exits.USAGE,
+    exits.Unreachable: exits.UNREACHABLE,
+}
+"""The exit code of each failure that is told in one sentence; any other is a defect, and shows where it happened."""
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
         app()
-    except exits.Finding as finding:
-        _end(str(finding), exits.FINDING)
-    except InvalidSettings as error:
-        _end(str(error), exits.USAGE)
-    except exits.Unreachable as error:
-        _end(str(error), exits.UNREACHABLE)
+    except (*CODES, ExceptionGroup) as error:
+        known = _known(error)
+        if known is None:
+            raise
+        typer.echo(f"porter: {known}", err=True)
+        sys.exit(next(code for kind, code in CODES.items() if isinstance(known, kind)))
     except KeyboardInterrupt:
-        _end("interrupted", exits.FINDING)
+        typer.echo("porter: interrupted", err=True)
+        sys.exit(exits.FINDING)
 
 
-def _end(sentence: str, code: int) -> None:
-    typer.echo(f"porter: {sentence}", err=True)
-    sys.exit(code)
+def _known(error: Exception) -> Exception | None:
+    """The failure that a person is told; the programs' task groups wrap what one of their parts raised."""
+    if isinstance(error, ExceptionGroup):
+        return next((known for each in error.exceptions if (known := _known(each)) is not None), None)
+    return error if isinstance(error, tuple(CODES)) else None

@@ -37,7 +37,10 @@ def up(
 
     One that dies is started again. DIR/pids.json holds their pids. SIGTERM ends all without withdrawing a route.
     """
+    from porter.app.supervisor import DirectoryInUse
     from porter.app.up import run_up
+    from porter.cli.exits import Finding
+    from porter.ports import JournalError
 
     settings = Settings(
         kubeconfig=kubeconfig,
@@ -54,7 +57,13 @@ def up(
         name=name or socket.gethostname(),
     )
     _begin(supervisor, settings)
-    raise typer.Exit(run_up(settings, log_level=log_level.value))
+    try:
+        code = run_up(settings, log_level=log_level.value)
+    except DirectoryInUse as error:
+        raise Finding(str(error)) from error
+    except JournalError as error:
+        raise defaults.InvalidSettings(str(error)) from error
+    raise typer.Exit(code)
 
 
 def controller(
