@@ -136,7 +136,7 @@ def serve(
     addresses = lab.cluster.wait_ingress(name, count, timeout_s=max(0.001, left_s))
     left_s = began_s + within_s - time.monotonic()
     routed_s = wait_routed(lab, expected_hops(lab, addresses, *hops), max(0.001, left_s))
-    print(f"{name} was routed {routed_s - began_s:.3f} s after its creation began")
+    print(f"{name} was routed {max(0.0, routed_s - began_s):.3f} s after its creation began")
     return addresses
 
 
