@@ -10,6 +10,7 @@ Each key is in at most one place at a time: in a window in flight, in one of the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -87,9 +88,9 @@ class PeerRib:
             return None
         return self.canonical(attributes)
 
-    def all_keys(self) -> set[RouteKey]:
-        """Every key that any side knows."""
-        return self.desired.keys() | self.engine.keys() | self.wire.keys() | self.forced
+    def all_keys(self) -> dict[RouteKey, None]:
+        """Every key that any side knows, the desired ones first and in their order."""
+        return dict.fromkeys(chain(self.desired, self.engine, self.wire, self.forced))
 
     def settle(self, key: RouteKey) -> None:
         """Decide anew what a key needs; one in flight is decided when it lands."""
