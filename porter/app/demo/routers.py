@@ -13,6 +13,7 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -104,18 +105,7 @@ class BirdRouter(_Daemon):
         await _until_answers(self)
 
     async def routes(self) -> Routes:
-        prefix, found = "", dict[str, set[str]]()
-        for line in await self._ask("show route all"):
-            # `1007-203.0.113.1/32 ...` begins a prefix, `1012-\tBGP.next_hop: ...` is an attribute; a code that
-            # repeats is left out.
-            text = line[5:] if line[:4].isdigit() else line[1:]
-            word = text.split(" ", 1)[0]
-            if "/" in word:
-                prefix = word
-            name, colon, value = text.strip().partition(": ")
-            if colon and name == "BGP.next_hop":
-                found.setdefault(prefix, set()).add(value.split()[0])
-        return {prefix: frozenset(next_hops) for prefix, next_hops in found.items()}
+        return read_bird(await self._ask("show route all"))
 
     async def _ask(self, question: str) -> list[str]:
         reader, writer = await asyncio.open_unix_connection(str(self._socket))
@@ -221,6 +211,24 @@ class ExabgpRouter(_Daemon):
                 self._offset += len(line)
                 self._rib.feed(line.decode())
         return self._rib.routes()
+
+
+def read_bird(lines: Iterable[str]) -> Routes:
+    """Read BIRD's answer to `show route all`.
+
+    `1007-203.0.113.1/32 ...` begins a prefix, `1012-\tBGP.next_hop: ...` is an attribute; a code that repeats is left
+    out, as is a prefix that has several paths.
+    """
+    prefix, found = "", dict[str, set[str]]()
+    for line in lines:
+        text = line[5:] if line[:4].isdigit() else line[1:]
+        word = text.split(" ", 1)[0]
+        if "/" in word:
+            prefix = word
+        name, colon, value = text.strip().partition(": ")
+        if colon and name == "BGP.next_hop":
+            found.setdefault(prefix, set()).add(value.split()[0])
+    return {prefix: frozenset(next_hops) for prefix, next_hops in found.items()}
 
 
 def choose_router(wanted: str) -> Router:

@@ -48,7 +48,7 @@ def test_help_names_every_command_and_loads_no_heavy_library():
 
 def test_the_speaker_loads_no_kubernetes_client_and_no_web_server():
     loaded = modules_after("import porter.cli.main, porter.app.process, porter.telemetry.logs, porter.app.speaker")
-    assert not loaded & {"kubernetes", "aiohttp", "rich.console"}
+    assert not loaded & {"kubernetes", "aiohttp"}
 
 
 def test_the_supervisor_loads_no_vendor_library():
