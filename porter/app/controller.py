@@ -237,9 +237,10 @@ class Controller:
             if isinstance(fact, ServiceObserved) and fact.held_decision:
                 self._remember(Seen(position=fact.held_decision))
         expected = set(anchor.speakers if anchor else ()) | set(parts.speakers.names())
-        deadline_s = self._clock.monotonic_s() + SPEAKER_REPORT_TIMEOUT_S
-        while not expected <= self._fresh_reports() and self._clock.monotonic_s() < deadline_s:
-            await asyncio.sleep(REPORT_POLL_S)  # noqa: ASYNC110 - the deadline needs a look at the clock anyway
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SPEAKER_REPORT_TIMEOUT_S):
+                while not expected <= self._fresh_reports():  # noqa: ASYNC110 - streams are read, they set no event
+                    await asyncio.sleep(REPORT_POLL_S)
         fresh = self._fresh_reports()
         holders: list[tuple[Address, str, str, str]] = []
         for name in sorted(fresh):

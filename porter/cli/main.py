@@ -41,12 +41,15 @@ CODES: dict[type[Exception], int] = {
 }
 """The exit code of each failure that is told in one sentence; any other is a defect, and shows where it happened."""
 
+TOLD: tuple[type[Exception], ...] = (*CODES, ExceptionGroup)
+"""Failures of a program of several tasks come as groups."""
+
 
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
         app()
-    except (*CODES, ExceptionGroup) as error:
+    except TOLD as error:
         known = _known(error)
         if known is None:
             raise

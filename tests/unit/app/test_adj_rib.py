@@ -32,7 +32,8 @@ def folded(state: ClusterState, *events: Event) -> ClusterState:
 
 
 def service(name: str) -> Iterable[Event]:
-    yield ServiceObserved(f"uid-{name}", "default", name, "1", 0, 1, (("TCP", 80),), "Cluster", ("IPv4",), "SingleStack")
+    ports, families = (("TCP", 80),), ("IPv4",)
+    yield ServiceObserved(f"uid-{name}", "default", name, "1", 0, 1, ports, "Cluster", families, "SingleStack")
     yield EndpointsObserved("default", name, (("IPv4", ("n1", "n2")),))
 
 
