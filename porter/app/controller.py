@@ -199,6 +199,9 @@ class Controller:
             return await self._parts.journal.head()
         except JournalMissing as error:
             _log.error("the journal is incomplete", reason=str(error))
+            if error.last_known is not None:
+                left = error.last_known
+                self._remember(Seen(left.epoch, left.position, left.hash.hex()))
             return None
 
     def _begin(self, head: Head | None, anchor: Anchor | None, transitions: int) -> Beginning:
