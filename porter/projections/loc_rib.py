@@ -20,7 +20,7 @@ from porter.projections.ledger import Ledger
 from porter.projections.pools import Allocation, Pools
 
 MAX_DIRTY = 65536
-"""Most Services and addresses that wait for their routes; beyond, the routes are derived at once."""
+"""Most changes that are remembered one by one until routes are asked for; beyond, every route is derived anew."""
 
 Stamp = tuple[int, int]
 """The position and the time (ms) of an event."""
@@ -170,7 +170,8 @@ class LocRib:
     def bound_dirty(self) -> None:
         """Keep what waits for its routes within its limit."""
         if len(self._dirty_addresses) + len(self._dirty_uids) > MAX_DIRTY:
-            self._update()
+            self._dirty_addresses, self._dirty_uids = set(), set()
+            self._all_dirty = True
 
     def recompute_eligible(self) -> None:
         """Derive the eligible nodes from the inventory, after decoding a baseline."""

@@ -21,7 +21,7 @@ from porter.projections.inventory import Inventory
 from porter.projections.number_set import NumberSet
 
 MAX_TOUCHED = 65536
-"""Most changes that wait for the indexes; beyond, they are brought up to date at once."""
+"""Most changes that are remembered one by one for the indexes; beyond, everything counts as changed."""
 
 _new: Any = tuple.__new__
 """Builds a named tuple without its constructor: what is replayed a million times must not pay for keywords."""
@@ -200,7 +200,8 @@ class Pools:
     def bound_touched(self) -> None:
         """Keep what waits for the indexes within its limit."""
         if len(self._touched_addresses) + len(self._touched_uids) > MAX_TOUCHED:
-            self._update()
+            self._touched_addresses, self._touched_uids = set(), set()
+            self._all_touched = True
 
     # ------------------------------------------------------------------------------------------------ reading
 

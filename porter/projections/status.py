@@ -234,7 +234,21 @@ def conf_status(state: ClusterState, sessions: Sessions, name: str) -> Tree:
         speaker: {"routerId": conf.router_id or sessions.speakers[speaker].local_address, "as": conf.as_number}
         for speaker in sorted(sessions.speakers)
     }
-    return {"nodesConfStatus": nodes, "observedGeneration": conf.generation, "conditions": [accepted, ready]}
+    conditions = [accepted, ready, _held_nodes(state, conf.generation)]
+    return {"nodesConfStatus": nodes, "observedGeneration": conf.generation, "conditions": conditions}
+
+
+def _held_nodes(state: ClusterState, generation: int) -> Tree:
+    """Whether fail static keeps nodes that are not Ready as next hops."""
+    held = sorted(state.inventory.readiness.held)
+    if not held:
+        return condition("Degraded", False, "AsExpected", "only Ready nodes are next hops", generation)
+    more = f" and {len(held) - MAX_NAMED} more" if len(held) > MAX_NAMED else ""
+    message = (
+        f"most nodes turned NotReady at once, so that these are kept as next hops: {', '.join(held[:MAX_NAMED])}{more}; "
+        "see whether their kubelets reach the API server, or delete the nodes that are dead"
+    )
+    return condition("Degraded", True, Reason.HELD, message, generation)
 
 
 def _accepted(problem: Problem | None, problems: Iterable[Problem], generation: int, fine: str) -> Tree:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from porter.events import observed
 from porter.model.address import Address
-from porter.projections import baseline
+from porter.projections import baseline, cluster, loc_rib, pools
 from porter.projections.cluster import ClusterState, fold
 from porter.projections.readiness import Readiness
 from tests.property.fold_worker import LENGTH_BYTES, summary
@@ -95,6 +95,24 @@ def test_looking_at_the_state_in_between_changes_nothing(
             summary(looked)
             looked.loc_rib.take_changed()
     assert summary(looked) == summary(fold(ClusterState.empty(), journal))
+
+
+@settings(max_examples=50, deadline=None)
+@given(histories, st.integers(1, 20), st.integers(0, 3))
+def test_folding_far_before_anybody_looks_changes_nothing(
+    history: list[tuple[Any, ...]], every: int, limit: int
+) -> None:
+    journal = played(history).journal
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster, "INDEX_INTERVAL_EVENTS", 1)
+        patch.setattr(pools, "MAX_TOUCHED", limit)
+        patch.setattr(loc_rib, "MAX_DIRTY", limit)
+        state = ClusterState.empty()
+        for start in range(0, len(journal), every):
+            state = fold(state, journal[start : start + every])
+            if start % 3 == 0:
+                summary(state)
+    assert summary(state) == summary(fold(ClusterState.empty(), journal))
 
 
 @settings(max_examples=100, deadline=None)

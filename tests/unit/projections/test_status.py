@@ -176,10 +176,23 @@ def test_the_conf_by_speaker() -> None:
     sessions = heard(routed.SpeakerStarted("s", "0.1", "10.0.0.9", 0))
     tree = conf_status(Story(CONF).state, sessions, "default")
     assert tree["nodesConfStatus"] == {"s": {"routerId": "10.0.0.9", "as": 64512}}
-    assert conditions(tree) == {"Accepted": ("True", "Accepted"), "Ready": ("True", "Used")}
+    assert conditions(tree) == {
+        "Accepted": ("True", "Accepted"),
+        "Ready": ("True", "Used"),
+        "Degraded": ("False", "AsExpected"),
+    }
     wrong = CONF._replace(problems=(Problem(Reason.FIELD_INVALID, "spec.as", "is not set"),))
     assert conditions(conf_status(Story(wrong).state, sessions, "default"))["Ready"] == ("False", "FieldInvalid")
     assert conf_status(Story().state, sessions, "default") == {}
+
+
+def test_nodes_that_are_held_are_told_with_the_mend() -> None:
+    story = Story(CONF, node(1), node(2))
+    story.time_ms += 1000
+    story.says(node(1, ready=False), node(2, ready=False))
+    tree = conf_status(story.state, Sessions.empty(), "default")
+    assert conditions(tree)["Degraded"] == ("True", Reason.HELD)
+    assert "kept as next hops: n1, n2;" in message(tree, "Degraded")
 
 
 def test_statuses_are_the_same_whatever_the_order_of_events() -> None:
