@@ -58,6 +58,8 @@ class PeerRib:
         self.flight: dict[RouteKey, Window] = {}
         self.windows: list[Window] = []
         self.tombstones: dict[RouteKey, float] = {}
+        self.left: dict[RouteKey, None] = {}
+        """Carried by earlier sessions and not withdrawn since: the peer may keep them over its graceful restart."""
 
     # ------------------------------------------------------------------------------------------------ what is wanted
 
@@ -200,10 +202,16 @@ class PeerRib:
     # ------------------------------------------------------------------------------------------------------- sessions
 
     def begin(self, negotiated: Negotiated, *, resumed: bool) -> None:
-        """Start a session. Nothing was carried yet; or, when resumed, all that the engine holds."""
+        """Start a session. Nothing was carried yet; or, when resumed, all that the engine holds.
+
+        What earlier sessions left with the peer and nobody wants any more is withdrawn explicitly: FRR 8.4 purges at
+        End-of-RIB only one stale path of each prefix, and leaves the others of an ADD-PATH session for good.
+        """
         self.negotiated = negotiated
         self._clear()
         self.wire = {key: held for key, held in self.engine.items() if not self.silent(key)} if resumed else {}
+        self.forced.update(self.left)
+        self.left = {}
         self.settle_all()
 
     def end(self) -> None:
@@ -212,6 +220,7 @@ class PeerRib:
         self.wire = {}
 
     def _clear(self) -> None:
+        self.left |= dict.fromkeys(chain(self.wire, self.forced))
         self.ground()
         for part in (self.announce_queue, self.withdraw_queue, self.awaited):
             part.clear()

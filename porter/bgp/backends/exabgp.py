@@ -97,6 +97,7 @@ class Dialogue:
         self._negotiated: dict[SessionId, Negotiated] = {}
         self._stock_taken_s = float("-inf")
         self._stock_wanted = False
+        self._newcomers = False
 
     # --------------------------------------------------------------------------------------------------- the connection
 
@@ -143,7 +144,7 @@ class Dialogue:
                 session.readmitted(now_s)
             self.sessions[session_id].settings = settings
         # What ExaBGP still tells of them counts in case that they come back before it has let them go.
-        self._departing = former
+        self._departing = former if self.attached else {}
         self.reloading.want(digest, frozenset(self.sessions))
 
     def _admit(self, session: PeerSession, former: dict[SessionId, PeerSession], now_s: float) -> None:
@@ -153,6 +154,7 @@ class Dialogue:
                 session.desire(other.desired)
         if self.attached:
             session.attached(None, {}, now_s, same_engine=True)
+            self._newcomers = True
 
     def session(self, peer: PeerKey) -> PeerSession | None:
         """The session of a peer."""
@@ -166,13 +168,25 @@ class Dialogue:
         self._queue.append(Asked("show neighbor json", self._neighbors_answered))
 
     def _neighbors_answered(self, answer: Answer) -> None:
+        if self._neighbors_read(answer):
+            self._queue.append(Asked("show adj-rib out extensive", self._ribs_answered))
+
+    def _neighbors_read(self, answer: Answer) -> bool:
         try:
             states = read_neighbors(msgspec.json.decode(answer.text[0]))
         except (UnknownText, IndexError, msgspec.DecodeError) as error:
             self.fault = f"ExaBGP's list of neighbours was not understood: {error}"
-            return
+            return False
         self._neighbors = {state.session: state for state in states}
-        self._queue.append(Asked("show adj-rib out extensive", self._ribs_answered))
+        return True
+
+    def _newcomers_answered(self, answer: Answer) -> None:
+        """ExaBGP has the new neighbours; one may have been there all along, removed and back before it noticed."""
+        self._neighbors_read(answer)
+        for session_id, session in self.sessions.items():
+            state = self._neighbors.get(session_id)
+            if state is not None and state.negotiated is not None and session.sync is DOWN:
+                self._stock_wanted = True
 
     def _ribs_answered(self, answer: Answer) -> None:
         ribs, now_s = self._read_routes(answer.text), answer.now_s
@@ -295,6 +309,9 @@ class Dialogue:
     def _ask_sessions(self, now_s: float) -> None:
         if not self.reloading.pending:
             self._departing.clear()
+            if self._newcomers:
+                self._newcomers = False
+                self._queue.append(Asked("show neighbor json", self._newcomers_answered))
         step = self.reloading.step(now_s)
         if step == "show":
             self._queue.append(Asked("show neighbor configuration", self.reloading.shown))
