@@ -245,7 +245,7 @@ def _held_nodes(state: ClusterState, generation: int) -> Tree:
         return condition("Degraded", False, "AsExpected", "only Ready nodes are next hops", generation)
     more = f" and {len(held) - MAX_NAMED} more" if len(held) > MAX_NAMED else ""
     message = (
-        f"most nodes turned NotReady at once, so that these are kept as next hops: {', '.join(held[:MAX_NAMED])}{more}; "
+        f"most nodes turned NotReady at once, and these are kept as next hops: {', '.join(held[:MAX_NAMED])}{more}; "
         "see whether their kubelets reach the API server, or delete the nodes that are dead"
     )
     return condition("Degraded", True, Reason.HELD, message, generation)
