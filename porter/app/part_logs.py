@@ -37,17 +37,21 @@ class PartLog:
         return os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "wb", 0)
 
     def new_lines(self) -> list[str]:
-        """The complete lines that were written since the last call; rotates the file when it has grown too large."""
+        """The complete lines that were written since the last call, READ_BYTES_MAX of them at most.
+
+        Moves the file aside when it has grown too large; what was not shown until then is only there.
+        """
         try:
             with self.path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
                 file.seek(self._offset)
                 text = file.read(READ_BYTES_MAX)
                 self._offset = file.tell()
         except OSError:
             return []
-        *lines, self._rest = (self._rest + text).split(b"\n")
-        self._rest = self._rest[-READ_BYTES_MAX:]
-        if self._offset > LOG_BYTES_MAX:
+        *lines, rest = (self._rest + text).split(b"\n")
+        self._rest = rest[-READ_BYTES_MAX:]
+        if size > LOG_BYTES_MAX:
             self._rotate()
         return [line.decode(errors="replace") for line in lines]
 
@@ -64,6 +68,7 @@ class PartLog:
         shutil.copyfile(self.path, self.path.with_name(self.path.name + ".1"))
         os.truncate(self.path, 0)
         self._offset = 0
+        self._rest = b""
 
 
 def short_form(line: str) -> str:

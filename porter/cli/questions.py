@@ -184,7 +184,7 @@ def _print_event(event: dict[str, Any], *, wide: bool, utc: bool) -> None:
     payload = " ".join(
         f"{name}={value}"
         for name, value in event["payload"].items()
-        if value not in ("", 0, None, [], False) and (wide or name not in {"resourceVersion", "uid", "state"})
+        if value not in ("", 0, None, [], {}, False) and (wide or name not in {"resourceVersion", "uid", "state"})
     )
     trace = f"  trace {event['trace']}" if wide and event["trace"] else ""
     typer.echo(

@@ -52,6 +52,8 @@ class Tour:
         self._up: asyncio.subprocess.Process | None = None
         self._http: aiohttp.ClientSession | None = None
         self._latencies_ms: dict[str, float] = {}
+        self.held = False
+        """Whether the whole tour was shown and everything held."""
 
     async def run(self, *, keep: bool) -> None:
         """Show everything; with `keep` stay until Ctrl-C.
@@ -65,6 +67,7 @@ class Tour:
             watching = asyncio.create_task(self._watch.run(), name="look at the router")
             stack.callback(watching.cancel)
             await self._tell_or_fail(watching, self._show())
+            self.held = True
             self._sum_up()
             if keep:
                 self._invite()
@@ -295,11 +298,17 @@ async def run_demo(*, keep: bool = False, router: str = "", directory: Path | No
     chosen = choose_router(router)
     folder = _folder(directory)
     tour = Tour(folder, chosen, say)
+    touring = asyncio.ensure_future(tour.run(keep=keep))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, touring.cancel)
     try:
-        await tour.run(keep=keep)
+        await touring
     except (DemoFailed, OSError, TimeoutError) as failure:
         say(f"\n{tour.logs()}\n\nThe demo FAILED: {failure or type(failure).__name__}\nEverything is left in {folder}")
         return 1
+    except asyncio.CancelledError:
+        # Somebody ended it; with --keep that is how it ends.
+        say("\nEnded.")
     if directory is None:
         shutil.rmtree(folder, ignore_errors=True)
-    return 0
+    return 0 if tour.held else 1

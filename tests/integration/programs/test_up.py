@@ -74,19 +74,20 @@ def place(tmp_path_factory):
     with asyncio.Runner() as runner:
         runner.run(router.start(directory / "router", port))
         options = ("--http", "127.0.0.1:0", "--local-address", SPEAKER_ADDRESS, "--name", "one")
-        up = Up(world, directory / "state", *options)
+        here = Place(world, router, runner, Up(world, directory / "state", *options), options)
         try:
-            yield Place(world, router, runner, up)
+            yield here
         finally:
-            up.process.terminate()
-            up.process.wait(30)
+            here.up.process.terminate()
+            here.up.process.wait(30)
             runner.run(router.stop())
 
 
 class Place:
-    def __init__(self, world: World, router: Router, runner: asyncio.Runner, up: Up) -> None:
+    def __init__(self, world: World, router: Router, runner: asyncio.Runner, up: Up, options: tuple[str, ...]) -> None:
         self.world = world
         self.up = up
+        self.options = options
         self._router = router
         self._runner = runner
 
@@ -203,6 +204,25 @@ def test_a_drained_speaker_withdraws_everything_and_announces_again(place, up):
     assert "drained by" in status.stderr
     assert up.ask("drain", "speaker", "one", "--undo").returncode == 0
     place.wait_route("203.0.113.0/32")
+
+
+def test_a_killed_supervisor_takes_its_own_along_and_leaves_sessions_and_journal(place, up):
+    place.wait_route("203.0.113.0/32")
+    left = pids(up.directory)
+    up.process.kill()
+    up.process.wait()
+    until(
+        lambda: not alive(left["controller"]) and not alive(left["speaker"]), "controller and speaker end by themselves"
+    )
+    assert all(alive(left[part]) for part in ("exabgp", "relay", "redis"))
+    assert place.routes()["203.0.113.0/32"] == EVERY_HOP
+    place.up = Up(place.world, up.directory, *place.options)
+    until(lambda: not any(alive(pid) for pid in left.values()), "the next one ends what was left", READY_S)
+    place.up.wait_ready()
+    assert place.routes()["203.0.113.0/32"] == EVERY_HOP
+    place.world.serve("after-all", list(NODES))
+    address = until(lambda: _address(place.up, "after-all"), "an address after the supervisor was killed", READY_S)
+    place.wait_route(f"{address}/32")
 
 
 def test_an_address_that_is_taken_ends_up_with_a_sentence(place, up, tmp_path):
