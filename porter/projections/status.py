@@ -6,6 +6,7 @@ A condition carries no time of its last transition: whoever writes it knows what
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import Any
 
 from porter.events.observed import PeerObserved
@@ -15,10 +16,12 @@ from porter.policy.pool_choice import Pool
 from porter.policy.problems import disqualifying
 from porter.projections.adj_rib_out import refused
 from porter.projections.cluster import ClusterState
+from porter.projections.pools import Allocation
 from porter.projections.sessions import PeerSession, Sessions
 
 POOL_LABEL = "eip.openelb.kubesphere.io/v1alpha2"
 DECISION_ANNOTATION = "porter.io/decision"
+DECISION_HASH_DIGITS = 12
 MAX_INT64 = (1 << 63) - 1
 MAX_NAMED = 8
 """Most objects that a condition's message names."""
@@ -65,9 +68,18 @@ def service_labels(state: ClusterState, uid: str) -> Mapping[str, str | None]:
 
 
 def service_annotations(state: ClusterState, uid: str) -> Mapping[str, str | None]:
-    """The position of the newest decision that gave the Service an address; None takes it off."""
-    position = max((one.position for one in _held(state, uid)), default=0)
-    return {DECISION_ANNOTATION: f"{position}:" if position else None}
+    """The position and hash of the newest decision that gave the Service an address; None takes it off."""
+    newest = max(_held(state, uid), key=lambda one: (one.position, one.address), default=None)
+    return {DECISION_ANNOTATION: None if newest is None else f"{newest.position}:{decision_hash(state, newest)}"}
+
+
+def decision_hash(state: ClusterState, allocation: Allocation) -> str:
+    """Digest a decision (SHA-256, the first 12 hex digits) so that it can be told from one of another journal.
+
+    It is derived from what the journal says, so that every leader writes the same.
+    """
+    said = (state.ledger.genesis, allocation.position, allocation.uid, allocation.address)
+    return sha256("|".join(map(str, said)).encode()).hexdigest()[:DECISION_HASH_DIGITS]
 
 
 def _held(state: ClusterState, uid: str) -> tuple[Any, ...]:

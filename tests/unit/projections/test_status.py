@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from porter.events import decided, observed, routed
@@ -39,7 +40,8 @@ def test_a_service_shows_its_addresses_pool_and_decision() -> None:
     ingress = [{"ip": "192.0.2.0", "ipMode": "VIP"}, {"ip": "2001:db8::", "ipMode": "VIP"}]
     assert service_status(story.state, "web") == {"loadBalancer": {"ingress": ingress}}
     assert service_labels(story.state, "web") == {POOL_LABEL: "p"}
-    assert service_annotations(story.state, "web") == {DECISION_ANNOTATION: f"{story.position}:"}
+    annotation = service_annotations(story.state, "web")[DECISION_ANNOTATION]
+    assert re.fullmatch(rf"{story.position}:[0-9a-f]{{12}}", annotation or "")
 
 
 def test_a_service_that_holds_nothing_loses_what_was_ours() -> None:
