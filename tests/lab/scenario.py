@@ -5,12 +5,14 @@ Every time that is asserted begins with the change at the API server and ends wi
 
 import contextlib
 import itertools
+import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 
 from tests.lab import manifests
 from tests.lab.client import ApiError, Object
@@ -28,6 +30,7 @@ LEASE_S = 5.0
 SETTLED_WITHIN_S = 10.0
 """For what has no bound of its own."""
 FLEET_SIZE = 50
+MEMORY_KIB_MAX = 250 * 1024
 CREATORS = 4
 LOAD_THREADS = 2
 LOAD_KEPT = 5
@@ -309,6 +312,27 @@ def refusal(lab: Lab, kind: str, name: str, act: Callable[[], object]) -> str:
         lab, kind, name, lambda one: one["type"] == "Accepted" and one["status"] == "False", "it is not accepted"
     )
     return f"{refused['reason']}: {refused['message']}"
+
+
+def refusal_of(porter: Porter, service: str) -> str:
+    """Why a Service has no address, as ``/v1/services`` says it: refusal and problems; empty if there is neither."""
+    for each in porter.json("/v1/services")["services"]:  # type: ignore[index]
+        if each["service"]["name"] == service and (each["refusal"] or each["problems"]):
+            return json.dumps([each["refusal"], each["problems"]])
+    return ""
+
+
+def wait_refusal(porter: Porter, service: str) -> str:
+    """Wait until a Service is refused, and return why."""
+    return eventually(lambda: refusal_of(porter, service), f"{service} is refused", SETTLED_WITHIN_S)
+
+
+def check_memory(porter: Porter) -> None:
+    """The controller's resident memory stays bounded."""
+    status = Path(f"/proc/{porter.pids()['controller']}/status").read_text()
+    [resident] = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")]
+    print(f"the controller takes {resident / 1024:.0f} MiB")
+    assert resident < MEMORY_KIB_MAX
 
 
 def wait_ready(porter: Porter, path: str = "/readyz?sessions=all", timeout_s: float = SETTLED_WITHIN_S) -> None:

@@ -2,18 +2,16 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from tests.lab import manifests, plan, scenario
-from tests.lab.client import ApiError, Object
+from tests.lab.client import ApiError
 from tests.lab.lab import Lab
 from tests.lab.namespaces import CommandFailed
 from tests.lab.porter import Porter
 from tests.lab.scenario import Fleet
-from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
@@ -21,7 +19,6 @@ FLEET_SIZE = 5
 MEBIBYTE = 1024 * 1024
 ANNOTATION_BYTES_MAX = 256 * 1024
 """What the API server takes of annotations in one object (k8s.io/apimachinery, TotalAnnotationSizeLimitB)."""
-MEMORY_KIB_MAX = 250 * 1024
 HUGE_POOL = "2001:db8:52::/64"
 _numbers = itertools.count(1)
 
@@ -43,12 +40,8 @@ def fleet(lab: Lab, porter: Porter) -> Fleet:
 
 
 @pytest.fixture(autouse=True)
-def others_go_on(request: pytest.FixtureRequest, lab: Lab) -> Iterator[None]:
+def others_go_on(lab: Lab, fleet: Fleet) -> Iterator[None]:
     """Around each test: the other Services keep their routes, and a new one is served as fast as ever."""
-    if "clean" in request.fixturenames:
-        yield
-        return
-    fleet: Fleet = request.getfixturevalue("fleet")
     with fleet.undisturbed():
         yield
         scenario.serve(lab, f"bystander-{next(_numbers)}", within_s=scenario.ROUTED_WITHIN_S)
@@ -73,13 +66,10 @@ def test_pool_with_a_bad_range(lab: Lab, name: str, address: str) -> None:
     assert address in words
 
 
-def test_pool_that_is_refused_gives_nothing_and_says_so_to_its_services(lab: Lab) -> None:
+def test_pool_that_is_refused_gives_nothing_and_says_so_to_its_services(lab: Lab, porter: Porter) -> None:
     lab.client.create(manifests.eip("wrong-pool", address="203.0.113.9-203.0.113.3", default=False))
     scenario.create_web(lab, "wants-wrong-pool", annotations={"eip.openelb.kubesphere.io/v1alpha2": "wrong-pool"})
-    said = scenario.wait_condition(
-        lab, "Service", "wants-wrong-pool", lambda one: one["status"] == "False" and one["message"], "it says why not"
-    )
-    assert "wrong-pool" in said["message"]
+    assert "wrong-pool" in scenario.wait_refusal(porter, "wants-wrong-pool")
     assert scenario.ingress_of(lab.client.get("Service", "wants-wrong-pool")) == []
 
     # The mend is to write the range as it was meant: nothing else has to be done.
@@ -104,13 +94,10 @@ def test_conf_with_as_number_zero_keeps_the_sessions(lab: Lab, porter: Porter) -
     lab.client.patch("BgpConf", "default", {"spec": {"as": plan.SPEAKER_AS}})
 
 
-def test_service_with_addresses_that_are_none(lab: Lab) -> None:
+def test_service_with_addresses_that_are_none(lab: Lab, porter: Porter) -> None:
     wrong = {"eip.openelb.kubesphere.io/v1alpha1": "not an address"}
     scenario.create_web(lab, "wants-nonsense", annotations=wrong)
-    said = scenario.wait_condition(
-        lab, "Service", "wants-nonsense", lambda one: one["status"] == "False" and one["message"], "it says why not"
-    )
-    assert "not an address" in said["message"]
+    assert "not an address" in scenario.wait_refusal(porter, "wants-nonsense")
 
 
 def test_annotation_of_three_mebibytes_is_refused_by_the_api_server(lab: Lab) -> None:
@@ -125,15 +112,7 @@ def test_largest_annotation_that_the_api_server_takes_does_no_harm(lab: Lab, por
     words = [f"{number:03}{'y' * 60}" for number in range(4000)]
     lab.client.create(manifests.eip("verbose", address="203.0.113.64/28", default=False, namespaces=words))
     scenario.wait_condition(lab, "Eip", "verbose", lambda one: one["type"] == "Accepted", "Porter has an opinion")
-    check_memory(porter)
-
-
-def check_memory(porter: Porter) -> None:
-    """The controller's resident memory stays bounded."""
-    status = Path(f"/proc/{porter.pids()['controller']}/status").read_text()
-    [resident] = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")]
-    print(f"the controller takes {resident / 1024:.0f} MiB")
-    assert resident < MEMORY_KIB_MAX
+    scenario.check_memory(porter)
 
 
 def test_unknown_fields_are_named(lab: Lab) -> None:
@@ -162,102 +141,4 @@ def test_pool_of_two_to_the_sixty_four_addresses(lab: Lab, porter: Porter) -> No
     assert status["firstIP"] == "2001:db8:52::"
     assert status["lastIP"] == "2001:db8:52:0:ffff:ffff:ffff:ffff"
     assert not status.get("occupied")
-    check_memory(porter)
-
-
-MALFORMED: dict[str, tuple[Object, str]] = {
-    "bad-cidr": (manifests.eip("bad-cidr", address="198.51.300.0/24", default=False), "198.51.300.0/24"),
-    "reversed": (manifests.eip("reversed", address="203.0.113.9-203.0.113.3", default=False), "203.0.113.9"),
-    "odd": (manifests.eip("odd", address="203.0.113.0/28", default=False, adress="203.0.113.0/24"), "adress"),
-    "no-text": (manifests.eip("no-text", address=[198, 51], default=False), "spec.address"),
-    "as-zero": (manifests.bgp_peer("as-zero", "10.77.0.99", 0), "peerAs"),
-    "three-mebibytes": (
-        manifests.service(
-            "three-mebibytes",
-            annotations={"eip.openelb.kubesphere.io/v1alpha2": "x" * 3 * MEBIBYTE, "note": "y" * MEBIBYTE},
-        ),
-        "characters",
-    ),
-    "ports-are-no-list": (manifests.service("ports-are-no-list", ports="http"), "ports"),
-}
-"""By file: a manifest that no API server would let through, and a word that its refusal must have."""
-
-
-def test_folder_with_malformed_manifests(clean: Lab) -> None:
-    lab = clean
-    folder = lab.run.folder / "manifests"
-    folder.mkdir()
-    good = write_folder(lab, folder)
-    for name, (manifest, _) in MALFORMED.items():
-        write(folder, f"bad-{name}", manifest)
-    porter = Porter(
-        lab.run, lab.porter_namespace(1), "folder", plan.porter(1).v4, None, options=["--manifests", str(folder)]
-    )
-    try:
-        porter.start()
-        scenario.wait_sessions(lab, porter)
-        for name, (manifest, word) in MALFORMED.items():
-            eventually(
-                lambda manifest=manifest, word=word: word in said_of(folder, manifest),  # type: ignore[misc]
-                f"{name} is refused for its {word}",
-                scenario.SETTLED_WITHIN_S,
-            )
-        check_folder_served(lab, folder, good)
-        # The folder is watched: one more manifest is served beside the bad ones, and a file that is no manifest at all.
-        (folder / "broken.yaml").write_text("kind: Service\n  metadata: [")
-        write_service(lab, folder, "late")
-        check_folder_served(lab, folder, [*good, "late"])
-        check_memory(porter)
-    finally:
-        porter.end()
-
-
-def write(folder: Path, name: str, *objects: Object) -> None:
-    """Write manifests into a file of the folder, in one step."""
-    whole = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-    temporary = folder / f".{name}.new"
-    temporary.write_text(json.dumps(whole))
-    temporary.replace(folder / f"{name}.json")
-
-
-def write_folder(lab: Lab, folder: Path) -> list[str]:
-    """Write a cluster that works into the folder; returns the names of its Services."""
-    for node in lab.cluster.nodes.values():
-        manifest = manifests.node(node.name, node.addresses, node.number)
-        manifest["metadata"]["uid"] = f"uid-of-{node.name}"
-        addresses = [{"type": "InternalIP", "address": address} for address in node.addresses]
-        manifest["status"] = {"addresses": addresses, "conditions": [{"type": "Ready", "status": "True"}]}
-        write(folder, node.name, manifest)
-    peers = [manifests.bgp_peer(each.name, each.addresses.v4, each.as_number) for each in lab.routers]
-    write(folder, "bgp", manifests.bgp_conf(), *peers)
-    write(folder, "pool", manifests.eip("pool", address=scenario.POOL4))
-    names = ["first", "second"]
-    for name in names:
-        write_service(lab, folder, name)
-    return names
-
-
-def write_service(lab: Lab, folder: Path, name: str) -> None:
-    """Write a Service with its EndpointSlice into the folder."""
-    pods = [(node, lab.cluster.pods["default", f"web-{node}"].addresses.v4, True) for node in lab.web_nodes]
-    write(folder, name, manifests.service(name), manifests.endpoint_slice(name, pods))
-
-
-def said_of(folder: Path, manifest: Object) -> str:
-    """The status beside a manifest, as text; empty if there is none."""
-    metadata = manifest["metadata"]
-    path = folder / ".status" / f"{manifest['kind']}.{metadata.get('namespace', '')}.{metadata['name']}.json"
-    return json.dumps(json.loads(path.read_text()).get("conditions", "")) if path.exists() else ""
-
-
-def check_folder_served(lab: Lab, folder: Path, names: Sequence[str]) -> None:
-    """Each of these Services has an address in its status file, and its routes at both routers."""
-    for name in names:
-        path = folder / ".status" / f"Service.default.{name}.json"
-        eventually(
-            lambda path=path: path.exists() and scenario.ingress_of({"status": json.loads(path.read_text())}),  # type: ignore[misc]
-            f"{name} has an address",
-            scenario.SETTLED_WITHIN_S,
-        )
-        addresses = scenario.ingress_of({"status": json.loads(path.read_text())})
-        scenario.wait_routed(lab, scenario.expected_hops(lab, addresses), scenario.SETTLED_WITHIN_S)
+    scenario.check_memory(porter)
