@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import tenacity
 
+from porter.bgp import launcher
+
 CONFIGURATION_POLL_S = 0.05
 
 
@@ -52,7 +54,7 @@ def _user_name() -> str:
 
 def exabgp_command(configuration: Path) -> EngineCommand:
     """The command that runs ExaBGP in the foreground with a configuration that the speaker wrote."""
-    return EngineCommand((sys.executable, "-m", "exabgp", "server", str(configuration)), environment())
+    return EngineCommand((sys.executable, launcher.__file__, "server", str(configuration)), environment())
 
 
 async def wait_for_configuration(configuration: Path) -> None:

@@ -1,0 +1,35 @@
+"""Runs ExaBGP as its own program, with TCP_NODELAY on its sockets.
+
+ExaBGP leaves Nagle's algorithm on for the connections that it opens. A fresh session's first updates then wait for the
+peer's delayed acknowledgement of the ones before, some 40 ms each. What is told to ExaBGP is already batched, so that
+there is nothing to gain by holding small segments back.
+
+Run as `python porter/bgp/launcher.py ARGUMENTS...`, which takes ExaBGP's own arguments.
+"""
+
+import runpy
+import socket
+import sys
+from typing import Any
+
+
+class PromptSocket(socket.socket):
+    """A socket that sends small segments at once, if it is TCP."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if self.family in (socket.AF_INET, socket.AF_INET6) and self.type == socket.SOCK_STREAM:
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def main() -> None:
+    """Become ExaBGP."""
+    socket.socket = PromptSocket  # type: ignore[misc]
+    # The folder of this file must not shadow anything that ExaBGP imports.
+    sys.path.pop(0)
+    sys.argv[0] = "exabgp"
+    runpy.run_module("exabgp", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
