@@ -22,10 +22,11 @@ from porter.events.catalogue import Event
 from porter.events.decided import EpochStarted
 from porter.events.envelope import BEGINNING, Checkpoint, Commit
 from porter.events.routed import JournalLost, RibSynced, SessionStateChanged, SpeakerStarted
+from porter.model.address import Address
 from porter.model.bgp import Negotiated, PeerKey, SessionSettings, SpeakerName
 from porter.ports import ForeignJournal, Journal, JournalError, JournalUnavailable, Publisher
 from porter.projections import baseline
-from porter.projections.adj_rib_out import session_settings
+from porter.projections.adj_rib_out import malformed, session_settings
 from porter.projections.cluster import ClusterState, evolve
 
 RETRY_S = 0.2
@@ -214,21 +215,23 @@ class Speaker:
             await self._publisher.configure(wanted)
 
     def _wanted_sessions(self, state: ClusterState) -> Sequence[SessionSettings]:
+        """The sessions of a state; one whose object was made malformed by an edit stays as it was before."""
+        former = {session.peer: session for session in self._sessions}
         wanted = []
         for name, peer in sorted(state.inventory.peers.items()):
-            local_address = self._addresses.towards(peer.address)
-            if not local_address:
-                continue
-            settings = session_settings(
-                state,
-                PeerKey(name),
-                speaker=self._name,
-                router_id=self._addresses.own_ipv4(),
-                local_address=local_address,
-            )
+            key = PeerKey(name)
+            settings = former.get(key) if malformed(state, name) else self._settings_of(state, key, peer.address)
             if settings is not None:
                 wanted.append(settings)
         return wanted
+
+    def _settings_of(self, state: ClusterState, peer: PeerKey, address: Address) -> SessionSettings | None:
+        local_address = self._addresses.towards(address)
+        if not local_address:
+            return None
+        return session_settings(
+            state, peer, speaker=self._name, router_id=self._addresses.own_ipv4(), local_address=local_address
+        )
 
     async def _relay_outcomes(self) -> None:
         told = 0

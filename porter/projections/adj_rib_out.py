@@ -72,6 +72,17 @@ def refused(state: ClusterState, peer: str) -> Problem | None:
     return problem
 
 
+def malformed(state: ClusterState, peer: str) -> bool:
+    """Whether a peer has no session only because its object, or the BgpConf, was written wrongly.
+
+    Both are there, so that nobody asked for the session to go: what they said before still holds.
+    """
+    fact, conf = state.inventory.peers.get(peer), state.inventory.confs.get(DEFAULT_CONF)
+    if fact is None or conf is None or fact.admin_down:
+        return False
+    return disqualifying((*fact.problems, *conf.problems)) is not None
+
+
 def _conf_refused(state: ClusterState) -> Problem | None:
     conf = state.inventory.confs.get(DEFAULT_CONF)
     if conf is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab import manifests, plan, scenario
-from tests.lab.client import ApiError
+from tests.lab.client import JSON_PATCH, ApiError
 from tests.lab.lab import Lab
 from tests.lab.namespaces import CommandFailed
 from tests.lab.porter import Porter
@@ -92,6 +92,29 @@ def test_conf_with_as_number_zero_keeps_the_sessions(lab: Lab, porter: Porter) -
     assert "as" in words.split() or "spec.as" in words
     scenario.wait_sessions(lab, porter)
     lab.client.patch("BgpConf", "default", {"spec": {"as": plan.SPEAKER_AS}})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "spec", "field"),
+    [
+        ("BgpConf", "default", {"routerId": "nonsense"}, "routerId"),
+        ("BgpPeer", "bird", {"timers": {"config": {"holdTime": "soon"}}}, "holdTime"),
+        ("BgpPeer", "frr", {"conf": {"neighborAddress": "nowhere"}}, "neighborAddress"),
+    ],
+)
+def test_edit_that_is_malformed_keeps_the_sessions(
+    lab: Lab, porter: Porter, kind: str, name: str, spec: dict[str, object], field: str
+) -> None:
+    before = lab.client.get(kind, name)["spec"]
+    words = scenario.refusal(lab, kind, name, lambda: lab.client.patch(kind, name, {"spec": spec}))
+    print(words)
+    assert field in words
+    scenario.wait_sessions(lab, porter)
+    scenario.serve(lab, f"beside-{field.lower()}", within_s=scenario.ROUTED_WITHIN_S)
+    lab.client.patch(kind, name, [{"op": "replace", "path": "/spec", "value": before}], content_type=JSON_PATCH)
+    scenario.wait_condition(
+        lab, kind, name, lambda one: one["type"] == "Accepted" and one["status"] == "True", "it is accepted again"
+    )
 
 
 def test_service_with_addresses_that_are_none(lab: Lab, porter: Porter) -> None:
