@@ -41,11 +41,14 @@ class PeerSession:
         self.desired: Desired | None = None
         self._attached = False
         self._fresh = False
-        self._carried_announcement = False
+        self._withdrawals_pass = False
+        self._spending = False
         self._end_of_rib = EndOfRib()
         self._reading = Reading(now_s)
         self._purge_due = False
-        self._purge_answers = 0
+        self._unconfirmed_answers = 0
+        """How many commands without a send event of their own are not answered yet."""
+        self._spending = False
         self._resend = False
         self._waiting_until_s = 0.0
         self._removable = False
@@ -101,10 +104,8 @@ class PeerSession:
             return
         if told and not same_engine:
             self._tell_state("Idle", "the engine was replaced", now_s)
-        fresh = self._fresh or (unchanged and self.desired is not None)
         self._begin(negotiated, now_s, resumed=True)
-        if unchanged:
-            self._fresh = fresh and self.desired is not None
+        self._fresh = unchanged and self.desired is not None
         if not unchanged or told_gone:
             self._tell_state("Established", "", now_s)
 
@@ -155,7 +156,7 @@ class PeerSession:
         for key in withdrawn:
             self._carried(key, None, now_s)
         for key, attributes in announced:
-            self._carried_announcement = True
+            self._withdrawals_pass = True
             self._carried(key, attributes, now_s)
 
     def _carried(self, key: RouteKey, attributes: PathAttributes | None, now_s: float) -> None:
@@ -174,8 +175,9 @@ class PeerSession:
 
     def answered(self, command: Command, now_s: float, *, accepted: bool) -> None:
         """The engine parsed a command, or refused it."""
-        if isinstance(command, Withdraw) and self._purge_answers:
-            self._purge_answers -= 1
+        if isinstance(command, Withdraw) and self._unconfirmed_answers:
+            self._unconfirmed_answers -= 1
+            self._withdrawals_pass |= self._spending and not self._unconfirmed_answers
         if accepted or self.sync is DOWN:
             return
         if isinstance(command, Announce | Withdraw):
@@ -212,7 +214,7 @@ class PeerSession:
         out: list[Command] = []
         if self._fresh:
             out += self._purge_foreign()
-            if not self._purge_answers:
+            if not self._unconfirmed_answers:
                 out += self._advance(now_s)
         if self.sync is LIVE:
             out += self._reading.for_reconciliation(now_s)
@@ -225,9 +227,11 @@ class PeerSession:
             self._wait(now_s)
             return [Resend()]
         self._open_windows(self.rib.announce_queue, out, now_s)
-        may_withdraw = self.certain and self._carried_announcement
-        if may_withdraw and (self._end_of_rib.done or self.rib.idle()):
-            self._open_windows(self.rib.withdraw_queue, out, now_s)
+        if self.certain and self.rib.withdraw_queue and (self._end_of_rib.done or self.rib.idle()):
+            if not self._withdrawals_pass and self.rib.idle():
+                return self._spend_first_batch()
+            if self._withdrawals_pass:
+                self._open_windows(self.rib.withdraw_queue, out, now_s)
         if out or not self.rib.idle():
             return out
         if self.sync is UNSYNCED:
@@ -242,8 +246,7 @@ class PeerSession:
         assert self.rib.negotiated is not None
         families = families_in_order(self.rib.negotiated.families)
         if not self._end_of_rib.sent:
-            withdrawals_left = self.rib.withdraw_queue and self._carried_announcement
-            if (not self.certain or withdrawals_left) and not self._end_of_rib.overdue(now_s):
+            if not self.certain and not self._end_of_rib.overdue(now_s):
                 return []
             self._end_of_rib.send(families)
             self._wait(now_s)
@@ -253,6 +256,13 @@ class PeerSession:
             self._reading.postpone(now_s)
             self.outcomes += synced(self.settings.peer, families, self.position, self.rib.wire)
         return []
+
+    def _spend_first_batch(self) -> list[Command]:
+        """Where nothing was announced, one withdrawal is given to the first batch to lose; the others pass then."""
+        self._spending = True
+        lost = list(withdrawals([next(iter(self.rib.withdraw_queue))]))
+        self._unconfirmed_answers += len(lost)
+        return [*lost]
 
     def _open_windows(self, queue: dict[RouteKey, None], out: list[Command], now_s: float) -> None:
         while queue and len(self.rib.windows) < MAX_WINDOWS_IN_FLIGHT:
@@ -299,7 +309,7 @@ class PeerSession:
         for key in keys:
             del self.rib.engine[key]
         out: list[Command] = list(withdrawals(keys))
-        self._purge_answers += len(out)
+        self._unconfirmed_answers += len(out)
         return out
 
     # ------------------------------------------------------------------------------------------------- doubt and repair
@@ -333,8 +343,6 @@ class PeerSession:
             self.rib.settle(key)
         self._reading.doubted.clear()
         self.rib.overtaken.clear()
-        # Should the first batch of this session still be to come, a withdrawal is lost in it, and found missing again.
-        self._carried_announcement = True
         # What the engine holds as desired, and did not send in this session, it sends only when told to send all.
         self._resend = bool(self.rib.awaited)
         self._wait(now_s)
@@ -348,17 +356,18 @@ class PeerSession:
         self._move(Trigger.ESTABLISHED)
         self._forget_waits(now_s)
         self.rib.begin(negotiated, resumed=resumed)
-        self._carried_announcement = bool(self.rib.wire)
+        self._withdrawals_pass = bool(self.rib.wire)
         self._purge_due = True
         self._end_of_rib.begin(now_s, self.settings.restart_time_s)
         self._wait(now_s)
 
     def _forget_waits(self, now_s: float) -> None:
-        self._carried_announcement = False
+        self._withdrawals_pass = False
+        self._spending = False
         self._end_of_rib = EndOfRib()
         self._reading.begin(now_s)
         self._purge_due = False
-        self._purge_answers = 0
+        self._unconfirmed_answers = 0
         self._resend = False
 
     def _tell_state(self, state: str, reason: str, now_s: float) -> None:

@@ -9,7 +9,7 @@ send events alone, so only they confirm. Four of its habits shape this machine:
 * *Changes overtake each other.* It batches changes by attributes, so that two changes of one prefix in one batch can
   go out in the wrong order. Hence at most one operation of a key is in flight, until its send event came.
 * *The first batch of a session loses its withdrawals.* Hence a withdrawal waits for the first announcement that this
-  session is known to have carried. Where nothing is announced, End-of-RIB alone purges.
+  session is known to have carried; where nothing is announced, one withdrawal is spent on that batch.
 * *What it already holds it does not send again.* Hence the diff is against what it holds, and a key that it holds but
   did not send is repaired by resending all, never by withdrawing it in between.
 * *It brings its whole RIB back by itself when a session returns.* Hence routes that are no longer desired are removed

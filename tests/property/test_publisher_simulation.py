@@ -128,8 +128,10 @@ def heal(world: World) -> None:
     world.settle()
 
 
-def run(history: list) -> World:
+def run(history: list, *, sloppy: bool = False) -> World:
     world = World()
+    for router in world.routers.values():
+        router.sloppy = sloppy
     world.turns(10)
     for step in history:
         if step[0] == "wish":
@@ -173,6 +175,13 @@ def test_a_speaker_that_crashes_never_takes_a_desired_route_away(history):
 @given(st.lists(st.one_of(changes, changes, passing, crashes, flaps), max_size=60))
 def test_crashes_of_every_process(history):
     world = run(history)
+    assert not world.lost_routes
+
+
+@MANY
+@given(st.lists(st.one_of(changes, changes, passing, flaps, st.just(("crash engine",))), max_size=60))
+def test_a_router_that_purges_only_half_is_left_no_ghost(history):
+    world = run(history, sloppy=True)
     assert not world.lost_routes
 
 

@@ -38,6 +38,8 @@ class Router:
     """A peer that keeps routes over a restart of the session until End-of-RIB (RFC 4724)."""
 
     add_path: bool = True
+    sloppy: bool = False
+    """As FRR 8.4: End-of-RIB purges one stale path of each prefix, and leaves its others for good."""
     table: dict[Key, dict[str, Any]] = field(default_factory=dict)
     stale: set[Key] = field(default_factory=set)
     purged: list[Key] = field(default_factory=list)
@@ -56,7 +58,10 @@ class Router:
         self.stale = set(self.table)
 
     def end_of_rib(self, family: str) -> None:
-        for key in [key for key in self.stale if family_of(key) == family]:
+        stale = sorted(key for key in self.stale if family_of(key) == family)
+        if self.sloppy:
+            stale = list({prefix: (prefix, path_id) for prefix, path_id in stale}.values())
+        for key in stale:
             self.withdraw(key)
             self.purged.append(key)
 

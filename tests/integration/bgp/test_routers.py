@@ -228,6 +228,23 @@ async def test_no_route_is_lost_when_a_process_is_killed(started, victim):
         assert speaker.view("bird").flaps == 0
 
 
+@pytest.mark.parametrize("kind", ["bird", "frr"])
+async def test_what_goes_while_exabgp_is_dead_leaves_no_ghost(started, kind):
+    """FRR purges at End-of-RIB only one stale path of each prefix: the others are withdrawn explicitly."""
+    router = getattr(started, kind)(kind, ADDRESS(2))
+    speaker = started.speaker
+    await speaker.publisher.configure([settings("tor", router.address)])
+    speaker.want("tor", ROUTES)
+    await speaker.live("tor")
+    await router.holds(ROUTES)
+    os.kill(started.engine.pid, signal.SIGKILL)
+    await until(lambda: speaker.publisher.engine is None, "the engine gone")
+    speaker.want("tor", {})
+    await router.holds({})
+    await speaker.live("tor")
+    assert not [event for event in speaker.events if isinstance(event, PeerUnsynced)]
+
+
 async def test_an_uncertain_speaker_takes_nothing_away(started):
     bird = started.bird("bird", ADDRESS(2))
     speaker = started.speaker
