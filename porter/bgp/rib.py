@@ -92,7 +92,7 @@ class PeerRib:
 
     def all_keys(self) -> dict[RouteKey, None]:
         """Every key that any side knows, the desired ones first and in their order."""
-        return dict.fromkeys(chain(self.desired, self.engine, self.wire, self.forced))
+        return dict.fromkeys(chain(self.desired, self.engine, self.wire, self.forced, self.left))
 
     def settle(self, key: RouteKey) -> None:
         """Decide anew what a key needs; one in flight is decided when it lands."""
@@ -104,7 +104,7 @@ class PeerRib:
         wanted = self.wanted(key)
         if wanted is None:
             self.overtaken.discard(key)
-            if (key in self.engine or key in self.wire or key in self.forced) and not self.silent(key):
+            if any(key in side for side in (self.engine, self.wire, self.forced, self.left)) and not self.silent(key):
                 self.withdraw_queue[key] = None
             return
         self.forced.discard(key)
@@ -154,6 +154,7 @@ class PeerRib:
             self.wire.pop(key, None)
         else:
             self.wire[key] = attributes
+        self.left.pop(key, None)
         window = self.flight.get(key)
         if window is not None and window.operations[key] == attributes:
             del self.flight[key]
@@ -210,8 +211,7 @@ class PeerRib:
         self.negotiated = negotiated
         self._clear()
         self.wire = {key: held for key, held in self.engine.items() if not self.silent(key)} if resumed else {}
-        self.forced.update(self.left)
-        self.left = {}
+        self.left = {key: None for key in self.left if key not in self.wire and not self.silent(key)}
         self.settle_all()
 
     def end(self) -> None:
@@ -220,7 +220,7 @@ class PeerRib:
         self.wire = {}
 
     def _clear(self) -> None:
-        self.left |= dict.fromkeys(chain(self.wire, self.forced))
+        self.left |= dict.fromkeys(chain(self.wire, self.forced, self.flight))
         self.ground()
         for part in (self.announce_queue, self.withdraw_queue, self.awaited):
             part.clear()
