@@ -35,7 +35,8 @@ CREATORS = 4
 LOAD_THREADS = 2
 LOAD_KEPT = 5
 LOAD_INTERVAL_S = 0.05
-CURL_TIMEOUT_S = 3
+CURL_TIMEOUT_S = 1
+STEADY_REQUESTS = 30
 POOL4 = "198.51.100.10-198.51.100.209"
 POOL6 = "2001:db8:51::10-2001:db8:51::ffff"
 FAMILIES4 = ("IPv4",)
@@ -146,26 +147,34 @@ def serve(
 def curl(client: Namespace, address: str, count: int = 1) -> list[str]:
     """The answers to ``count`` requests by curl, each over a connection of its own. Raises CommandFailed."""
     host = f"[{address}]" if ":" in address else address
-    output = client.run("curl", "-sSf", "--max-time", str(CURL_TIMEOUT_S), f"http://{host}/[1-{count}]")
+    # Without --fail-early the exit code is that of the last request alone.
+    limits = ["--fail", "--fail-early", "--max-time", str(CURL_TIMEOUT_S)]
+    output = client.run("curl", "--silent", "--show-error", *limits, f"http://{host}/[1-{count}]")
     return [line for line in output.splitlines() if line]
 
 
-def reachable(lab: Lab, address: str) -> bool:
-    """Whether an address answers both clients."""
-    try:
-        return all(curl(router.client, address) for router in lab.routers if router.client is not None)
-    except CommandFailed:
-        return False
+def wait_reachable(lab: Lab, addresses: Sequence[str]) -> None:
+    """Wait until addresses answer both clients every time: each kube-proxy follows endpoints in its own pace."""
+    lab.cluster.wait_served(*addresses)
+
+    def answered() -> bool:
+        for router in lab.routers:
+            assert router.client is not None
+            for address in addresses:
+                curl(router.client, address, STEADY_REQUESTS)
+        return True
+
+    eventually(answered, f"{addresses} answer", SETTLED_WITHIN_S, ignore=(CommandFailed,))
 
 
 def check_reaches_all(lab: Lab, addresses: Sequence[str], count: int = 60) -> None:
     """Ask each address ``count`` times from both clients: every web pod must answer, and no request may fail."""
-    lab.cluster.wait_served(*addresses)
+    wait_reachable(lab, addresses)
     for router in lab.routers:
         for address in addresses:
             assert router.client is not None
             answers = curl(router.client, address, count)
-            assert len(answers) == count
+            assert len(answers) == count, f"{router.name} {address}"
             assert set(answers) == {f"web-{node}" for node in lab.web_nodes}, f"{router.name} {address}"
 
 

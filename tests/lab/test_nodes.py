@@ -82,7 +82,7 @@ def test_an_endpoint_that_moves_takes_the_next_hop_along(lab: Lab, porter: Porte
     lab.cluster.wait_endpoints("mover", ["n3"])
     check_moves(lab, prefix, time.monotonic(), "n3")
 
-    lab.cluster.wait_served(address)
+    scenario.wait_reachable(lab, [address])
     for router in lab.routers:
         assert router.client is not None
         assert scenario.curl(router.client, address, 10) == ["mover-n3"] * 10
