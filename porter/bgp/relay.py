@@ -12,7 +12,8 @@ Why it is as it is:
 * Only whole lines pass, so that a speaker that died in the middle of a command cannot garble the next one's.
   A byte outside of ASCII would kill this process' successor at ExaBGP's end, so that such a line ends the connection.
 * The first line on each connection says who is there: `hello {...}` with the pids of the relay and of ExaBGP, and
-  `boot`, which is the same for as long as the same ExaBGP process lives.
+  `boot`, which is the same for as long as the same ExaBGP process lives. Answers carry no name, so that it also tells
+  how many are still to come that an earlier speaker had asked for.
 """
 
 import os
@@ -54,6 +55,7 @@ class Relay:
         self.retry_at = 0.0
         self.connected_at = 0.0
         self.dropped = False
+        self.unanswered = 0
         self.from_engine = bytearray()
         self.from_speaker = bytearray()
         self.to_engine = bytearray()
@@ -102,7 +104,7 @@ class Relay:
         self.speaker, self.connected_at = speaker, time.monotonic()
         hello = (
             f'hello {{"relay_pid": {os.getpid()}, "engine_pid": {os.getppid()}, "boot": "{self.boot}", '
-            f'"dropped": {"true" if self.dropped else "false"}}}\n'
+            f'"dropped": {"true" if self.dropped else "false"}, "unanswered": {self.unanswered}}}\n'
         )
         self.dropped = False
         self.to_speaker += hello.encode("ascii")
@@ -131,6 +133,8 @@ class Relay:
             return False
         self.from_engine += chunk
         end = self.from_engine.rfind(b"\n") + 1
+        lines = bytes(self.from_engine[:end]).split(b"\n")
+        self.unanswered = max(0, self.unanswered - lines.count(b"done") - lines.count(b"error"))
         if self.speaker is None:
             self.dropped = self.dropped or end > 0
         else:
@@ -181,6 +185,7 @@ class Relay:
             return
         del self.from_speaker[:end]
         self.to_engine += lines
+        self.unanswered += lines.count(b"\n")
         if lines:
             self.write_engine()
 

@@ -45,6 +45,9 @@ class Router:
     purged: list[Key] = field(default_factory=list)
     """Keys that went by End-of-RIB, for the test to look at and clear."""
 
+    waiting: set[str] = field(default_factory=set)
+    """Families whose End-of-RIB has not come in the present session."""
+
     def announce(self, key: Key, attributes: dict[str, Any]) -> None:
         self.table[key] = attributes
         self.stale.discard(key)
@@ -57,7 +60,11 @@ class Router:
     def session_lost(self) -> None:
         self.stale = set(self.table)
 
+    def session_up(self) -> None:
+        self.waiting = set(FAMILIES)
+
     def end_of_rib(self, family: str) -> None:
+        self.waiting.discard(family)
         stale = sorted(key for key in self.stale if family_of(key) == family)
         if self.sloppy:
             stale = list({prefix: (prefix, path_id) for prefix, path_id in stale}.values())
@@ -184,6 +191,7 @@ class SimulatedExaBgp:
 
     def open(self, neighbor: Neighbor) -> None:
         neighbor.up, neighbor.withdraws, neighbor.add_path = True, False, neighbor.router.add_path
+        neighbor.router.session_up()
         families = list(FAMILIES)
         self.event(
             neighbor,

@@ -16,6 +16,8 @@ from tests.simulation.exabgp import Key, Router, SimulatedConfiguration, Simulat
 
 TURN_S = 0.001
 QUIET_TURNS = 40
+RELAY_START_TURNS = 20
+"""A process takes longer to start than ExaBGP to work off the few commands that it has."""
 LONGEST_S = 900.0
 
 Wish = dict[tuple[str, str], int | None]
@@ -132,7 +134,8 @@ class World:
     def connect(self) -> None:
         assert self.engine is not None
         self.engine.out.clear()
-        self.dialogue.connected(Hello(1, 2, self.engine.boot, dropped=False), self.now_s)
+        unanswered = len(self.engine.inbox) + len(self.engine.steps)
+        self.dialogue.connected(Hello(1, 2, self.engine.boot, False, unanswered), self.now_s)
 
     def crash_speaker(self) -> None:
         self.new_speaker()
@@ -143,6 +146,8 @@ class World:
         assert self.engine is not None
         self.engine.inbox.clear()
         self.dialogue.lost("relay died", self.now_s)
+        for _ in range(RELAY_START_TURNS):
+            self.engine.turn()
         self.connect()
 
     def neighbor(self, peer: PeerKey):
@@ -161,10 +166,7 @@ class World:
         """One turn of everybody; whether anything was said."""
         assert self.engine is not None
         self.now_s += seconds
-        lines = self.dialogue.lines(self.now_s)
-        for line in lines:
-            self._check(line)
-        self.engine.inbox.extend(lines)
+        lines = self.speak()
         before = {peer: dict(router.table) for peer, router in self.routers.items()}
         self.engine.turn()
         self._watch(before)
@@ -176,6 +178,15 @@ class World:
             self.start_engine()
         self.take_outcomes()
         return said
+
+    def speak(self) -> list[str]:
+        """The speaker writes what it may, whether the engine reads or not."""
+        assert self.engine is not None
+        lines = self.dialogue.lines(self.now_s)
+        for line in lines:
+            self._check(line)
+        self.engine.inbox.extend(lines)
+        return lines
 
     def turns(self, number: int) -> None:
         for _ in range(number):
@@ -247,6 +258,7 @@ class World:
             }
             assert table == wanted, f"{peer}: {table} != {wanted}\n{self.describe()}"
             assert not router.stale
+            assert not router.waiting, f"{peer} waits for End-of-RIB: {router.waiting}"
 
     def unsynced(self) -> list[PeerUnsynced]:
         return [event for event in self.log if isinstance(event, PeerUnsynced)]

@@ -4,8 +4,8 @@ How ExaBGP 5.0 answers, and what follows from it:
 
 * Answers carry no name. They come in the order of the commands, save those to commands that are answered on the spot
   (`reload`, `announce eor`, `flush`): these are sent alone, when nothing else is outstanding.
-* A relay may hand over answers that an earlier speaker had asked for. So each connection starts with
-  `show neighbor json`: everything before the line that only it can give is skipped.
+* A relay may hand over answers that an earlier speaker had asked for, and says how many. Each connection starts with
+  `show neighbor json`: behind those answers, everything before the line that only it can give is skipped.
 * `reload` says `done` before it tries, silently does nothing while any neighbour has changes waiting (a neighbour that
   is down keeps them until its next connection attempt fails), and never works again after one failure. So it is
   repeated until `show neighbor configuration` shows the digest that the configuration's descriptions carry.
@@ -45,6 +45,7 @@ from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, Sess
 
 MAX_OUTSTANDING_COMMANDS = 32
 ANSWER_TIMEOUT_S = 30.0
+ANSWERS = frozenset({"done", "error"})
 MIN_STOCK_INTERVAL_S = 1.0
 REMOVED = "stop, message"
 """How ExaBGP's reason begins when it removes a neighbour, and forgets what it held for it."""
@@ -53,12 +54,16 @@ Rib = dict[RouteKey, PathAttributes]
 
 
 class Hello(NamedTuple):
-    """The relay's first line. `boot` is the same for as long as the same ExaBGP process lives."""
+    """The relay's first line. `boot` is the same for as long as the same ExaBGP process lives.
+
+    `unanswered` counts the answers still to come that an earlier speaker had asked for.
+    """
 
     relay_pid: int
     engine_pid: int
     boot: str
     dropped: bool
+    unanswered: int = 0
 
 
 class Asked(NamedTuple):
@@ -91,6 +96,7 @@ class Dialogue:
         self._outstanding: deque[tuple[Asked, float]] = deque()
         self._text: list[str] = []
         self._synchronised = False
+        self._stale_answers = 0
         self._neighbors: dict[SessionId, NeighborState] = {}
         self._late_events: list[EngineEvent] = []
         self._counters: dict[SessionId, int] = {}
@@ -105,6 +111,8 @@ class Dialogue:
         """A relay connected: take stock before anything else."""
         self.engine = hello
         self.fault = ""
+        self._outstanding.clear()
+        self._stale_answers = hello.unanswered
         self._take_stock(now_s)
 
     def lost(self, reason: str, now_s: float) -> None:
@@ -119,6 +127,7 @@ class Dialogue:
         self.attached = False
         self._synchronised = False
         self._queue.clear()
+        self._stale_answers += len(self._outstanding)
         self._outstanding.clear()
         self._text.clear()
         self._late_events.clear()
@@ -234,10 +243,13 @@ class Dialogue:
                 self._event(line, now_s)
             return
         if not self._synchronised:
+            if self._stale_answers:
+                self._stale_answers -= line in ANSWERS
+                return
             if not line.startswith("[") or not self._outstanding:
                 return
             self._synchronised = True
-        if line not in {"done", "error"}:
+        if line not in ANSWERS:
             self._text.append(line)
             return
         if not self._outstanding:

@@ -26,7 +26,10 @@ class Harness:
         self.path = str(directory / "relay.sock")
         self.server = None
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", relay.__file__, self.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-I", "-S", relay.__file__, self.path],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         os.set_blocking(self.process.stdin.fileno(), False)
 
@@ -91,7 +94,8 @@ def test_it_drains_without_a_speaker_and_says_what_it_dropped(harness):
     _, lines, hello = harness.accept()
     assert hello["dropped"] is True
     harness.say(b"later\n")
-    assert lines.readline() == "later\n"
+    while (line := lines.readline()) != "later\n":
+        assert line == "done\n"
 
 
 def test_a_speaker_that_does_not_read_loses_its_connection_and_exabgp_does_not_wait(harness):
@@ -116,6 +120,21 @@ def test_it_survives_the_speaker_and_forwards_no_half_line(harness):
     assert hello["relay_pid"] == harness.process.pid
     connection.sendall(b"next\n")
     assert harness.command() == "next\n"
+
+
+def test_it_tells_how_many_answers_are_still_to_come(harness):
+    harness.listen()
+    connection, lines, hello = harness.accept()
+    assert hello["unanswered"] == 0
+    connection.sendall(b"one\ntwo\nthree\nfour\n")
+    for _ in range(4):
+        harness.command()
+    harness.say(b"text\ndone\nerror\n")
+    assert [lines.readline() for _ in range(3)] == ["text\n", "done\n", "error\n"]
+    lines.close()
+    connection.close()
+    _, _, hello = harness.accept()
+    assert hello["unanswered"] == 2
 
 
 def test_a_byte_outside_of_ascii_never_reaches_exabgp(harness):
