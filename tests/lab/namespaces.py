@@ -98,10 +98,18 @@ class Namespace:
         self.netlink.link("add", ifname=link, kind="bridge")
         self.set_up(link)
 
-    def add_veth(self, link: str, peer: "Namespace", peer_link: str, bridge: str | None = None) -> None:
+    def add_veth(
+        self,
+        link: str,
+        peer: "Namespace",
+        peer_link: str,
+        bridge: str | None = None,
+        hardware_address: str | None = None,
+    ) -> None:
         """Add a cable from ``link`` here to ``peer_link`` there, whose end may be put into a bridge."""
         end = {"ifname": peer_link, "net_ns_fd": str(peer.path)}
-        self.netlink.link("add", ifname=link, kind="veth", peer=end)
+        own = {} if hardware_address is None else {"address": hardware_address}
+        self.netlink.link("add", ifname=link, kind="veth", peer=end, **own)
         if bridge is not None:
             peer.netlink.link("set", index=peer.index(peer_link), master=peer.index(bridge))
         peer.set_up(peer_link)

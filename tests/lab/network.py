@@ -19,7 +19,9 @@ class Network:
 
     def attach(self, namespace: Namespace, port: str, addresses: plan.Addresses) -> None:
         """Plug a namespace into the fabric; its link is ``fab``, and the switch's port has the name given."""
-        namespace.add_veth(FABRIC_LINK, self.switch, port, BRIDGE)
+        # A machine that comes back has the network card that it had: its neighbours need not find out by time-outs.
+        card = "02:00:" + ":".join(f"{int(part):02x}" for part in addresses.v4.split("."))
+        namespace.add_veth(FABRIC_LINK, self.switch, port, BRIDGE, hardware_address=card)
         namespace.add_address(FABRIC_LINK, addresses.v4, plan.FABRIC4_LENGTH)
         namespace.add_address(FABRIC_LINK, addresses.v6, plan.FABRIC6_LENGTH)
 
