@@ -41,12 +41,14 @@ class JournalMissing(JournalError):
     """There is no journal where one was expected: emptied, evicted, or another server.
 
     `last_known` is the end of what is left, where something is: a head without its stream, or entries without a head.
-    A claim for recovery goes on beyond it.
+    A claim for recovery goes on beyond it. `left_position` is that of the last entry that is really there (0: none):
+    readers fold what is left, so whoever recovers must do so too.
     """
 
-    def __init__(self, message: str, last_known: Head | None = None) -> None:
+    def __init__(self, message: str, last_known: Head | None = None, left_position: int = 0) -> None:
         super().__init__(message)
         self.last_known = last_known
+        self.left_position = left_position
 
 
 class ForeignJournal(JournalError):
@@ -198,6 +200,10 @@ class Source(Protocol):
 
     async def changed(self) -> frozenset[FactKey]:
         """Wait until some facts changed, appeared or vanished, or `synced` did; return their keys and forget them."""
+        ...
+
+    async def refresh(self) -> None:
+        """Look anew at what the objects' statuses say: recovery adopts what Services hold by them."""
         ...
 
     def parts(self) -> Mapping[str, str]:

@@ -113,6 +113,10 @@ class Controller:
                 self._problem = str(error)
                 _log.error("giving the lease up: the journal is out of reach", reason=str(error))
                 self._parts.election.resign(str(error))
+            except JournalError as error:
+                self._problem = str(error)
+                _log.error("the journal cannot be read", reason=str(error))
+                await asyncio.sleep(RETRY_S)
             finally:
                 self._parts.view.leading = False
                 self._parts.desk.drop()
@@ -126,8 +130,8 @@ class Controller:
             return await self._parts.election.elected()
         finally:
             following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
+            # Awaiting the task itself would swallow a cancellation of this one.
+            await asyncio.wait([following])
 
     async def _follow(self) -> None:
         while True:
@@ -160,7 +164,7 @@ class Controller:
     async def _lead(self, transitions: int) -> None:
         parts = self._parts
         await parts.gate()
-        head = await self._head()
+        head, left = await self._head()
         anchor = await parts.election.read_anchor() or self._known_anchor
         if anchor is not None:
             self._remember(Seen(anchor.epoch, anchor.position, anchor.hash))
@@ -168,8 +172,8 @@ class Controller:
         if positions_are_lost(head, anchor, self._seen):
             _log.error("positions of the journal are lost", head=str(head), seen=str(self._seen))
             recovery = await self._gather_reports(anchor)
-            head = await self._head()
-        beginning = self._begin(head, anchor, transitions)
+            head, left = await self._head()
+        beginning = self._begin(head, anchor, transitions, left)
         state = await self._fold_to(head)
         leading = Leading(
             journal=parts.journal,
@@ -193,18 +197,18 @@ class Controller:
                     leading.head.genesis, leading.head.epoch, leading.head.position, leading.head.hash.hex()
                 )
 
-    async def _head(self) -> Head | None:
-        """The stream's end; half a journal (a head without its stream) counts as none."""
+    async def _head(self) -> tuple[Head | None, int]:
+        """The stream's end; half a journal has none, but perhaps entries up to the position that comes with it."""
         try:
-            return await self._parts.journal.head()
+            return await self._parts.journal.head(), 0
         except JournalMissing as error:
             _log.error("the journal is incomplete", reason=str(error))
             if error.last_known is not None:
                 left = error.last_known
                 self._remember(Seen(left.epoch, left.position, left.hash.hex()))
-            return None
+            return None, error.left_position
 
-    def _begin(self, head: Head | None, anchor: Anchor | None, transitions: int) -> Beginning:
+    def _begin(self, head: Head | None, anchor: Anchor | None, transitions: int, left: int) -> Beginning:
         return begin(
             head,
             anchor,
@@ -213,6 +217,7 @@ class Controller:
             holder=self._settings.name,
             new_genesis=secrets.token_hex(8),
             version=__version__,
+            left=left,
         )
 
     async def _fold_to(self, head: Head | None) -> ClusterState:
@@ -232,6 +237,7 @@ class Controller:
     async def _gather_reports(self, anchor: Anchor | None) -> Recovery:
         """Wait, bounded, until the watch is complete and every known speaker said what it still announces."""
         parts = self._parts
+        await parts.source.refresh()
         while not parts.source.synced:
             await asyncio.sleep(REPORT_POLL_S)
             if not parts.election.leads():

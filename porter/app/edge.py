@@ -34,11 +34,13 @@ async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitS
 def _manifests(settings: Settings, clock: Clock) -> Edge:
     from porter.kube.facts import FactSettings  # noqa: PLC0415
     from porter.kube.file_election import FileElection  # noqa: PLC0415
-    from porter.kube.manifest_status import ManifestStatusWriter  # noqa: PLC0415
+    from porter.kube.manifest_status import STATUS_FOLDER, ManifestStatusWriter  # noqa: PLC0415
     from porter.kube.manifests import ManifestSource  # noqa: PLC0415
 
     assert settings.manifests is not None
-    election = FileElection(settings.directory, clock)
+    # The lock stands beside the objects: controllers of several state directories share these, and nothing else.
+    lock_dir = settings.manifests / STATUS_FOLDER
+    election = FileElection(settings.directory, clock, lock_dir=lock_dir)
     facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified)
     source = ManifestSource(settings.manifests, facts)
     writer = ManifestStatusWriter(settings.manifests, source.inventory, election.leads, clock)

@@ -15,30 +15,44 @@ import msgpack
 import structlog
 
 from porter.events.envelope import Checkpoint
+from porter.model.bgp import SessionSettings
 from porter.projections import baseline
 from porter.projections.cluster import ClusterState
 
-_FORMAT = 1
+_FORMAT = 2
 _DIGEST_BYTES = 32
 
 _log = structlog.get_logger(__name__)
 
 
 class LastGood(NamedTuple):
-    """What a speaker knew last: `genesis` is the identity of the journal that the checkpoint belongs to."""
+    """What a speaker knew last: `genesis` is the identity of the journal that the checkpoint belongs to.
+
+    `sessions` are those that were configured: one whose object is malformed by now is known from here alone.
+    """
 
     genesis: str
     checkpoint: Checkpoint
     state: ClusterState
+    sessions: tuple[SessionSettings, ...]
 
 
-def write(path: Path, genesis: str, checkpoint: Checkpoint, state: bytes) -> None:
-    """Replace the file; `state` is encoded by `porter.projections.baseline`.
+class Encoded(NamedTuple):
+    """The same with the state encoded by `porter.projections.baseline`."""
+
+    genesis: str
+    checkpoint: Checkpoint
+    state: bytes
+    sessions: tuple[SessionSettings, ...]
+
+
+def write(path: Path, good: Encoded) -> None:
+    """Replace the file.
 
     Raises:
         OSError: the disk refused.
     """
-    body: bytes = msgpack.packb([_FORMAT, baseline.REDUCER_VERSION, genesis, list(checkpoint), state])
+    body: bytes = msgpack.packb([_FORMAT, baseline.REDUCER_VERSION, *good])
     beside = path.with_name(f"{path.name}.new")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -62,8 +76,10 @@ def read(path: Path) -> LastGood | None:
     if hashlib.sha256(body).digest() != digest:
         _log.warning("the last-good file is damaged and is not used", path=str(path))
         return None
-    file_format, reducer_version, genesis, checkpoint, state = msgpack.unpackb(body)
+    file_format, reducer_version, *content_rows = msgpack.unpackb(body, use_list=False)
     if file_format != _FORMAT or reducer_version != baseline.REDUCER_VERSION:
         _log.warning("the last-good file is of another version and is not used", path=str(path))
         return None
-    return LastGood(genesis, Checkpoint(*checkpoint), baseline.decode(state))
+    genesis, checkpoint, state, sessions = content_rows
+    settings = tuple(SessionSettings(*session) for session in sessions)
+    return LastGood(genesis, Checkpoint(*checkpoint), baseline.decode(state), settings)

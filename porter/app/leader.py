@@ -22,6 +22,7 @@ from porter.allocator.adopt import adopt
 from porter.allocator.decide import cause, decide, unsettled
 from porter.allocator.path_identifiers import assign
 from porter.app import facts
+from porter.app.follow import from_newest_baseline, up_to_head
 from porter.app.start import Beginning
 from porter.app.status import StatusDesk
 from porter.app.streams import SpeakerStreams
@@ -31,7 +32,19 @@ from porter.events.decided import BaselineRecorded, RecoveryCompleted, SpeakerDr
 from porter.events.envelope import MAX_EVENTS_PER_COMMIT, Checkpoint, Commit, Draft, Envelope, Head
 from porter.events.observed import InventorySynced, ServiceGone, ServiceObserved
 from porter.model.address import Address
-from porter.ports import Anchor, Clock, Conflict, Election, FactKey, Fork, Journal, JournalUnavailable, Source
+from porter.ports import (
+    Anchor,
+    Clock,
+    Conflict,
+    Election,
+    FactKey,
+    Fenced,
+    Fork,
+    Journal,
+    JournalError,
+    JournalUnavailable,
+    Source,
+)
 from porter.projections import baseline
 from porter.projections.cluster import ClusterState, evolve
 
@@ -101,6 +114,7 @@ class Leading:
         self._identity = ""
         self._dirty: set[FactKey] = set()
         self._actions: deque[tuple[Action, asyncio.Future[int]]] = deque()
+        self._answers: list[asyncio.Future[int]] = []
         self._wake = asyncio.Event()
         self._next_head_check_s = 0.0
         self._next_witness_s = clock.monotonic_s() + WITNESS_INTERVAL_S
@@ -132,14 +146,17 @@ class Leading:
             self._view.act = None
             watching.cancel()
             deposed.cancel()
-            for _, answer in self._actions:
-                answer.cancel()
+            self._answers.extend(answer for _, answer in self._actions)
+            for answer in self._answers:
+                if not answer.done():
+                    answer.set_exception(JournalError("the leader changed before this was journaled; ask again"))
 
     async def submit(self, action: Action) -> int:
         """Journal an operator's action; return its position.
 
         Raises:
             OverflowError: too many actions wait.
+            JournalError: this process stopped leading before the action was journaled.
         """
         if len(self._actions) >= MAX_ACTIONS_WAITING:
             raise OverflowError(f"{MAX_ACTIONS_WAITING} operator actions are waiting for the journal; try again later")
@@ -154,8 +171,12 @@ class Leading:
         time_ms = self._clock.wall_ms()
         commit = await self._journal.claim(beginning.claim, beginning.drafts, time_ms=time_ms)
         self._identity = await self._journal.server_identity()
-        for envelope in commit.events:
-            self.state = evolve(self.state, envelope)
+        if beginning.recovering:
+            # Whatever is left before the claim, every reader folds too.
+            self.state, _ = await up_to_head(self._journal, await from_newest_baseline(self._journal))
+        else:
+            for envelope in commit.events:
+                self.state = evolve(self.state, envelope)
         self._committed(beginning.claim.genesis, commit)
         _log.info("epoch claimed", epoch=commit.epoch, position=commit.last_position, recovering=beginning.recovering)
 
@@ -224,6 +245,7 @@ class Leading:
             action, answer = self._actions.popleft()
             self._fold(batch, action, correlation=f"operator {action.by}")
             answers.append(answer)
+        self._answers = answers
         return answers
 
     def _take_facts(self, batch: _Batch) -> None:
@@ -316,6 +338,7 @@ class Leading:
         """Once a second: is the journal still the one that this epoch wrote?
 
         Raises:
+            Fenced: another process claimed an epoch.
             Fork: it is not.
         """
         now_s = self._clock.monotonic_s()
@@ -327,6 +350,9 @@ class Leading:
         except JournalUnavailable as error:
             self._unavailable(str(error))
             return
+        assert self.head is not None
+        if head is not None and head.genesis == self.head.genesis and head.epoch > self.head.epoch:
+            raise Fenced(f"epoch {head.epoch} was claimed, and this leader's is {self.head.epoch}")
         if head != self.head:
             raise Fork(f"the journal's head is {head}, but this leader wrote {self.head}")
         self._view.journal_problem = ""

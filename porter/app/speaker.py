@@ -71,8 +71,9 @@ class Speaker:
         """Follow the journal and the engine until cancelled; sessions and routes stay as they are afterwards."""
         remembered = await asyncio.to_thread(last_good.read, self._settings.last_good_file)
         if remembered is not None:
-            self._genesis, self.checkpoint, self.state = remembered
+            self._genesis, self.checkpoint, self.state, self._sessions = remembered
             self._ribs.retained = self.state.fork()
+            await self._publisher.configure(self._sessions)
             _log.info("last-good state read", position=self.checkpoint.position)
         self._outcomes.add(
             (SpeakerStarted(self._name, __version__, self._addresses.own_ipv4(), self.checkpoint.position),)
@@ -153,8 +154,10 @@ class Speaker:
         certain = ledger.synced and not ledger.recovering and ledger.position >= self._target_position
         exported = self._exported_from()
         if certain != self._certain or exported != self._exported:
-            if certain:
+            if certain and self._ribs.retained is not None:
                 self._ribs.retained = None
+                # What recovery stamped anew is announced already: no outcome would follow.
+                self._outcomes.add(self._present(established_only=True))
             self._certain = certain
             self._exported = exported
             desired = self._ribs.whole(self.state, certain=certain)
@@ -175,12 +178,16 @@ class Speaker:
         )
 
     def _lost(self, error: JournalError) -> None:
-        """The journal is not the one that was followed: keep everything, tell what is announced, and begin anew."""
+        """The journal is not the one that was followed: keep everything, tell what is announced, and begin anew.
+
+        While the journal stays lost there is nothing new to tell: the report that counts is the first one.
+        """
+        if self.checkpoint == BEGINNING:
+            _log.debug("the journal cannot be followed", reason=str(error))
+            return
         _log.error("the journal lost what this speaker followed; all routes stay", reason=str(error))
-        holders = tuple(
-            (allocation.address, allocation.namespace, allocation.name, allocation.uid)
-            for allocation in self.state.pools.allocations()
-        )
+        # What is announced is what was desired before an earlier loss, too, as long as that is not recovered.
+        holders = tuple(self._holders(self._ribs.retained) | self._holders(self.state))
         self._outcomes.add(
             (
                 JournalLost(
@@ -199,6 +206,11 @@ class Speaker:
             self._ribs.retained = self.state.fork()
         self.state = ClusterState.empty()
         self.checkpoint = BEGINNING
+
+    @staticmethod
+    def _holders(state: ClusterState | None) -> dict[tuple[Address, str, str, str], None]:
+        allocations = state.pools.allocations() if state is not None else ()
+        return dict.fromkeys((one.address, one.namespace, one.name, one.uid) for one in allocations)
 
     # ------------------------------------------------------------------------------------------------- the engine
 
@@ -246,12 +258,14 @@ class Speaker:
                 if isinstance(outcome, SessionStateChanged) and outcome.state == "Established":
                     self._established(outcome)
 
-    def _present(self) -> Sequence[Event]:
+    def _present(self, *, established_only: bool = False) -> Sequence[Event]:
         """The sessions as they stand, for readers who can no longer read how they came about."""
         told: list[Event] = []
         for peer, view in sorted(self._publisher.peers().items()):
             negotiated = view.negotiated
             if negotiated is None or view.state != "Established":
+                if established_only:
+                    continue
                 told.append(SessionStateChanged(peer, view.state, view.reason))
                 continue
             families, add_path = tuple(sorted(negotiated.families)), tuple(sorted(negotiated.add_path_send))
@@ -281,12 +295,11 @@ class Speaker:
             cost_s = 0.0
             if self._certain:
                 began_s = time.monotonic()
-                encoded, checkpoint, genesis = baseline.encode(self.state), self.checkpoint, self._genesis
+                encoded = baseline.encode(self.state)
+                good = last_good.Encoded(self._genesis, self.checkpoint, encoded, self._sessions)
                 cost_s = time.monotonic() - began_s
                 try:
-                    await asyncio.to_thread(
-                        last_good.write, self._settings.last_good_file, genesis, checkpoint, encoded
-                    )
+                    await asyncio.to_thread(last_good.write, self._settings.last_good_file, good)
                 except OSError as error:
                     _log.error("the last-good file cannot be written", reason=str(error))
             await asyncio.sleep(max(LAST_GOOD_MIN_INTERVAL_S, cost_s * LAST_GOOD_COST_FACTOR))

@@ -60,6 +60,7 @@ def begin(
     holder: str,
     new_genesis: str,
     version: str,
+    left: int = 0,
 ) -> Beginning:
     """Choose the claim of a new epoch.
 
@@ -71,6 +72,7 @@ def begin(
         holder: this process, as `EpochStarted` names it.
         new_genesis: the identity to give to a first genesis.
         version: this program's version.
+        left: the position of the last entry that is there although the head is not; 0 where nothing is.
 
     Raises:
         ForeignJournal: the stream is another cluster's.
@@ -82,20 +84,20 @@ def begin(
         )
     lost = positions_are_lost(head, anchor, seen)
     genesis = head.genesis if head else anchor.genesis if anchor else new_genesis
-    last = head.position if head else 0
+    last = head.position if head else left
     first = max(last, seen.position) + 1 if lost else last + 1
     epoch = 1 + max(head.epoch if head else 0, anchor.epoch if anchor else 0, seen.epoch, transitions)
     started = EpochStarted(
         genesis=genesis,
         holder=holder,
         previous_position=last,
-        previous_hash=(head.hash if head else GENESIS_HASH).hex(),
+        previous_hash="" if left else (head.hash if head else GENESIS_HASH).hex(),
         recovering=lost,
         version=version,
     )
     drafts = [Draft(started)]
     if lost and seen.position > last:
-        reason = "the journal was empty" if head is None else f"the journal ended at #{last}"
+        reason = f"the journal ended at #{last}" if last else "the journal was empty"
         drafts.append(Draft(PositionsLost(last + 1, seen.position, reason), causation=first))
     claim = Claim(genesis, epoch, head, first, lost, holder)
     return Beginning(claim, tuple(drafts), lost, head is None and not lost)

@@ -73,6 +73,12 @@ class SpeakerStreams:
             for name, checkpoint in sorted(self._checkpoints.items())
         )
 
+    def _report(self, name: str, report: JournalLost) -> None:
+        """Keep the newest report; one of an earlier epoch knows less."""
+        known = self.reports.get(name)
+        if known is None or report.epoch >= known.epoch:
+            self.reports[name] = report
+
     async def _follow(self, name: str) -> None:
         checkpoint = BEGINNING
         while True:
@@ -82,7 +88,7 @@ class SpeakerStreams:
                     for commit in page:
                         for envelope in commit.events:
                             if isinstance(envelope.payload, JournalLost):
-                                self.reports[name] = envelope.payload
+                                self._report(name, envelope.payload)
                             self.sessions = evolve_sessions(self.sessions, name, envelope)
                         checkpoint = self._checkpoints[name] = commit.checkpoint
                     if page:

@@ -38,11 +38,12 @@ class ServerHead(NamedTuple):
         if self.head is None:
             epoch, _, position = self.last_id.partition("-")
             message = f"{keys.stream} ends at {self.last_id}, and its head {keys.head} is gone"
-            raise JournalMissing(message, Head("", int(epoch), int(position), b""))
+            raise JournalMissing(message, Head("", int(epoch), int(position), b""), int(position))
         expected = entry_id(self.head.checkpoint)
         if self.last_id != expected:
             found = f"ends at {self.last_id}" if self.last_id else "is empty"
-            raise JournalMissing(f"{keys.stream} {found}, and its head {keys.head} says {expected}", self.head)
+            left = int(self.last_id.partition("-")[2] or 0)
+            raise JournalMissing(f"{keys.stream} {found}, and its head {keys.head} says {expected}", self.head, left)
         return self.head
 
     def trims(self, checkpoint: Checkpoint) -> bool:

@@ -64,6 +64,20 @@ class ManifestSource:
         """Wait until facts or `synced` changed; return the facts' keys and forget them."""
         return await self.inventory.changed()
 
+    async def refresh(self) -> None:
+        """Read the kept statuses again: what was written since an object was read says what it holds."""
+        known = dict(self._encoded)
+
+        def encode() -> dict[ObjectKey, tuple[dict[str, Any], bytes]]:
+            return {key: (tree, _with_status(self.folder, key, tree)) for key, (tree, _) in known.items()}
+
+        for key, (tree, raw) in (await asyncio.to_thread(encode)).items():
+            now = self._encoded.get(key)
+            if now is not None and now[0] is tree and now[1] != raw:
+                self._encoded[key] = (tree, raw)
+                self._applied[key] = raw
+                self.inventory.put(_kind(key), raw)
+
     def parts(self) -> Mapping[str, str]:
         """The folder's state: "synced", or why not; and one entry for each file that could not be taken as it is."""
         return {"manifests": self._state} | {f"manifests/{name}": why for name, why in self._problems.items()}

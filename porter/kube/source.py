@@ -58,6 +58,9 @@ class KubeSource:
         """Wait until facts or `synced` changed; return the facts' keys and forget them."""
         return await self.inventory.changed()
 
+    async def refresh(self) -> None:
+        """Nothing to do: the watches bring every status that is written."""
+
     def parts(self) -> Mapping[str, str]:
         """Each reflector's state: "synced", or a sentence with the reason why not."""
         return {reflector.resource.plural: reflector.state for reflector in self._reflectors}

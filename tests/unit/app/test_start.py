@@ -69,3 +69,17 @@ def test_another_commit_at_the_anchored_position_is_a_loss_too():
 
 def test_the_highest_position_wins_and_every_epoch_is_exceeded():
     assert Seen.highest(Seen(9, 5, "aa"), Seen(2, 50, ""), Seen(3, 50, "bb")) == Seen(9, 50, "bb")
+
+
+def test_entries_without_a_head_are_gone_on_from_and_not_declared_lost():
+    anchor = Anchor("g", 7, 39, HASH.hex())
+    start = begin(None, anchor, Seen(7, 39, ""), transitions=3, holder="a", new_genesis="new", version="0", left=39)
+    assert start.recovering
+    assert start.claim.first_position == 40
+    assert [type(draft.payload) for draft in start.drafts] == [EpochStarted]
+
+
+def test_only_what_is_missing_behind_the_entries_that_are_left_is_declared_lost():
+    anchor = Anchor("g", 7, 50, HASH.hex())
+    start = begin(None, anchor, Seen(7, 50, ""), transitions=3, holder="a", new_genesis="new", version="0", left=39)
+    assert start.drafts[1].payload == PositionsLost(40, 50, "the journal ended at #39")
