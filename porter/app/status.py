@@ -1,4 +1,8 @@
-"""What the leader wants the objects' statuses to say, and when: Services at once, pools and peers gathered."""
+"""What the leader wants the objects' statuses to say, and when: Services at once, pools and peers gathered.
+
+A pool's status names every address in use: written anew with every few Services of a burst, it costs the API server
+more than the Services do. So what keeps changing is written seldom, and its end soon after it came to rest.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +28,44 @@ from porter.projections.status import service_status as service_tree
 GATHER_INTERVAL_S = 0.5
 """Pools, peers and the BgpConf change with every Service or session: their statuses are written at most this often."""
 
+UNSETTLED_INTERVALS = 8
+"""What changes in every interval is written only once in so many of them."""
+
+REST = "peers and the BgpConf"
+"""They are gathered together: each speaker's session is told of in both."""
+
 _ServicePayload = (
     ServiceObserved | ServiceGone | AddressAllocated | AddressAdopted | AddressReleased | AllocationRefused
 )
+
+
+class Gathering:
+    """Names of what changed, until it is due: at rest for an interval, or not written for `UNSETTLED_INTERVALS`."""
+
+    def __init__(self) -> None:
+        self._fresh: set[str] = set()
+        self._waiting: set[str] = set()
+        self._intervals = UNSETTLED_INTERVALS
+
+    def add(self, names: Iterable[str]) -> None:
+        """Note what changed in the present interval."""
+        self._fresh.update(names)
+
+    def due(self) -> set[str]:
+        """End an interval: return and forget what is to be written now."""
+        at_rest = not self._fresh
+        self._waiting |= self._fresh
+        self._fresh = set()
+        self._intervals += 1
+        if not self._waiting or not (at_rest or self._intervals >= UNSETTLED_INTERVALS):
+            return set()
+        due, self._waiting, self._intervals = self._waiting, set(), 0
+        return due
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._fresh, self._waiting = set(), set()
+        self._intervals = UNSETTLED_INTERVALS
 
 
 class StatusDesk:
@@ -36,8 +75,8 @@ class StatusDesk:
         self._writer = writer
         self._sessions = sessions
         self._services: dict[str, tuple[str, str]] = {}
-        self._pools: set[str] = set()
-        self._rest = False
+        self._pools = Gathering()
+        self._rest = Gathering()
         self._state: ClusterState | None = None
 
     def touched(self, payload: Event) -> None:
@@ -45,11 +84,11 @@ class StatusDesk:
         if isinstance(payload, _ServicePayload):
             self._services[payload.uid] = (payload.namespace, payload.name)
         if isinstance(payload, PoolObserved | PoolGone):
-            self._pools.add(payload.name)
+            self._pools.add((payload.name,))
         elif isinstance(payload, AddressAllocated | AddressAdopted | AddressReleased):
-            self._pools.add(payload.pool)
+            self._pools.add((payload.pool,))
         elif isinstance(payload, PeerObserved | ConfObserved):
-            self._rest = True
+            self._rest.add((REST,))
 
     def durable(self, state: ClusterState) -> None:
         """What was touched so far is durable: Services' statuses are wanted now, the others with the next gathering."""
@@ -65,18 +104,18 @@ class StatusDesk:
         self._services.clear()
         for uid, service in state.inventory.services.items():
             self._writer.want(service_status(state, uid, service.namespace, service.name))
-        self._pools.update(state.inventory.pools)
-        self._rest = True
+        self._pools.add(state.inventory.pools)
+        self._rest.add((REST,))
 
     def sessions_changed(self) -> None:
         """Speakers told something new."""
-        self._rest = True
+        self._rest.add((REST,))
 
     def drop(self) -> None:
         """This process leads no more: forget what waits."""
         self._services.clear()
         self._pools.clear()
-        self._rest = False
+        self._rest.clear()
         self._state = None
         self._writer.drop()
 
@@ -86,10 +125,8 @@ class StatusDesk:
             await asyncio.sleep(GATHER_INTERVAL_S)
             if self._state is None:
                 continue
-            pools, self._pools = self._pools, set()
-            self._want_pools(self._state, sorted(pools))
-            if self._rest:
-                self._rest = False
+            self._want_pools(self._state, sorted(self._pools.due()))
+            if self._rest.due():
                 self._want_rest(self._state)
 
     def _want_pools(self, state: ClusterState, names: Iterable[str]) -> None:
