@@ -13,6 +13,7 @@ from porter.ports import Journal
 
 LIMIT_DEFAULT = 100
 LIMIT_MAX = 10_000
+_FOLLOW = {"0": False, "false": False, "1": True, "true": True}
 
 
 class BadQuestion(ValueError):
@@ -41,6 +42,18 @@ class EventFilter(NamedTuple):
             query.get("aggregate", ""),
             _number("limit", query.get("limit", "") or str(LIMIT_DEFAULT), 1, LIMIT_MAX),
         )
+
+    @staticmethod
+    def follows(query: Mapping[str, str]) -> bool:
+        """Whether `follow` asks for what is appended later too.
+
+        Raises:
+            BadQuestion: neither 0, 1, true nor false.
+        """
+        follow = query.get("follow", "0")
+        if follow not in _FOLLOW:
+            raise BadQuestion(f"follow={follow!r} is neither of 0, 1, true and false")
+        return _FOLLOW[follow]
 
     def wants(self, envelope: Envelope) -> bool:
         """Whether an event is asked for."""

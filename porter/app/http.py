@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from aiohttp import web
 from porter.app import answers, route_answers
 from porter.app.events import BadQuestion, EventFilter, read_events
 from porter.app.settings import InvalidSettings, Settings
+from porter.app.settings_check import check_http, is_loopback
 from porter.app.view import View
 from porter.events.decided import SpeakerDrained, SpeakerUndrained
 from porter.ports import Journal, JournalError, JournalUnavailable
@@ -31,6 +31,18 @@ FOLLOWERS_MAX = 32
 ADDRESS_FILE = "http"
 """In the state directory: the address that was bound, for the commands (and for port 0)."""
 SHUTDOWN_S = 1.0
+
+PARAMETERS: Mapping[str, frozenset[str]] = {
+    "status": frozenset(),
+    "routes": frozenset({"peer", "prefix", "speaker"}),
+    "pools": frozenset(),
+    "services": frozenset(),
+    "peers": frozenset(),
+    "events": frozenset({"after", "aggregate", "follow", "limit", "type"}),
+    "drain": frozenset(),
+}
+"""What may stand in the query of each route under /v1; anything else is refused, and never quietly left out."""
+DRAIN_FIELDS = frozenset({"speaker", "undo", "why"})
 
 _log = structlog.get_logger(__name__)
 
@@ -52,8 +64,8 @@ class Api:
         app.router.add_get("/livez", self.livez)
         app.router.add_get("/readyz", self.readyz)
         for name in ("status", "routes", "pools", "services", "peers", "events"):
-            app.router.add_get(f"/v1/{name}", getattr(self, name))
-        app.router.add_post("/v1/drain", self.drain)
+            app.router.add_get(f"/v1/{name}", _understood(name, getattr(self, name)))
+        app.router.add_post("/v1/drain", _understood("drain", self.drain))
         return app
 
     async def livez(self, _request: web.Request) -> web.StreamResponse:
@@ -91,7 +103,7 @@ class Api:
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The journal's newest events, or those behind `after=`; with `follow=1` one per line, as they come."""
         wanted = EventFilter.from_query(request.query)
-        if request.query.get("follow", "") in ("", "0"):
+        if not EventFilter.follows(request.query):
             return _json({"events": [event async for event in read_events(self._journal, wanted)]})
         if self._followers >= FOLLOWERS_MAX:
             raise web.HTTPServiceUnavailable(text=f"{FOLLOWERS_MAX} clients follow already; try again later")
@@ -111,19 +123,32 @@ class Api:
 
     async def drain(self, request: web.Request) -> web.StreamResponse:
         """Have a speaker withdraw everything, or end that: `{"speaker": .., "why": .., "undo": false}`."""
-        if not _is_loopback(request.remote or ""):
+        if not is_loopback(request.remote or ""):
             raise web.HTTPForbidden(
                 text="actions are taken from this machine only, until clients can be authenticated; "
                 "run the command where the controller runs"
             )
         body = await _json_body(request)
+        _only(body, DRAIN_FIELDS)
         speaker, why = _text(body, "speaker"), _text(body, "why", required=False)
-        event = SpeakerUndrained if body.get("undo") else SpeakerDrained
+        event = SpeakerUndrained if _boolean(body, "undo") else SpeakerDrained
+        position = await self._act(event(speaker, f"loopback:{request.remote}", why))
+        return _json({"position": position, "speaker": speaker, "drained": event is SpeakerDrained})
+
+    async def _act(self, action: SpeakerDrained | SpeakerUndrained) -> int:
+        """Have the leader journal an action upon a speaker that is known; return its position."""
         if self._view.act is None:
             leader = self._view.leader or "another process"
             raise web.HTTPConflict(text=f"this controller does not lead; ask the leader, {leader}")
-        position = await self._view.act(event(speaker, f"loopback:{request.remote}", why))
-        return _json({"position": position, "speaker": speaker, "drained": event is SpeakerDrained})
+        known = route_answers.known_speakers(self._view.read_model())
+        if action.speaker not in known:
+            raise web.HTTPNotFound(text=route_answers.not_known("speaker", action.speaker, known))
+        try:
+            return await self._view.act(action)
+        except (JournalError, OverflowError) as error:
+            raise web.HTTPServiceUnavailable(
+                text=f"the leader changed or the journal is away; ask again ({error})"
+            ) from error
 
 
 async def serve(settings: Settings, view: View, journal: Journal) -> None:
@@ -132,12 +157,8 @@ async def serve(settings: Settings, view: View, journal: Journal) -> None:
     Raises:
         InvalidSettings: `--http` does not parse, is taken, or is open to other machines outside of a cluster.
     """
+    check_http(settings)
     host, port = settings.http_address()
-    if not settings.in_cluster and not _is_loopback(host):
-        raise InvalidSettings(
-            f"--http {settings.http} is open to other machines, and clients are not authenticated outside of a "
-            "cluster; bind a loopback address such as 127.0.0.1:9179"
-        )
     runner = web.AppRunner(Api(settings, view, journal).application(), access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
@@ -170,6 +191,22 @@ async def _errors_as_json(request: web.Request, handler: Answer) -> web.StreamRe
         return _json({"message": f"the journal cannot be read: {error}"}, 500)
 
 
+def _understood(name: str, handler: Answer) -> Answer:
+    """Refuse a query with a parameter that this route does not take, or that stands there twice."""
+    taken = PARAMETERS[name]
+    takes = f"takes {', '.join(sorted(taken))}" if taken else "takes none"
+
+    async def asked(request: web.Request) -> web.StreamResponse:
+        for parameter in request.query:
+            if parameter not in taken:
+                raise _bad_request(f"the parameter {parameter!r} is not understood; /v1/{name} {takes}")
+            if len(request.query.getall(parameter)) > 1:
+                raise _bad_request(f"the parameter {parameter!r} is given more than once")
+        return await handler(request)
+
+    return asked
+
+
 def _json(answer: object, status: int = 200) -> web.Response:
     return web.json_response(answer, status=status, headers={"Cache-Control": "no-store"})
 
@@ -198,13 +235,17 @@ def _text(body: Mapping[str, Any], name: str, *, required: bool = True) -> str:
     return text
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _boolean(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise _bad_request(f'"{name}" must be true or false, without quotes')
+    return value
+
+
+def _only(body: Mapping[str, Any], names: frozenset[str]) -> None:
+    unknown = sorted(set(body) - names)
+    if unknown:
+        raise _bad_request(f'"{unknown[0]}" is not understood; an action has {", ".join(sorted(names))}')
 
 
 def _address_text(host: str, port: int) -> str:

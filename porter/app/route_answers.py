@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_network
 from typing import NamedTuple
 
@@ -66,9 +66,28 @@ EVERY_ROUTE = RouteFilter()
 
 
 def routes(model: ReadModel, wanted: RouteFilter = EVERY_ROUTE) -> Json:
-    """Every wanted route, by speaker, peer, prefix and path identifier."""
+    """Every wanted route, by speaker, peer, prefix and path identifier; and what is asked for and not known."""
     found = [_route(model, sent) for sent in _adj_ribs_out(model, wanted)]
-    return {"position": model.state.ledger.position, "routes": found}
+    return {"position": model.state.ledger.position, "routes": found, "problems": _unknown(model, wanted)}
+
+
+def known_speakers(model: ReadModel) -> frozenset[str]:
+    """Every speaker that there is word of: by its own stream, by a drain, or by a head that a leader witnessed."""
+    ledger = model.state.ledger
+    return frozenset(model.sessions.speakers) | frozenset(ledger.drained) | frozenset(ledger.witnessed)
+
+
+def not_known(kind: str, name: str, known: Iterable[str]) -> str:
+    """The sentence for a name that nobody has."""
+    return f"no {kind} {name!r} is known; known: {', '.join(sorted(known)) or 'none yet'}"
+
+
+def _unknown(model: ReadModel, wanted: RouteFilter) -> list[str]:
+    asked = (
+        ("BgpPeer", wanted.peer, frozenset(model.state.inventory.peers)),
+        ("speaker", wanted.speaker, known_speakers(model)),
+    )
+    return [not_known(kind, name, known) for kind, name, known in asked if name and name not in known]
 
 
 def route_counts(model: ReadModel) -> Json:

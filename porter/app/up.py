@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from porter.app.part_logs import Console
-from porter.app.settings import InvalidSettings, Settings
+from porter.app.settings import Settings
+from porter.app.settings_check import check_http, check_local_address, check_sources
 from porter.app.supervisor import Part, Supervisor
 from porter.journal.embedded import EmbeddedServer
 
@@ -33,16 +34,9 @@ def check_settings(settings: Settings) -> None:
     Raises:
         InvalidSettings: the message names the option and the mend.
     """
-    sources = (settings.kubeconfig is not None, settings.manifests is not None, settings.in_cluster)
-    if sum(sources) != 1:
-        raise InvalidSettings(
-            "give exactly one of --kubeconfig FILE and --manifests DIR: where Porter finds its objects"
-        )
-    if settings.kubeconfig is not None and not settings.kubeconfig.is_file():
-        raise InvalidSettings(f"--kubeconfig {settings.kubeconfig} is no file")
-    if settings.manifests is not None and not settings.manifests.is_dir():
-        raise InvalidSettings(f"--manifests {settings.manifests} is no folder; create it, files may come later")
-    settings.http_address()
+    check_sources(settings)
+    check_http(settings)
+    check_local_address(settings)
 
 
 def parts_of(settings: Settings, *, log_level: str = "info") -> list[Part]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from porter.app.settings import DEFAULT_HTTP
+from porter.app.settings import DEFAULT_HTTP, InvalidSettings
 from porter.cli.exits import Finding, Unreachable
 
 TIMEOUT_S = 10.0
@@ -19,10 +21,14 @@ ADDRESS_FILE = "http"
 
 
 class Controller:
-    """The HTTP side of one controller, found by `--server`, by the state directory, or at the default address."""
+    """The HTTP side of one controller, found by `--server`, by the state directory, or at the default address.
+
+    Raises:
+        InvalidSettings: `--server` is another URL than one of plain HTTP without a path.
+    """
 
     def __init__(self, server: str, state_dir: Path) -> None:
-        self.address = server or _recorded(state_dir.expanduser() / ADDRESS_FILE) or DEFAULT_HTTP
+        self.address = _host_and_port(server) or _recorded(state_dir.expanduser() / ADDRESS_FILE) or DEFAULT_HTTP
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """Return the JSON of one answer.
@@ -31,40 +37,80 @@ class Controller:
             Unreachable: nobody answers, or not in Porter's words.
             Finding: the controller refuses the question.
         """
-        with self._open(self._request(path, query), TIMEOUT_S) as answer:
-            return json.load(answer)
+        with self._answer(self._request(path, query), TIMEOUT_S) as answer:
+            return _object(answer.read())
 
     def lines(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[Any]:
-        """Yield the objects of a newline-delimited answer as they come."""
-        with self._open(self._request(path, query), None) as answer:
+        """Yield the objects of a newline-delimited answer as they come.
+
+        Raises:
+            Unreachable, Finding: as `get` does.
+        """
+        with self._answer(self._request(path, query), None) as answer:
             for line in answer:
                 if line.strip():
-                    yield json.loads(line)
+                    yield _object(line)
 
     def post(self, path: str, body: object) -> Any:
-        """Submit an operator's action; return what the controller says of it."""
+        """Submit an operator's action; return what the controller says of it.
+
+        Raises:
+            Unreachable, Finding: as `get` does.
+        """
         request = self._request(path, None)
         request.data = json.dumps(body).encode()
         request.add_header("Content-Type", "application/json")
-        with self._open(request, TIMEOUT_S) as answer:
-            return json.load(answer)
+        with self._answer(request, TIMEOUT_S) as answer:
+            return _object(answer.read())
 
     def _request(self, path: str, query: Mapping[str, str] | None) -> urllib.request.Request:
         wanted = {name: value for name, value in (query or {}).items() if value}
         suffix = f"?{urllib.parse.urlencode(wanted)}" if wanted else ""
         return urllib.request.Request(f"http://{self.address}{path}{suffix}")
 
-    def _open(self, request: urllib.request.Request, timeout_s: float | None) -> Any:
+    @contextmanager
+    def _answer(self, request: urllib.request.Request, timeout_s: float | None) -> Iterator[IO[bytes]]:
+        """The body of an answer; what goes wrong until it is read is told in the command line's words."""
         try:
-            return urllib.request.urlopen(request, timeout=timeout_s)  # noqa: S310 -- the scheme is fixed above.
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 -- the scheme is fixed.
+                yield answer
         except urllib.error.HTTPError as error:
             raise Finding(_message(error)) from error
-        except (OSError, ValueError) as error:
+        except _NotPorter as error:
+            raise Unreachable(
+                f"what answers at {self.address} is no Porter controller: {error}; "
+                "name the controller's address with --server"
+            ) from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise Unreachable(
                 f"no controller answers at {self.address} ({reason}); is `porter up` running? "
                 "Name its address with --server, or the journal with --redis-url"
             ) from error
+
+
+class _NotPorter(Exception):
+    """The answer is none that a controller gives."""
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """One answer, which every controller gives as a JSON object."""
+    try:
+        answer = json.loads(body)
+    except ValueError as error:
+        raise _NotPorter("its answer is no JSON") from error
+    if not isinstance(answer, dict):
+        raise _NotPorter("its answer is no JSON object")
+    return answer
+
+
+def _host_and_port(server: str) -> str:
+    """`--server` without `http://`, which people copy along with an address."""
+    scheme, separator, rest = server.strip().rpartition("://")
+    address = rest.removesuffix("/")
+    if (separator and scheme.lower() != "http") or "/" in address:
+        raise InvalidSettings(f"--server {server} is no HOST:PORT of a controller; write one like {DEFAULT_HTTP}")
+    return address
 
 
 def _message(error: urllib.error.HTTPError) -> str:

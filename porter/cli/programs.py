@@ -132,6 +132,7 @@ def speaker(
     may be given the same.
     """
     from porter.app import process
+    from porter.app.settings_check import check_local_address
     from porter.telemetry.logs import configure_logging
 
     settings = Settings(
@@ -143,6 +144,7 @@ def speaker(
         name=name or socket.gethostname(),
     )
     _require_redis(settings)
+    check_local_address(settings)
     _begin(supervisor, settings)
     configure_logging("speaker", level=log_level.value)
     from porter.app.speaker import run_speaker

@@ -56,19 +56,10 @@ def routes(
     """Show every route of every session: wanted, sent, or confirmed, since when, and because of which event."""
     wanted = {"peer": peer, "prefix": prefix, "speaker": speaker}
     answer = _ask("routes", wanted, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir)
-    if print_answer(answer, output):
-        return
-    wide = output is Output.WIDE
-    columns = ["PREFIX", "NEXT HOP", "PEER", "SPEAKER", "STATE", "SINCE"]
-    rows = [
-        [
-            *(route[name] for name in ("prefix", "nextHop", "peer", "speaker", "state")),
-            time_text(route["since"], utc=utc),
-            *([route["pathId"], f"#{route['cause']}", attributes_text(route["attributes"])] if wide else []),
-        ]
-        for route in answer["routes"]
-    ]
-    print_table(columns + (["PATH ID", "CAUSE", "ATTRIBUTES"] if wide else []), rows)
+    if not print_answer(answer, output):
+        _print_routes(answer, wide=output is Output.WIDE, utc=utc)
+    if answer["problems"]:
+        raise Finding("; ".join(answer["problems"]))
 
 
 def journal_tail(
@@ -191,6 +182,19 @@ def _print_event(event: dict[str, Any], *, wide: bool, utc: bool) -> None:
         f"{time_text(event['time'], utc=utc)}  #{event['position']:<6} {event['type']:<22} "
         f"{event['aggregate']}  {payload if wide else payload[:120]}{cause}{trace}"
     )
+
+
+def _print_routes(answer: dict[str, Any], *, wide: bool, utc: bool) -> None:
+    columns = ["PREFIX", "NEXT HOP", "PEER", "SPEAKER", "STATE", "SINCE"]
+    rows = [
+        [
+            *(route[name] for name in ("prefix", "nextHop", "peer", "speaker", "state")),
+            time_text(route["since"], utc=utc),
+            *([route["pathId"], f"#{route['cause']}", attributes_text(route["attributes"])] if wide else []),
+        ]
+        for route in answer["routes"]
+    ]
+    print_table(columns + (["PATH ID", "CAUSE", "ATTRIBUTES"] if wide else []), rows)
 
 
 def _print_status(answer: dict[str, Any], *, utc: bool) -> None:

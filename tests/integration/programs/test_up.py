@@ -206,6 +206,16 @@ def test_a_drained_speaker_withdraws_everything_and_announces_again(place, up):
     place.wait_route("203.0.113.0/32")
 
 
+def test_names_that_nobody_knows_are_told_and_change_nothing(place, up):
+    for command in ("drain speaker nosuch", "drain speaker nosuch --undo", "routes --speaker nosuch"):
+        ended = up.ask(*command.split())
+        assert ended.returncode == 1, command
+        assert "no speaker 'nosuch' is known; known: one" in ended.stderr
+    assert "no BgpPeer 'nosuch' is known" in up.ask("routes", "--peer", "nosuch").stderr
+    place.wait_route("203.0.113.0/32")
+    assert up.get("/v1/status")[1]["drained"] == []
+
+
 def test_a_killed_supervisor_takes_its_own_along_and_leaves_sessions_and_journal(place, up):
     place.wait_route("203.0.113.0/32")
     left = pids(up.directory)

@@ -136,6 +136,17 @@ def test_routes_are_filtered_by_peer_speaker_and_prefix(story):
         RouteFilter.from_query({"prefix": "web"})
 
 
+def test_a_peer_or_a_speaker_that_nobody_knows_is_told(story):
+    answered = model(story, UP)
+    assert route_answers.routes(answered, RouteFilter("tor-a", "s1"))["problems"] == []
+    answer = route_answers.routes(answered, RouteFilter("tor-b", "s2"))
+    assert violations(answer, "routes") == []
+    assert answer["problems"] == [
+        "no BgpPeer 'tor-b' is known; known: tor-a",
+        "no speaker 's2' is known; known: s1",
+    ]
+
+
 def test_readiness_asks_for_every_part_and_on_demand_for_every_session(story):
     parts = {"journal": "ok", "nodes": "ok"}
     up, without = model(story, UP), model(story)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 
 import aiohttp
 import pytest
@@ -12,11 +13,13 @@ import pytest
 from porter.app.http import serve
 from porter.app.settings import InvalidSettings, Settings
 from porter.app.view import View
-from porter.events import decided
+from porter.events import decided, routed
 from porter.events.envelope import Draft
 from porter.journal.memory import MemoryJournals
-from porter.ports import Claim
+from porter.ports import Claim, Fenced
+from porter.projections.sessions import Sessions
 from tests.schema_check import violations
+from tests.unit.app.test_answers import told
 from tests.unit.projections.story import Story, node, pool, service
 
 ANSWERS = {
@@ -44,7 +47,8 @@ async def journal():
 def view():
     story = Story(node(1), pool(default=True), service())
     story.settles()
-    return View(state=story.state, parts=lambda: {"journal": "ok"})
+    started = told(routed.SpeakerStarted("s1", "0", "10.0.0.1", 0))
+    return View(state=story.state, sessions=started, parts=lambda: {"journal": "ok"})
 
 
 class Client:
@@ -98,6 +102,7 @@ async def test_events_are_the_newest_or_those_behind_a_position(client):
     assert await positions("") == [1, 2, 3, 4, 5]
     assert await positions("?limit=2") == [4, 5]
     assert await positions("?after=3") == [4, 5]
+    assert await positions("?after=3&follow=false") == [4, 5]
     assert await positions("?after=1&limit=2") == [2, 3]
     assert await positions("?type=Node*") == [2, 3, 4]
     assert await positions("?aggregate=node/n2") == [3]
@@ -105,8 +110,9 @@ async def test_events_are_the_newest_or_those_behind_a_position(client):
     assert answer["events"][0]["cause"] == 2
 
 
-async def test_events_are_followed_one_per_line(client, journal):
-    async with client.session.get(f"{client.base}/v1/events?after=4&follow=1") as response:
+@pytest.mark.parametrize("yes", ["1", "true"])
+async def test_events_are_followed_one_per_line(client, journal, yes):
+    async with client.session.get(f"{client.base}/v1/events?after=4&follow={yes}") as response:
         assert json.loads(await response.content.readline())["position"] == 5
         await journal.append([Draft(node(4))])
         assert json.loads(await response.content.readline())["aggregate"] == "node/n4"
@@ -118,6 +124,17 @@ async def test_events_are_followed_one_per_line(client, journal):
         ("/v1/routes?prefix=web", "prefix=web"),
         ("/v1/events?limit=many", "limit='many'"),
         ("/readyz?sessions=some", "sessions='some'"),
+        ("/v1/routes?peeer=a", "'peeer'"),
+        ("/v1/routes?at=3", "'at'"),
+        ("/v1/routes?follow=1", "'follow'"),
+        ("/v1/routes?peer=a&peer=b", "'peer' is given more than once"),
+        ("/v1/status?since=3", "'since'"),
+        ("/v1/pools?at=3", "'at'"),
+        ("/v1/services?name=web", "'name'"),
+        ("/v1/peers?speaker=s1", "'speaker'"),
+        ("/v1/events?since=3", "'since'"),
+        ("/v1/events?follow=yes", "follow='yes'"),
+        ("/v1/events?follow=", "follow=''"),
     ],
 )
 async def test_a_question_that_is_not_understood_is_refused_with_a_sentence(client, path, told):
@@ -142,13 +159,7 @@ async def test_an_unavailable_journal_is_told_and_the_folds_still_answer(client,
 
 
 async def test_a_drain_becomes_an_event_of_the_leader(client, view):
-    acts = []
-
-    async def act(event):
-        acts.append(event)
-        return 42
-
-    view.act = act
+    acts = acting(view)
     status, answer = await client.post({"speaker": "s1", "why": "maintenance"})
     assert (status, answer) == (200, {"position": 42, "speaker": "s1", "drained": True})
     assert violations(answer, "action") == []
@@ -166,9 +177,96 @@ async def test_a_follower_names_the_leader(client, view):
     assert "the leader, b" in answer["message"]
 
 
-@pytest.mark.parametrize("body", [[], {"why": "x"}, {"speaker": 1}, {"speaker": "x" * 2000}])
-async def test_an_action_that_is_not_understood_is_refused(client, body):
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {"why": "x"},
+        {"speaker": 1},
+        {"speaker": "x" * 2000},
+        {"speaker": "s1", "undo": "false"},
+        {"speaker": "s1", "undo": 1},
+        {"speaker": "s1", "undo": None},
+        {"speaker": "s1", "revert": True},
+    ],
+)
+async def test_an_action_that_is_not_understood_is_refused(client, view, body):
+    acts = acting(view)
     assert (await client.post(body))[0] == 400
+    assert acts == []
+
+
+@pytest.mark.parametrize("undo", [False, True])
+async def test_an_action_upon_a_speaker_that_nobody_knows_is_refused_and_names_the_known(client, view, undo):
+    acts = acting(view)
+    status, answer = await client.post({"speaker": "nosuch", "undo": undo})
+    assert status == 404
+    assert violations(answer, "error") == []
+    assert "'nosuch'" in answer["message"]
+    assert "s1" in answer["message"]
+    assert acts == []
+
+
+async def test_a_drain_ends_also_when_the_speaker_and_its_stream_are_gone(client, view):
+    acts = acting(view)
+    story = Story(node(1))
+    story.says(decided.SpeakerDrained("gone", "ada", ""))
+    view.state, view.sessions = story.state, Sessions.empty()
+    assert (await client.post({"speaker": "gone", "undo": True}))[0] == 200
+    assert len(acts) == 1
+
+
+async def test_a_speaker_that_a_leader_witnessed_is_known_before_its_stream_is_read(client, view):
+    acting(view)
+    story = Story(node(1))
+    story.says(decided.HeadWitnessed("s9", 1, 7, ""))
+    view.state, view.sessions = story.state, Sessions.empty()
+    assert (await client.post({"speaker": "s9"}))[0] == 200
+
+
+@pytest.mark.parametrize("failure", [Fenced("another process claimed epoch 3"), OverflowError("64 actions wait")])
+async def test_an_action_that_the_leader_cannot_journal_is_told_to_be_asked_again(client, view, failure):
+    async def act(_event):
+        raise failure
+
+    view.act = act
+    status, answer = await client.post({"speaker": "s1"})
+    assert status == 503
+    assert violations(answer, "error") == []
+    assert "the leader changed or the journal is away; ask again" in answer["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        (("--peer", "nosuch"), "no BgpPeer 'nosuch' is known"),
+        (("--speaker", "nosuch"), "no speaker 'nosuch' is known; known: s1"),
+        (("--speaker", "nosuch", "-o", "json"), "no speaker 'nosuch' is known; known: s1"),
+        (("--speaker", "s1"), ""),
+    ],
+)
+async def test_the_command_tells_that_nobody_knows_the_peer_or_the_speaker(client, arguments, wrong):
+    address = client.base.removeprefix("http://")
+    asked = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "porter", "routes", *arguments, "--server", address),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, stderr = await asyncio.wait_for(asked.communicate(), 60)
+    assert wrong in stderr.decode()
+    assert asked.returncode == (1 if wrong else 0), stderr
+
+
+def acting(view: View) -> list:
+    """Have the view lead; what is asked of it stands in the list."""
+    acts: list = []
+
+    async def act(event):
+        acts.append(event)
+        return 42
+
+    view.act = act
+    return acts
 
 
 async def test_a_page_in_a_browser_cannot_act(client):

@@ -6,12 +6,16 @@ import json
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 
 SOURCE = Path(__file__).resolve().parents[3]
+NOWHERE = "unix:///nowhere/journal.sock"
+CONTROLLER = ("controller", "--manifests", "/tmp", "--redis-url", NOWHERE)
 
 
 def porter(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -65,6 +69,13 @@ def test_the_supervisor_loads_no_vendor_library():
         (("up", "--manifests", "/tmp", "--http", "9179"), "--http '9179' is no HOST:PORT"),
         (("speaker",), "--redis-url is missing"),
         (("controller", "--manifests", "/tmp"), "--redis-url is missing"),
+        (("up", "--manifests", "/tmp", "--http", "0.0.0.0:0"), "bind a loopback address"),
+        ((*CONTROLLER, "--http", "0.0.0.0:0"), "bind a loopback address"),
+        (("up", "--manifests", "/tmp", "--local-address", "bogus"), "--local-address: 'bogus'"),
+        ((*CONTROLLER, "--local-address", "bogus"), "--local-address: 'bogus'"),
+        (("speaker", "--redis-url", NOWHERE, "--local-address", "bogus"), "--local-address: 'bogus'"),
+        (("status", "--server", "https://127.0.0.1:1"), "--server https://127.0.0.1:1 is no HOST:PORT"),
+        (("status", "--server", "127.0.0.1:1/v1"), "--server 127.0.0.1:1/v1 is no HOST:PORT"),
         (("demo", "--router", "cisco"), "choose bird, gobgp or exabgp"),
         (("routes", "-o", "xml"), "xml"),
         (("drain", "speaker"), "NAME"),
@@ -86,6 +97,69 @@ def test_a_controller_that_does_not_answer_ends_with_3_and_the_mend(command):
     assert ended.returncode == 3, ended
     assert address in ended.stderr
     assert "--server" in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "journal tail", "drain speaker a"])
+def test_an_address_that_is_none_ends_with_3_and_the_mend(command):
+    ended = porter(*command.split(), "--server", "foo:bar")
+    assert ended.returncode == 3, ended
+    assert "foo:bar" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """A server that is no controller."""
+
+    def do_GET(self) -> None:
+        body = self.server.body
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body) + self.server.missing))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def stranger():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        server.body, server.missing = b"<html>Welcome</html>", 0
+        answering = threading.Thread(target=server.serve_forever, args=(0.02,))
+        answering.start()
+        yield server
+        server.shutdown()
+        answering.join()
+
+
+@pytest.mark.parametrize("body", [b"<html>Welcome</html>", b"[]", b"\xff"])
+@pytest.mark.parametrize("command", ["status", "journal tail", "journal tail --follow", "drain speaker a"])
+def test_a_server_that_is_no_controller_ends_with_3_and_the_mend(command, body, stranger):
+    stranger.body = body
+    address = f"127.0.0.1:{stranger.server_port}"
+    ended = porter(*command.split(), "--server", address)
+    assert ended.returncode == 3, ended
+    assert f"what answers at {address} is no Porter controller" in ended.stderr
+    assert "--server" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_answer_that_breaks_off_ends_with_3(stranger):
+    stranger.missing = 10
+    ended = porter("status", "--server", f"127.0.0.1:{stranger.server_port}")
+    assert ended.returncode == 3, ended
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_server_may_be_named_by_its_url(stranger):
+    position = {"position": 7, "speaker": "a", "drained": True}
+    stranger.body = json.dumps(position).encode()
+    ended = porter("drain", "speaker", "a", "--server", f"http://127.0.0.1:{stranger.server_port}/")
+    assert ended.returncode == 0, ended
+    assert "#7" in ended.stdout
 
 
 @pytest.mark.parametrize("command", ["status", "routes", "journal tail"])
