@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies_environment
 
 import aiohttp
 import msgspec
@@ -201,6 +202,9 @@ async def _api_client(kubeconfig: Path | None) -> Any:
             await _load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
         else:
             _load_incluster_config(client_configuration=configuration)
+        # The library heeds the environment for its proxies; but then it looks for a .netrc, too, in a thread for every
+        # request, and one that names the API server would stand against the kubeconfig's credentials.
+        configuration.client_session_kwargs = {"trust_env": bool(getproxies_environment())}
         return _ApiClient(configuration)
     except (ConfigException, YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidKubeconfig(f"{source} cannot be used: {' '.join(str(error).split())}") from error
