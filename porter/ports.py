@@ -170,7 +170,7 @@ class Journal(Protocol):
 
 # ----------------------------------------------------------------------------------------------------------- source
 
-FactKind = Literal["Service", "Endpoints", "Node", "Namespace", "Pool", "Conf", "Peer"]
+FactKind = Literal["Service", "Endpoints", "Node", "Namespace", "Pool", "Conf", "Peer", "Advertisement", "ServiceRange"]
 
 
 class FactKey(NamedTuple):

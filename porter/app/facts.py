@@ -12,7 +12,10 @@ from porter.policy.facts import gone, same_fact
 from porter.ports import FactKey, FactKind, Source
 from porter.projections.cluster import ClusterState
 
-_ORDER = {kind: rank for rank, kind in enumerate(("Namespace", "Node", "Pool", "Conf", "Peer", "Service", "Endpoints"))}
+_ORDERED = (
+    "Namespace", "Node", "ServiceRange", "Pool", "Conf", "Peer", "Advertisement", "Service", "Endpoints"
+)  # fmt: skip
+_ORDER = {kind: rank for rank, kind in enumerate(_ORDERED)}
 
 
 def in_order(keys: Iterable[FactKey]) -> list[FactKey]:

@@ -22,10 +22,15 @@ Event = (
     | observed.ConfGone
     | observed.PeerObserved
     | observed.PeerGone
+    | observed.AdvertisementObserved
+    | observed.AdvertisementGone
+    | observed.ServiceRangeObserved
+    | observed.ServiceRangeGone
     | observed.InventorySynced
     | decided.AddressAllocated
     | decided.AddressAdopted
     | decided.AddressReleased
+    | decided.CoolDownElapsed
     | decided.AllocationRefused
     | decided.PathIdentifierAssigned
     | decided.EpochStarted

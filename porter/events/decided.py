@@ -55,6 +55,17 @@ class AddressReleased(NamedTuple):
         return f"service/{self.namespace}/{self.name}"
 
 
+class CoolDownElapsed(NamedTuple):
+    """A freed address stayed unused for its pool's releaseDelay: it may be given again."""
+
+    address: Address
+    pool: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"pool/{self.pool}"
+
+
 class AllocationRefused(NamedTuple):
     """A Service got no address, or not the one that it asks for: the reason, a sentence, and the candidates."""
 

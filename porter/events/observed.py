@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from porter.model.address import Address
+from porter.model.address import Address, Prefix
 from porter.model.reasons import Problem
-
-Pairs = tuple[tuple[str, str], ...]
+from porter.model.selector import Pairs, Requirement, Selector
 
 
 class ServiceObserved(NamedTuple):
@@ -121,8 +120,21 @@ class NamespaceGone(NamedTuple):
         return f"namespace/{self.name}"
 
 
+class Reservation(NamedTuple):
+    """An address that is kept for one Service, by name."""
+
+    address: Address
+    namespace: str
+    name: str
+
+
 class PoolObserved(NamedTuple):
-    """An Eip. `ranges` and `excludes` are canonical `first-last` pairs; an Eip with `problems` gives no address."""
+    """An Eip. `ranges` and `excludes` are canonical `first-last` pairs; an Eip with `problems` gives no address.
+
+    `service_selector` and `namespace_label_selector` hold none or one selector. `quota_per_namespace` is the most
+    addresses that a namespace may hold (-1: no limit), unless `quota_overrides` names the namespace.
+    `sharing_namespaces` are those whose Services may share an address across namespaces ("*": all).
+    """
 
     name: str
     uid: str
@@ -139,6 +151,16 @@ class PoolObserved(NamedTuple):
     namespaces: tuple[str, ...] = ()
     namespace_selector: Pairs = ()
     problems: tuple[Problem, ...] = ()
+    labels: Pairs = ()
+    excludes: tuple[tuple[Address, Address], ...] = ()
+    avoid_buggy: bool = False
+    service_selector: tuple[Selector, ...] = ()
+    namespace_label_selector: tuple[Selector, ...] = ()
+    quota_per_namespace: int = -1
+    quota_overrides: tuple[tuple[str, int], ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+    release_delay_ms: int = 0
+    sharing_namespaces: tuple[str, ...] = ()
 
     @property
     def aggregate(self) -> str:
@@ -187,7 +209,10 @@ class ConfGone(NamedTuple):
 
 
 class PeerObserved(NamedTuple):
-    """A BgpPeer. A password never enters the journal: `password_source` says where the speaker finds it."""
+    """A BgpPeer. A password never enters the journal: `password_source` says where the speaker finds it.
+
+    `node_selector` and `node_expressions` are the two halves of its nodeSelector.
+    """
 
     name: str
     uid: str
@@ -213,6 +238,9 @@ class PeerObserved(NamedTuple):
     password_source: str = ""
     description: str = ""
     problems: tuple[Problem, ...] = ()
+    created_ms: int = 0
+    labels: Pairs = ()
+    node_expressions: tuple[Requirement, ...] = ()
 
     @property
     def aggregate(self) -> str:
@@ -227,6 +255,80 @@ class PeerGone(NamedTuple):
     @property
     def aggregate(self) -> str:
         return f"peer/{self.name}"
+
+
+class AdvertisedPrefixes(NamedTuple):
+    """Which prefixes an advertisement is about: those within `prefix` whose length is between the two bounds."""
+
+    prefix: Prefix
+    min_length: int
+    max_length: int
+
+
+class AdvertisementObserved(NamedTuple):
+    """A BgpAdvertisement, or a statement of an old policy ConfigMap: which routes go to which peers, and as what.
+
+    Names and selectors that are empty tuples restrict nothing; names and selectors of one kind are alternatives.
+    `local_pref` and `med` are None where they are not set; the aggregation lengths are 0 where there is none.
+    """
+
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    created_ms: int
+    pools: tuple[str, ...] = ()
+    pool_selector: tuple[Selector, ...] = ()
+    service_selector: tuple[Selector, ...] = ()
+    peers: tuple[str, ...] = ()
+    peer_selector: tuple[Selector, ...] = ()
+    node_selectors: tuple[Selector, ...] = ()
+    communities: tuple[str, ...] = ()
+    large_communities: tuple[str, ...] = ()
+    local_pref: int | None = None
+    med: int | None = None
+    as_path_prepend: int = 0
+    aggregation_length: int = 0
+    aggregation_length_v6: int = 0
+    prefixes: tuple[AdvertisedPrefixes, ...] = ()
+    neighbors: tuple[Address, ...] = ()
+    """Peers by their address, as old policies name them; beside `peers`."""
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def aggregate(self) -> str:
+        return f"advertisement/{self.name}"
+
+
+class AdvertisementGone(NamedTuple):
+    """A BgpAdvertisement was deleted."""
+
+    name: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"advertisement/{self.name}"
+
+
+class ServiceRangeObserved(NamedTuple):
+    """A ServiceCIDR: the prefixes that the cluster's own Service addresses come from (KEP-1880)."""
+
+    name: str
+    prefixes: tuple[Prefix, ...] = ()
+
+    @property
+    def aggregate(self) -> str:
+        return f"servicerange/{self.name}"
+
+
+class ServiceRangeGone(NamedTuple):
+    """A ServiceCIDR was deleted."""
+
+    name: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"servicerange/{self.name}"
 
 
 class InventorySynced(NamedTuple):

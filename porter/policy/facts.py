@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from porter.events.catalogue import Event
 from porter.events.observed import (
+    AdvertisementGone,
+    AdvertisementObserved,
     ConfGone,
     ConfObserved,
     EndpointsObserved,
@@ -17,10 +19,12 @@ from porter.events.observed import (
     PoolObserved,
     ServiceGone,
     ServiceObserved,
+    ServiceRangeGone,
+    ServiceRangeObserved,
 )
 from porter.model.address import Address
 
-_VERSIONED = NodeObserved | PoolObserved | ConfObserved | PeerObserved
+_VERSIONED = NodeObserved | PoolObserved | ConfObserved | PeerObserved | AdvertisementObserved
 
 
 def same_fact(before: Event, now: Event, allocated: frozenset[Address], recovering: bool) -> bool:
@@ -74,6 +78,10 @@ def gone(fact: Event, reason: str) -> Event:
             event = ConfGone(fact.name)
         case PeerObserved():
             event = PeerGone(fact.name)
+        case AdvertisementObserved():
+            event = AdvertisementGone(fact.name)
+        case ServiceRangeObserved():
+            event = ServiceRangeGone(fact.name)
         case _:
             raise TypeError(f"{type(fact).__name__} is no fact about an object")
     return event

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from porter.events.observed import Pairs, PoolObserved
+from porter.events.observed import PoolObserved
 from porter.model.address import (
     FAMILIES,
     Address,
@@ -23,6 +23,7 @@ from porter.model.address import (
     parse_range,
 )
 from porter.model.reasons import Candidate, Problem, Reason
+from porter.model.selector import Pairs
 from porter.policy.problems import disqualifying
 
 ADDRESS_FIELD = "spec.address"

@@ -15,8 +15,10 @@ from typing import Any, cast
 
 import msgpack
 
+from porter.events.codec import payload_builder
 from porter.events.decided import AllocationRefused
 from porter.events.observed import (
+    AdvertisementObserved,
     ConfObserved,
     EndpointsObserved,
     NamespaceObserved,
@@ -24,17 +26,17 @@ from porter.events.observed import (
     PeerObserved,
     PoolObserved,
     ServiceObserved,
+    ServiceRangeObserved,
 )
 from porter.model.address import FAMILIES
-from porter.model.reasons import Candidate, Problem
 from porter.projections.cluster import ClusterState
 from porter.projections.inventory import Inventory
 from porter.projections.ledger import Drain, Ledger, WitnessedHead
 from porter.projections.loc_rib import LocRib
-from porter.projections.pools import Allocation, Departure, Pools
+from porter.projections.pools import Allocation, Cooling, Departure, Pools
 from porter.projections.readiness import NotReady
 
-REDUCER_VERSION = 1
+REDUCER_VERSION = 2
 """Rises with every change of what a fold yields; the golden digests in the tests say when that is."""
 
 MAX_BASELINE_BYTES = 1 << 30
@@ -152,27 +154,21 @@ def _decode_ledger(row: Any) -> Ledger:
 # ---------------------------------------------------------------------------------------------------------- inventory
 
 
-def _with_problems(cls: Any) -> Callable[[Any], Any]:
-    index = cls._fields.index("problems")
-
-    def build(row: Any) -> Any:
-        fact = cls(*row)
-        if not fact[index]:
-            return fact
-        return fact._replace(problems=tuple(Problem(*problem) for problem in fact[index]))
-
-    return build
-
-
-_BUILD_FACTS: tuple[Callable[[Any], Any], ...] = (
-    _with_problems(ServiceObserved),
-    lambda row: EndpointsObserved(*row),
-    lambda row: NodeObserved(*row),
-    lambda row: NamespaceObserved(*row),
-    _with_problems(PoolObserved),
-    _with_problems(ConfObserved),
-    _with_problems(PeerObserved),
+_BUILD_FACTS: tuple[Callable[[Any], Any], ...] = tuple(
+    payload_builder(cls)
+    for cls in (
+        ServiceObserved,
+        EndpointsObserved,
+        NodeObserved,
+        NamespaceObserved,
+        PoolObserved,
+        ConfObserved,
+        PeerObserved,
+        AdvertisementObserved,
+        ServiceRangeObserved,
+    )
 )
+_build_refusal = payload_builder(AllocationRefused)
 
 
 def _encode_inventory(inventory: Inventory) -> list[Any]:
@@ -184,6 +180,8 @@ def _encode_inventory(inventory: Inventory) -> list[Any]:
         inventory.pools,
         inventory.confs,
         inventory.peers,
+        inventory.advertisements,
+        inventory.service_ranges,
     )
     readiness = inventory.readiness
     return [
@@ -209,13 +207,16 @@ def _encode_changed(changed: Mapping[str | tuple[str, str], int]) -> list[Any]:
 def _decode_inventory(row: Any) -> Inventory:
     tables, service_uids, changed, (not_ready, held, held_before, assessed_ms, improved) = row
     facts = [[build(one) for one in table] for build, table in zip(_BUILD_FACTS, tables, strict=True)]
-    services, endpoints, *named = facts
+    services, endpoints, *others = facts
+    *named, advertisements, service_ranges = ({one.name: one for one in table} for table in others)
     columns: list[Any] = [
         {one.uid: one for one in services},
         dict(service_uids),
         {f"{one.namespace}/{one.name}": one for one in endpoints},
-        *({one.name: one for one in table} for table in named),
+        *named,
         dict(changed),
+        advertisements,
+        service_ranges,
     ]
     inventory = Inventory(*columns)
     readiness = inventory.readiness
@@ -233,13 +234,14 @@ def _encode_pools(pools: Pools) -> list[Any]:
         [pools.by_address[address] for address in sorted(pools.by_address)],
         _pairs(pools.refusals),
         _pairs(pools.departed),
+        _pairs(pools.cooling),
         _pairs(pools.protocols),
         pools.reopened,
     ]
 
 
 def _decode_pools(pools: Pools, row: Any) -> None:
-    holders, refusals, departed, protocols, pools.reopened = row
+    holders, refusals, departed, cooling, protocols, pools.reopened = row
     everything: list[Allocation] = []
     for sharers in holders:
         allocations = tuple(Allocation(*one) for one in sharers)
@@ -247,15 +249,10 @@ def _decode_pools(pools: Pools, row: Any) -> None:
         everything.extend(allocations)
     for one in sorted(everything, key=lambda allocation: allocation.position):
         pools.by_uid[one.uid] = (*pools.by_uid.get(one.uid, ()), one)
-    pools.refusals = {uid: (_refusal(refused), position) for uid, (refused, position) in refusals}
+    pools.refusals = {uid: (_build_refusal(refused), position) for uid, (refused, position) in refusals}
     pools.departed = _by_name(departed, Departure._make)
+    pools.cooling = _by_name(cooling, Cooling._make)
     pools.protocols = dict(protocols)
-
-
-def _refusal(row: Any) -> AllocationRefused:
-    *plain, candidates = row
-    values: list[Any] = [*plain, tuple(Candidate(*one) for one in candidates)]
-    return AllocationRefused(*values)
 
 
 # ------------------------------------------------------------------------------------------------------------ loc-rib

@@ -69,6 +69,7 @@ class ClusterState:
             pools.by_address,
             pools.refusals,
             pools.departed,
+            pools.cooling,
             pools.protocols,
             pools.reopened,
             rib.service_stamps,
@@ -244,6 +245,32 @@ def _peer_gone(state: ClusterState, event: observed.PeerGone, _position: int, _t
     state.inventory.changed.pop(("Peer", event.name), None)
 
 
+def _advertisement_observed(
+    state: ClusterState, event: observed.AdvertisementObserved, position: int, _time_ms: int
+) -> None:
+    state.inventory.advertisements[event.name] = event
+    state.inventory.changed["Advertisement", event.name] = position
+    state.loc_rib.retell()
+
+
+def _advertisement_gone(state: ClusterState, event: observed.AdvertisementGone, _position: int, _time_ms: int) -> None:
+    state.inventory.advertisements.pop(event.name, None)
+    state.inventory.changed.pop(("Advertisement", event.name), None)
+    state.loc_rib.retell()
+
+
+def _service_range_observed(
+    state: ClusterState, event: observed.ServiceRangeObserved, position: int, _time_ms: int
+) -> None:
+    state.inventory.service_ranges[event.name] = event
+    state.inventory.changed["ServiceRange", event.name] = position
+
+
+def _service_range_gone(state: ClusterState, event: observed.ServiceRangeGone, _position: int, _time_ms: int) -> None:
+    state.inventory.service_ranges.pop(event.name, None)
+    state.inventory.changed.pop(("ServiceRange", event.name), None)
+
+
 # ---------------------------------------------------------------------------------------------------------- decisions
 
 
@@ -254,9 +281,13 @@ def _address_given(
     state.loc_rib.allocation_changed(event.address)
 
 
-def _address_released(state: ClusterState, event: decided.AddressReleased, position: int, _time_ms: int) -> None:
-    state.pools.released(event, position)
+def _address_released(state: ClusterState, event: decided.AddressReleased, position: int, time_ms: int) -> None:
+    state.pools.released(event, position, time_ms)
     state.loc_rib.allocation_changed(event.address)
+
+
+def _cool_down_elapsed(state: ClusterState, event: decided.CoolDownElapsed, position: int, _time_ms: int) -> None:
+    state.pools.cool_down_elapsed(event, position)
 
 
 def _allocation_refused(state: ClusterState, event: decided.AllocationRefused, position: int, _time_ms: int) -> None:
@@ -317,10 +348,15 @@ _STEPS: dict[type, Step] = {
     observed.ConfGone: _conf_gone,
     observed.PeerObserved: _peer_observed,
     observed.PeerGone: _peer_gone,
+    observed.AdvertisementObserved: _advertisement_observed,
+    observed.AdvertisementGone: _advertisement_gone,
+    observed.ServiceRangeObserved: _service_range_observed,
+    observed.ServiceRangeGone: _service_range_gone,
     observed.InventorySynced: _inventory_synced,
     decided.AddressAllocated: _address_given,
     decided.AddressAdopted: _address_given,
     decided.AddressReleased: _address_released,
+    decided.CoolDownElapsed: _cool_down_elapsed,
     decided.AllocationRefused: _allocation_refused,
     decided.PathIdentifierAssigned: _path_identifier_assigned,
     decided.EpochStarted: _epoch_started,

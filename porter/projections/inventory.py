@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from porter.events.catalogue import Event
 from porter.events.observed import (
+    AdvertisementObserved,
     ConfObserved,
     EndpointsObserved,
     NamespaceObserved,
@@ -14,6 +15,7 @@ from porter.events.observed import (
     PeerObserved,
     PoolObserved,
     ServiceObserved,
+    ServiceRangeObserved,
 )
 from porter.projections.readiness import Readiness
 
@@ -39,6 +41,8 @@ class Inventory:
     confs: dict[str, ConfObserved] = field(default_factory=dict)
     peers: dict[str, PeerObserved] = field(default_factory=dict)
     changed: dict[str | tuple[str, str], int] = field(default_factory=dict)
+    advertisements: dict[str, AdvertisementObserved] = field(default_factory=dict)
+    service_ranges: dict[str, ServiceRangeObserved] = field(default_factory=dict)
     readiness: Readiness = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,6 +60,8 @@ class Inventory:
             dict(self.confs),
             dict(self.peers),
             dict(self.changed),
+            dict(self.advertisements),
+            dict(self.service_ranges),
         )
         copy.readiness = self.readiness.fork(copy.nodes)
         return copy
@@ -63,8 +69,7 @@ class Inventory:
     def get(self, kind: str, name: str) -> Event | None:
         """The fact about an object, or None.
 
-        `kind` is one of Service, Endpoints, Node, Namespace, Pool, Conf and Peer; the first two go by
-        "namespace/name".
+        `kind` is a `FactKind` of the ports; Service and Endpoints go by "namespace/name", the others by name.
 
         Raises:
             KeyError: there is no such kind.
@@ -99,5 +104,7 @@ class Inventory:
             "Pool": self.pools,
             "Conf": self.confs,
             "Peer": self.peers,
+            "Advertisement": self.advertisements,
+            "ServiceRange": self.service_ranges,
             "Endpoints": self.endpoints,
         }

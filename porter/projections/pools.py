@@ -11,7 +11,13 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from porter.events.decided import AddressAdopted, AddressAllocated, AddressReleased, AllocationRefused
+from porter.events.decided import (
+    AddressAdopted,
+    AddressAllocated,
+    AddressReleased,
+    AllocationRefused,
+    CoolDownElapsed,
+)
 from porter.events.observed import PoolGone, PoolObserved
 from porter.model.address import FAMILIES, Address, Family, address_from_number, address_number, family_of
 from porter.policy.pool_choice import Pool, assess
@@ -56,11 +62,23 @@ class Departure(NamedTuple):
     position: int
 
 
+class Cooling(NamedTuple):
+    """A freed address that stays unused for its pool's releaseDelay; position and time are those of its release."""
+
+    pool: str
+    uid: str
+    namespace: str
+    name: str
+    position: int
+    since_ms: int
+
+
 class Pools:
     """Allocations by address and by UID, refusals, and what is unsettled.
 
     `by_address` maps an address to its allocations: one, or several that share it, the oldest first. `refusals` maps
-    a UID to its last refusal and that one's position. `reopened` is the position of the last event that may let
+    a UID to its last refusal and that one's position. `cooling` maps a freed address to its release until the
+    cool-down of its pool has elapsed. `reopened` is the position of the last event that may let
     a refused Service be served.
     """
 
@@ -78,6 +96,7 @@ class Pools:
         "_used",
         "by_address",
         "by_uid",
+        "cooling",
         "departed",
         "protocols",
         "refusals",
@@ -90,6 +109,7 @@ class Pools:
         self.by_uid: dict[str, tuple[Allocation, ...]] = {}
         self.refusals: dict[str, tuple[AllocationRefused, int]] = {}
         self.departed: dict[str, Departure] = {}
+        self.cooling: dict[Address, Cooling] = {}
         self.protocols: dict[str, str] = {}
         self.reopened = 0
         # Memory of questions without an answer. It is no part of the state: at worst a question is asked again.
@@ -114,6 +134,7 @@ class Pools:
         copy.by_uid = dict(self.by_uid)
         copy.refusals = dict(self.refusals)
         copy.departed = dict(self.departed)
+        copy.cooling = dict(self.cooling)
         copy.protocols = dict(self.protocols)
         copy.reopened = self.reopened
         copy._considered = set(self._considered)
@@ -137,11 +158,12 @@ class Pools:
         else:
             self.by_uid[uid] = (*(one for one in mine if one.address != address), allocation)
         self.refusals.pop(uid, None)
+        self.cooling.pop(address, None)
         self._considered.add(uid)
         self._touched_addresses.add(address)
         self._touched_uids.add(uid)
 
-    def released(self, event: AddressReleased, position: int) -> None:
+    def released(self, event: AddressReleased, position: int, time_ms: int) -> None:
         """Fold a release; whoever was refused may be served now."""
         address, uid = event.address, event.uid
         holders = self.by_address.pop(address, ())
@@ -152,11 +174,20 @@ class Pools:
             self.by_uid[uid] = tuple(one for one in mine if one.address != address)
         else:
             self.departed.pop(uid, None)
+        pool = self._inventory.pools.get(event.pool)
+        if pool is not None and pool.release_delay_ms and address not in self.by_address:
+            self.cooling[address] = Cooling(event.pool, uid, event.namespace, event.name, position, time_ms)
         self._touched_addresses.add(address)
         self._touched_uids.add(uid)
         self.reopen(position)
         if uid in self._inventory.services:
             self._considered.add(uid)
+
+    def cool_down_elapsed(self, event: CoolDownElapsed, position: int) -> None:
+        """Fold the end of an address's cool-down; whoever was refused may be served now."""
+        if self.cooling.pop(event.address, None) is not None:
+            self._touched_addresses.add(event.address)
+            self.reopen(position)
 
     def refused(self, event: AllocationRefused, position: int) -> None:
         """Fold a refusal: nothing is left to say until something relevant changes."""

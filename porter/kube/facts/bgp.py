@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from porter.events.observed import ConfObserved, Pairs, PeerObserved
+from porter.events.observed import ConfObserved, PeerObserved
 from porter.kube.facts.fields import Fields, closed, malformed_problem, pairs, quoted
 from porter.kube.facts.pool import CNI_LABEL
 from porter.kube.objects import Custom, Malformed, Metadata
 from porter.model.address import FAMILIES, IPV4, IPV6, Address, parse_address
 from porter.model.bgp import DEFAULT_BGP_PORT, MAX_AS_NUMBER, MAX_HOLD_TIME_S, MAX_NEXT_HOPS, MIN_HOLD_TIME_S
 from porter.model.reasons import Problem
+from porter.model.selector import Pairs
 
 CONF_NAME = "default"
 """The only BgpConf that is acted on, as with OpenELB."""

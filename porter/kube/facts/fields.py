@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from porter.events.observed import Pairs
 from porter.kube.objects import Malformed
 from porter.model.reasons import Problem, Reason
+from porter.model.selector import Pairs
 
 MAX_QUOTED_CHARACTERS = 64
 """Most characters of a foreign text that a message repeats."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from porter.events.observed import Pairs, ServiceObserved
+from porter.events.observed import ServiceObserved
 from porter.kube.facts import FactSettings
 from porter.kube.facts.fields import (
     MAX_NAME_CHARACTERS,
@@ -23,6 +23,7 @@ from porter.kube.facts.fields import (
 from porter.kube.objects import Malformed, Metadata, Service, ServiceSpec
 from porter.model.address import FAMILIES, IPV4, Address, InvalidAddress, family_of, parse_address
 from porter.model.reasons import Problem, Reason
+from porter.model.selector import Pairs
 
 OPT_IN_ANNOTATION = "lb.kubesphere.io/v1alpha1"
 OPT_IN_VALUES = frozenset({"openelb", "porter"})
