@@ -17,6 +17,7 @@ from porter.projections.status import (
     peer_status,
     pool_status,
     service_annotations,
+    service_conditions,
     service_labels,
     service_status,
 )
@@ -59,6 +60,86 @@ def test_a_refused_service_keeps_what_another_controller_gave_it() -> None:
     story = Story(service(held=("203.0.113.1",)))
     story.settles()
     assert service_status(story.state, "web") == {"loadBalancer": {"ingress": [{"ip": "203.0.113.1", "ipMode": "VIP"}]}}
+
+
+def said(story: Story, uid: str = "web") -> dict[str, tuple[str, str, str]]:
+    found = service_conditions(story.state, uid)
+    return {one["type"]: (one["status"], one["reason"], one["message"]) for one in found}
+
+
+def test_a_service_says_what_it_holds_since_when_and_by_which_decision() -> None:
+    story = Story(pool("p", "192.0.2.0-192.0.2.9", "2001:db8::-2001:db8::9", default=True), service(**DUAL))
+    story.settles()
+    assert said(story) == {
+        "porter.io/AddressAllocated": (
+            "True",
+            Reason.DEFAULT_POOL,
+            "192.0.2.0 from the default Eip p, since 12:00 UTC (#5); "
+            "2001:db8:: from the default Eip p, since 12:00 UTC (#6)",
+        )
+    }
+    assert service_conditions(story.state, "web")[0]["observedGeneration"] == 1
+
+
+def test_a_generation_that_is_not_known_is_left_out_as_the_api_server_does() -> None:
+    story = Story(pool(default=True), service(generation=0))
+    story.settles()
+    assert "observedGeneration" not in service_conditions(story.state, "web")[0]
+
+
+def test_a_refused_service_says_why_and_one_without_a_decision_says_nothing() -> None:
+    story = Story(pool(), service())
+    assert said(story) == {}
+    story.settles()
+    (status, reason, why) = said(story)["porter.io/AddressAllocated"]
+    assert (status, reason) == ("False", Reason.NO_POOL)
+    assert "mark an Eip as default" in why
+    story.says(observed.ServiceGone("web", "shop", "web", "ServiceNotClaimed"))
+    assert said(story) == {}
+
+
+def test_a_request_that_is_not_met_while_an_address_is_kept_degrades() -> None:
+    story = Story(pool(default=True), service())
+    story.settles()
+    story.says(service(requested_addresses=("203.0.113.1",)))
+    story.settles()
+    assert said(story)["porter.io/AddressAllocated"][0] == "True"
+    (status, reason, why) = said(story)["porter.io/Degraded"]
+    assert (status, reason) == ("True", Reason.ADDRESS_OUTSIDE_POOLS)
+    assert "192.0.2.0 is kept meanwhile" in why
+    assert "203.0.113.1" in why
+
+
+def test_an_address_outside_of_every_pool_is_kept_and_told() -> None:
+    story = Story(pool(default=True), service())
+    story.settles()
+    story.says(observed.PoolGone("p", "p"))
+    assert said(story)["porter.io/AddressAllocated"][0] == "True"
+    (status, reason, why) = said(story)["porter.io/Degraded"]
+    assert (status, reason) == ("True", Reason.ADDRESS_OUTSIDE_POOLS)
+    assert "Eip p gave it" in why
+    story.says(pool("other"))
+    assert "porter.io/Degraded" not in said(story), "another Eip holds it now"
+
+
+def test_broken_sharing_is_told_to_the_one_that_was_edited_last() -> None:
+    asks: dict[str, Any] = {"requested_addresses": ("192.0.2.5",)}
+    story = Story(pool(), service(**asks), service("dns", ports=(("UDP", 53),), **asks))
+    story.settles()
+    assert "porter.io/Degraded" not in said(story)
+    story.says(service("dns", ports=(("TCP", 80),), **asks))
+    (status, reason, why) = said(story, "dns")["porter.io/Degraded"]
+    assert (status, reason) == ("True", Reason.SHARING_REFUSED)
+    assert "shared with shop/web" in why
+    assert "TCP port 80" in why
+    assert "porter.io/Degraded" not in said(story, "web")
+    assert story.addresses("dns") == {"192.0.2.5"}, "nobody loses it"
+
+
+def test_a_field_that_is_not_supported_is_told() -> None:
+    story = Story(pool(default=True), service(problems=(Problem(Reason.FIELD_UNSUPPORTED, "spec.x", "is ignored"),)))
+    story.settles()
+    assert said(story)["porter.io/Degraded"][1:] == (Reason.FIELD_UNSUPPORTED, "spec.x: is ignored")
 
 
 def test_a_pool_tells_the_truth() -> None:
