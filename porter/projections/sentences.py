@@ -15,7 +15,8 @@ _FROM: dict[str, str] = {
     Reason.AUTO_ASSIGNED: "from Eip {pool}, which is assigned automatically",
     Reason.ADOPTED_FROM_STATUS: "of Eip {pool}, which it held already by its status",
     Reason.ADOPTED_FROM_SPEAKER: "of Eip {pool}, which a speaker still announced for it",
-    "ReservedAddress": "from Eip {pool}, where it is reserved for this Service",
+    Reason.SHARED_ADDRESS: "of Eip {pool}, shared by its sharing key",
+    Reason.RESERVED_ADDRESS: "from Eip {pool}, where it is reserved for this Service",
 }
 
 _RELEASED: dict[str, str] = {

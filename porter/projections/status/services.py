@@ -8,8 +8,8 @@ from hashlib import sha256
 from porter.events.observed import ServiceObserved
 from porter.model.address import IPV4, family_of
 from porter.model.reasons import Problem, Reason
-from porter.policy.sharing import why_not_shared
 from porter.projections.cluster import ClusterState
+from porter.projections.pool_report import service_report
 from porter.projections.pools import Allocation
 from porter.projections.sentences import given
 from porter.projections.status.conditions import MAX_NAMED, Tree, condition, sentence
@@ -24,6 +24,8 @@ MAX_MESSAGE_CHARACTERS = 2048
 ADDRESS_ALLOCATED = "porter.io/AddressAllocated"
 DEGRADED = "porter.io/Degraded"
 """Conditions of a Service are of many owners: ours begin with `porter.io/`."""
+
+_GIVE_BACK = "give the address to an Eip again, or request another one"
 
 
 def service_status(state: ClusterState, uid: str) -> Tree:
@@ -57,7 +59,7 @@ def service_conditions(state: ClusterState, uid: str) -> list[Tree]:
         conditions.append(_condition(ADDRESS_ALLOCATED, True, held[-1].reason, message, service))
     elif refusal is not None:
         conditions.append(_condition(ADDRESS_ALLOCATED, False, refusal.reason, refusal.message, service))
-    problems = list(_problems(state, service, held))
+    problems = list(_problems(state, service))
     if problems:
         message = "; ".join(sentence(one) for one in problems[:MAX_NAMED])
         conditions.append(_condition(DEGRADED, True, problems[0].reason, message, service))
@@ -68,44 +70,31 @@ def _condition(kind: str, status: bool, reason: str, message: str, service: Serv
     return condition(kind, status, reason, message[:MAX_MESSAGE_CHARACTERS], service.generation)
 
 
-def _problems(state: ClusterState, service: ServiceObserved, held: tuple[Allocation, ...]) -> Iterator[Problem]:
+def _problems(state: ClusterState, service: ServiceObserved) -> Iterator[Problem]:
     """What is not as it should be with a Service, although it keeps what it holds."""
-    for one in held:
-        if not state.pools.in_pool(one.address, state.pools.pool_of(one)):
-            message = (
-                f"{one.address} is kept, but no Eip holds it any more (Eip {one.pool or '-'} gave it); "
-                "give the address back to an Eip, or request another one"
-            )
-            yield Problem(Reason.ADDRESS_OUTSIDE_POOLS, "", message)
-        broken = broken_sharing(state, service, one)
-        if broken:
-            yield Problem(Reason.SHARING_REFUSED, "", broken)
-    refusal = state.pools.refusal(service.uid)
-    if held and refusal is not None:
-        kept = ", ".join(one.address for one in held)
-        yield Problem(refusal.reason, "", f"the request is not met, and {kept} is kept meanwhile: {refusal.message}")
+    report = service_report(state, service.uid)
+    for one in report.pool_gone:
+        message = f"{one.address} is kept, but Eip {one.pool or '-'}, which gave it, is gone"
+        yield Problem(Reason.ADDRESS_OUTSIDE_POOLS, "", f"{message}; {_GIVE_BACK}")
+    for one in report.outside:
+        message = f"{one.address} is kept, but Eip {one.pool} does not hold it any more"
+        yield Problem(Reason.ADDRESS_OUTSIDE_POOLS, "", f"{message}; {_GIVE_BACK}")
+    for one in report.excluded:
+        message = f"{one.address} is kept, but Eip {state.pools.pool_of(one)} excludes it now"
+        yield Problem(Reason.ADDRESS_OUTSIDE_POOLS, "", f"{message}; {_GIVE_BACK}")
+    for broken in report.broken_sharing:
+        message = (
+            f"{broken.address} is shared with {broken.other.service}, which is not allowed any more, because "
+            f"{broken.clause}; both keep it: undo the change, or request another address"
+        )
+        yield Problem(Reason.SHARING_REFUSED, "", message)
+    if report.unmet is not None:
+        kept = ", ".join(one.address for one in state.pools.of(service.uid))
+        message = f"the request is not met, and {kept} is kept meanwhile: {report.unmet.message}"
+        yield Problem(report.unmet.reason, "", message)
     for problem in service.problems:
         if problem.reason == Reason.FIELD_UNSUPPORTED:
             yield problem
-
-
-def broken_sharing(state: ClusterState, service: ServiceObserved, allocation: Allocation) -> str:
-    """Why a Service may not share its address with those that hold it, too; "" if it may.
-
-    An edit takes nothing away from anybody. It is told to the one that was edited last, who can take it back.
-    """
-    position = state.inventory.position_of(service.uid)
-    for other in state.pools.by_address.get(allocation.address, ()):
-        holder = state.inventory.services.get(other.uid)
-        if other.uid == service.uid or holder is None or state.inventory.position_of(other.uid) > position:
-            continue
-        why = why_not_shared(service, holder, allocation.address)
-        if why:
-            return (
-                f"{allocation.address} is shared with {other.service}, which is not allowed any more, because {why}; "
-                "both keep it: undo the change, or request another address"
-            )
-    return ""
 
 
 def service_labels(state: ClusterState, uid: str) -> Mapping[str, str | None]:
