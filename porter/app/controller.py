@@ -285,7 +285,7 @@ async def run_controller(settings: Settings) -> None:
     clock = SystemClock()
     try:
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-            source, election, writer, recorder = await connect(settings, clock, stack)
+            source, election, writer, recorder, beside = await connect(settings, clock, stack)
             desk: StatusDesk
             speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk))
             desk = StatusDesk(writer, recorder, lambda: speakers.sessions)
@@ -311,6 +311,8 @@ async def run_controller(settings: Settings) -> None:
                 ("http", serve(settings, view, journals.journal())),
             ):
                 tasks.create_task(part, name=name)
+            for name, run in beside:
+                tasks.create_task(run(), name=name)
     finally:
         await journals.close()
 

@@ -15,6 +15,7 @@ import structlog
 
 from porter.events.catalogue import Event
 from porter.events.observed import ConfObserved, EndpointsObserved, PeerObserved, ServiceObserved
+from porter.kube.burdens import Burdens
 from porter.kube.facts import FactSettings
 from porter.kube.facts.bgp import CONF_NAME, policy_name
 from porter.kube.facts.convert import FACT_KINDS, fact_of, malformed_fact_of
@@ -79,6 +80,7 @@ class Inventory:
         """How many objects could not even be named since the start."""
         self.on_seen: Callable[[ObjectKey], None] | None = None
         """Told of every object whose status may have changed."""
+        self.burdens = Burdens(settings)
         self._settings = settings
         self._seen: dict[ObjectKey, Seen] = {}
         self._known: dict[Kind, set[str]] = {kind: set() for kind in KINDS}
@@ -166,6 +168,7 @@ class Inventory:
         elif kind in FACT_KINDS:
             self._settle_object(kind, name, fact, item)
             self._see(kind, metadata, item)
+            self.burdens.look(kind, metadata, item, ours=fact is not None)
         elif isinstance(item, ConfigMap):
             self._old.put_map(name, item)
             self._settle_old()
@@ -196,6 +199,7 @@ class Inventory:
         self._settle_object(kind, name, None, None)
         namespace, _, bare = name.rpartition("/")
         key = ObjectKey(kind, namespace, bare)
+        self.burdens.forget(*key)
         if self._seen.pop(key, None) and self.on_seen:
             self.on_seen(key)
 
