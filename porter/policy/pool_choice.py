@@ -99,6 +99,11 @@ class Pools(NamedTuple):
         span, name = self.spans[family][index]
         return self.by_name[name] if address in span else None
 
+    def sharing_namespaces(self, address: Address) -> tuple[str, ...]:
+        """The namespaces that may share an address with each other."""
+        pool = self.holding(address)
+        return () if pool is None else pool.fact.sharing_namespaces
+
 
 def ranges_of(fact: PoolObserved) -> tuple[AddressRange, ...]:
     """A pool's ranges, parsed, sorted and merged.

@@ -18,7 +18,8 @@ from porter.policy import pool_warnings
 from porter.policy.pool_order import NO_LIMIT, quota_of
 from porter.policy.sharing import why_not_shared
 from porter.projections.cluster import ClusterState
-from porter.projections.pools import Allocation, Cooling
+from porter.projections.holdings import Cooling
+from porter.projections.pools import Allocation
 
 
 class Capacity(NamedTuple):
@@ -176,7 +177,7 @@ def service_report(state: ClusterState, uid: str) -> ServiceReport:
 def _broken_sharing(state: ClusterState, mine: Allocation) -> list[BrokenSharing]:
     inventory = state.inventory
     service = inventory.services[mine.uid]
-    allowed = state.pools.sharing_namespaces(mine.address)
+    allowed = state.pools.table.sharing_namespaces(mine.address)
     found = []
     for other in state.pools.by_address.get(mine.address, ()):
         sharer = inventory.services.get(other.uid)
