@@ -64,8 +64,12 @@ class Pool(NamedTuple):
     @property
     def size(self) -> int:
         """How many addresses can be handed out, in use or not."""
-        buggy = sum(buggy_count(one) for one in self.spans) if self.fact.avoid_buggy else 0
-        return sum(one.size for one in self.spans) - buggy
+        return self.count(self.spans)
+
+    def count(self, spans: Iterable[AddressRange]) -> int:
+        """How many addresses parts of the pool's spans hold, without the buggy ones where they are avoided."""
+        avoided = self.fact.avoid_buggy
+        return sum(one.size - (buggy_count(one) if avoided else 0) for one in spans)
 
     @property
     def reserved(self) -> Mapping[Address, Reservation]:
