@@ -72,7 +72,7 @@ class World:
 
     async def folded(self, position: int) -> None:
         async with asyncio.timeout(TIMEOUT_S):
-            while self.speaker.checkpoint.position < position:
+            while self.speaker.checkpoint.position < position:  # noqa: ASYNC110 - it tells nobody how far it is.
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0)
 
