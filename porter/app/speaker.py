@@ -16,6 +16,7 @@ from porter.app.adj_rib import AdjRibsOut
 from porter.app.clock import SystemClock
 from porter.app.follow import from_newest_baseline
 from porter.app.local_address import AddressBook
+from porter.app.process import set_imports_aside
 from porter.app.settings import Settings
 from porter.bgp.outcomes import rib_digest
 from porter.events.catalogue import Event
@@ -342,6 +343,7 @@ async def run_speaker(settings: Settings) -> None:
         clock=SystemClock(),
     )
     speaker = Speaker(settings, journals.journal(), publisher, outcomes)
+    set_imports_aside()
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(outcomes.run(), name="outcome stream")

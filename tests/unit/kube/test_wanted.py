@@ -174,3 +174,26 @@ def test_a_condition_keeps_its_time_while_its_status_stays():
 )
 def test_the_patch_turns_the_present_status_into_the_wanted_one(present, wanted, patch):
     assert merge_patch(present, wanted) == patch
+
+
+async def test_a_change_wakes_one_writer_and_leaves_the_others_idle(writer):
+    await asyncio.sleep(0)
+    everyone = len(writer._idle)
+    assert everyone > 1
+    writer.gate.clear()
+    writer.want(wanted(1))
+    await writer.started.wait()
+    assert len(writer._idle) == everyone - 1
+    writer.gate.set()
+    await writer.idle()
+    await asyncio.sleep(0)
+    assert len(writer._idle) == everyone
+
+
+async def test_more_changes_than_writers_are_all_written(writer):
+    names = [f"pool-{number}" for number in range(50)]
+    for name in names:
+        writer.objects[ObjectKey("Eip", "", name)] = Seen("u1", "7", {}, {}, {})
+        writer.want(wanted(1)._replace(name=name))
+    await writer.idle()
+    assert sorted(write.name for write in writer.writes) == sorted(names)
