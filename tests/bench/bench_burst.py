@@ -19,7 +19,7 @@ from typing import NamedTuple
 from porter.kube.facts.service import DECISION_ANNOTATION, POOL_LABEL
 from tests.bench.figures import cpu_seconds, resident_mib, table
 from tests.lab import manifests, plan
-from tests.lab.cluster import ingress_of
+from tests.lab.cluster import DEFAULT_PROXY_SYNC, ingress_of
 from tests.lab.lab import WEB_LABELS, Lab
 from tests.lab.porter import Porter
 from tests.lab.waiting import NotInTime, eventually
@@ -30,7 +30,6 @@ PAIRS = 3
 POOL = "100.64.0.0/16"
 ANY_ADDRESS = "100.64.255.1"
 PREFIXES = "100.64."
-PROXY_SYNC = "1s"
 TIMEOUT_S = 300.0
 SETTLED_S = 3.0
 """Memory is looked at so long after the start: the parts come up one after the other."""
@@ -54,9 +53,9 @@ def main(services: int = SERVICES, pairs: int = PAIRS) -> None:
     rows: list[list[str]] = []
     ratios: list[float] = []
     for pair in range(1, pairs + 1):
-        with Lab(proxy_sync=PROXY_SYNC) as lab:
+        with Lab(proxy_sync=DEFAULT_PROXY_SYNC) as lab:
             floor = bare(lab, services)
-        with Lab(proxy_sync=PROXY_SYNC) as lab:
+        with Lab(proxy_sync=DEFAULT_PROXY_SYNC) as lab:
             try:
                 ours = routed(lab, services)
             except AssertionError:

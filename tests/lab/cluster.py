@@ -27,7 +27,9 @@ SERVED_TIMEOUT_S = 10.0
 POD_SERVER = Path(__file__).with_name("pod_server.py")
 POD_BRIDGE = "pods"
 PROXY_SYNC = "100ms"
-"""kube-proxy's shortest time between two writes of its rules: tests wait for it. Its own default is 1s."""
+"""kube-proxy's shortest time between two writes of its rules: tests wait for it."""
+DEFAULT_PROXY_SYNC = "1s"
+"""kube-proxy's own default, with which it runs in clusters."""
 
 
 @dataclass
