@@ -22,6 +22,7 @@ from porter.app.settings import InvalidSettings, Settings
 from porter.app.settings_check import check_http, is_loopback
 from porter.app.view import View
 from porter.events.decided import SpeakerDrained, SpeakerUndrained
+from porter.files import write_atomically
 from porter.ports import Journal, JournalError, JournalUnavailable
 from porter.telemetry.metrics import expose
 
@@ -261,6 +262,4 @@ def _address_text(host: str, port: int) -> str:
 
 
 def _write_address(path: Path, address: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(address + "\n")
-    temporary.replace(path)
+    write_atomically(path, f"{address}\n".encode(), durable=False)

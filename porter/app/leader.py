@@ -314,6 +314,18 @@ class Leading:
     async def _append(self, batch: _Batch) -> Commit:
         assert self.head is not None
         genesis = self.head.genesis
+        try:
+            commit = await self._journal.append(batch.drafts, time_ms=batch.time_ms)
+        except JournalUnavailable as error:
+            commit = await self._append_again(batch, error)
+        if commit.last_position != batch.position - 1:
+            raise Conflict(f"the commit ends at #{commit.last_position}, but #{batch.position - 1} was folded")
+        self._committed(genesis, commit)
+        return commit
+
+    async def _append_again(self, batch: _Batch, failed: JournalUnavailable | None) -> Commit:
+        """Append what did not get in at once. A retrying costs as much as an append: it is set up when it is needed."""
+        commit: Commit
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(JournalUnavailable),
             wait=wait_random_exponential(multiplier=0.02, max=0.5),
@@ -322,10 +334,10 @@ class Leading:
             reraise=True,
         ):
             with attempt:
+                if failed is not None:
+                    first, failed = failed, None
+                    raise first
                 commit = await self._journal.append(batch.drafts, time_ms=batch.time_ms)
-        if commit.last_position != batch.position - 1:
-            raise Conflict(f"the commit ends at #{commit.last_position}, but #{batch.position - 1} was folded")
-        self._committed(genesis, commit)
         return commit
 
     def _unavailable(self, reason: str) -> None:
