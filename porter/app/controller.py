@@ -286,10 +286,10 @@ async def run_controller(settings: Settings) -> None:
     clock = SystemClock()
     try:
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-            source, election, writer = await connect(settings, clock, stack)
+            source, election, writer, recorder = await connect(settings, clock, stack)
             desk: StatusDesk
             speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk))
-            desk = StatusDesk(writer, lambda: speakers.sessions)
+            desk = StatusDesk(writer, recorder, lambda: speakers.sessions)
             parts = Parts(
                 source,
                 election,
@@ -306,6 +306,7 @@ async def run_controller(settings: Settings) -> None:
                 ("source", source.run()),
                 ("election", election.run()),
                 ("status writer", writer.run()),
+                ("recorder", recorder.run()),
                 ("status desk", desk.run()),
                 ("speakers' streams", speakers.run()),
                 ("controller", controller.run()),

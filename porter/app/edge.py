@@ -1,4 +1,4 @@
-"""Where a controller's objects are: an API server, or a folder of manifests. Both give the same three parts."""
+"""Where a controller's objects are: an API server, or a folder of manifests. Both give the same four parts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import contextlib
 from typing import NamedTuple
 
 from porter.app.settings import InvalidSettings, Settings
-from porter.ports import Clock, Election, Source, StatusWriter
+from porter.ports import Clock, Election, EventRecorder, Source, StatusWriter
 
 
 class Edge(NamedTuple):
-    """Source, election and status writer of one place."""
+    """Source, election, status writer and recorder of one place."""
 
     source: Source
     election: Election
     writer: StatusWriter
+    recorder: EventRecorder
 
 
 async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
@@ -34,6 +35,7 @@ async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitS
 def _manifests(settings: Settings, clock: Clock) -> Edge:
     from porter.kube.facts import FactSettings  # noqa: PLC0415
     from porter.kube.file_election import FileElection  # noqa: PLC0415
+    from porter.kube.manifest_events import LogEventRecorder  # noqa: PLC0415
     from porter.kube.manifest_status import STATUS_FOLDER, ManifestStatusWriter  # noqa: PLC0415
     from porter.kube.manifests import ManifestSource  # noqa: PLC0415
 
@@ -44,12 +46,13 @@ def _manifests(settings: Settings, clock: Clock) -> Edge:
     facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
     source = ManifestSource(settings.manifests, facts)
     writer = ManifestStatusWriter(settings.manifests, source.inventory, election.leads, clock)
-    return Edge(source, election, writer)
+    return Edge(source, election, writer, LogEventRecorder())
 
 
 async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
     # The client's import costs tens of megabytes, which a controller over manifests does without.
     from porter.kube.client import ApiError, InvalidKubeconfig, KubeClient  # noqa: PLC0415
+    from porter.kube.events import KubeEventRecorder  # noqa: PLC0415
     from porter.kube.facts import FactSettings  # noqa: PLC0415
     from porter.kube.lease import LeaseElection  # noqa: PLC0415
     from porter.kube.source import KubeSource  # noqa: PLC0415
@@ -68,4 +71,4 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
     facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
     source = KubeSource(client, facts)
     writer = KubeStatusWriter(client, source.inventory, election.leads, clock)
-    return Edge(source, election, writer)
+    return Edge(source, election, writer, KubeEventRecorder(client, election.leads, settings.name))

@@ -44,6 +44,7 @@ from porter.kube.objects import (
     Node,
     Service,
     ServiceCIDR,
+    ServiceStatus,
     decode,
 )
 from porter.kube.old_configuration import OldConfiguration
@@ -51,8 +52,8 @@ from porter.ports import FactKey, FactKind
 
 _log = structlog.get_logger(__name__)
 
-OWN_ANNOTATION_PREFIX = "porter.io/"
-"""Only annotations of ours are kept for comparison: others may be large, and are never written."""
+OWN_PREFIX = "porter.io/"
+"""Only annotations, and conditions of Services, that are ours are kept for comparison: others are never written."""
 
 _FACT_KINDS: dict[Kind, FactKind] = {
     "Service": "Service",
@@ -86,7 +87,10 @@ _MALFORMED: Mapping[Kind, Callable[[Malformed], Event | None]] = {
 
 
 class Seen(NamedTuple):
-    """What an object said of itself when it was last seen; a Service's status holds no more than its ingress."""
+    """What an object said of itself when it was last seen.
+
+    Of a Service's status it is the ingress and the conditions of ours, by type, and neither where there is none.
+    """
 
     uid: str
     resource_version: str
@@ -367,19 +371,27 @@ def _seen_of(metadata: Metadata, item: KubeObject | None) -> Seen | None:
     """Return what the status writer compares with; None for an object that gets no status from us."""
     status: Mapping[str, Any] = {}
     if isinstance(item, Service):
-        balancer = item.status.load_balancer
-        points = (balancer.ingress or []) if balancer else []
-        if not points and item.spec.type != LOAD_BALANCER:
+        status = _seen_of_service(item.status)
+        if not status and item.spec.type != LOAD_BALANCER:
             return None
-        if points:
-            ingress = [{"ip": p.ip} | ({"ipMode": p.ip_mode} if p.ip_mode else {}) for p in points]
-            status = {"loadBalancer": {"ingress": ingress}}
     elif isinstance(item, Custom):
         status = item.status if isinstance(item.status, dict) else {}
     elif item is not None:
         return None
-    annotations = {k: v for k, v in (metadata.annotations or {}).items() if k.startswith(OWN_ANNOTATION_PREFIX)}
+    annotations = {k: v for k, v in (metadata.annotations or {}).items() if k.startswith(OWN_PREFIX)}
     return Seen(metadata.uid, metadata.resource_version, status, metadata.labels or {}, annotations)
+
+
+def _seen_of_service(status: ServiceStatus) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+    points = (status.load_balancer.ingress or []) if status.load_balancer else []
+    if points:
+        ingress = [{"ip": p.ip} | ({"ipMode": p.ip_mode} if p.ip_mode else {}) for p in points]
+        seen["loadBalancer"] = {"ingress": ingress}
+    ours = [each for each in status.conditions or () if each.type.startswith(OWN_PREFIX)]
+    if ours:
+        seen["conditions"] = [msgspec.to_builtins(each) for each in sorted(ours, key=lambda each: each.type)]
+    return seen
 
 
 def seen_in(kind: Kind, raw: bytes) -> Seen | None:
