@@ -132,7 +132,7 @@ def _service(model: ReadModel, service: ServiceObserved, history: History) -> di
     summary = [f"{name} holds {given(one)}." for one in state.pools.of(uid)]
     if not holdings:
         summary.append(f"{name} has no address: {_why_none(state, refusal)}.")
-    summary += [f"{message}." for message in degraded]
+    summary += [f"{message[:1].upper()}{message[1:]}." for message in degraded]
     summary += [f"{holding['route']['message']}." for holding in holdings]
     return {
         "service": {"namespace": service.namespace, "name": service.name, "uid": uid},

@@ -69,7 +69,8 @@ def _print(answer: dict[str, Any], *, wide: bool, utc: bool) -> None:
         _print_holding(holding, utc=utc)
     refusal = service["refusal"] if service is not None else None
     if refusal is not None:
-        _print_candidates(f"Passed over for the refusal at #{refusal['position']}:", refusal["candidates"])
+        typer.echo(f"\nRefused at #{refusal['position']}: {refusal['reason']}")
+        _print_candidates("Passed over:", refusal["candidates"])
         _print_causes(refusal["causes"], utc=utc)
     if wide and service is not None:
         typer.echo("\nIts last change:")

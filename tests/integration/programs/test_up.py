@@ -164,9 +164,9 @@ def test_a_service_and_an_address_are_explained_by_http_and_from_the_journal(pla
     assert f"{NAMESPACE}/web holds 203.0.113.0" in told.stdout
     assert "is announced with 3 next hops; 1 of 1 session confirmed it." in told.stdout
     assert "AddressAllocated" in told.stdout
-    absent = up.ask("explain", "-n", "shop", "web")
+    absent = up.ask("explain", "-n", "nowhere", "web")
     assert absent.returncode == 1
-    assert "no Service shop/web of Porter's is known" in absent.stderr
+    assert "no Service nowhere/web of Porter's is known" in absent.stderr
 
 
 def test_the_commands_print_tables(place, up):
