@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -84,7 +85,9 @@ class Controller:
         inventory = "ok" if ledger.synced else "no leader has compared the journal with the cluster yet"
         if ledger.recovering:
             inventory = "the journal lost positions and is being recovered; nothing is allocated or withdrawn meanwhile"
-        sources = {name: "ok" if state == "synced" else state for name, state in self._parts.source.parts().items()}
+        # A kind that can be done without is "synced", and goes on to say that it is not there.
+        parts = self._parts.source.parts()
+        sources = {name: re.sub("^synced", "ok", state) for name, state in parts.items()}
         return {"journal": journal, "inventory": inventory, **sources}
 
     async def run(self) -> None:
@@ -282,7 +285,7 @@ async def run_controller(settings: Settings) -> None:
     clock = SystemClock()
     try:
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-            source, election, writer, recorder = await connect(settings, clock, stack)
+            source, election, writer, recorder, beside = await connect(settings, clock, stack)
             desk: StatusDesk
             speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk))
             desk = StatusDesk(writer, recorder, lambda: speakers.sessions)
@@ -308,6 +311,8 @@ async def run_controller(settings: Settings) -> None:
                 ("http", serve(settings, view, journals.journal())),
             ):
                 tasks.create_task(part, name=name)
+            for name, run in beside:
+                tasks.create_task(run(), name=name)
     finally:
         await journals.close()
 

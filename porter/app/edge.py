@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Coroutine
 from typing import NamedTuple
 
 from porter.app.settings import InvalidSettings, Settings
@@ -10,12 +11,13 @@ from porter.ports import Clock, Election, EventRecorder, Source, StatusWriter
 
 
 class Edge(NamedTuple):
-    """Source, election, status writer and recorder of one place."""
+    """Source, election, status writer and recorder of one place, and what else runs there, by name."""
 
     source: Source
     election: Election
     writer: StatusWriter
     recorder: EventRecorder
+    beside: tuple[tuple[str, Callable[[], Coroutine[None, None, None]]], ...] = ()
 
 
 async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
@@ -43,7 +45,7 @@ def _manifests(settings: Settings, clock: Clock) -> Edge:
     # The lock stands beside the objects: controllers of several state directories share these, and nothing else.
     lock_dir = settings.manifests / STATUS_FOLDER
     election = FileElection(settings.directory, clock, lock_dir=lock_dir)
-    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified)
+    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
     source = ManifestSource(settings.manifests, facts)
     writer = ManifestStatusWriter(settings.manifests, source.inventory, election.leads, clock)
     return Edge(source, election, writer, LogEventRecorder())
@@ -54,6 +56,7 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
     from porter.kube.client import ApiError, InvalidKubeconfig, KubeClient  # noqa: PLC0415
     from porter.kube.events import KubeEventRecorder  # noqa: PLC0415
     from porter.kube.facts import FactSettings  # noqa: PLC0415
+    from porter.kube.finalizers import FinalizerWriter  # noqa: PLC0415
     from porter.kube.lease import LeaseElection  # noqa: PLC0415
     from porter.kube.source import KubeSource  # noqa: PLC0415
     from porter.kube.status import KubeStatusWriter  # noqa: PLC0415
@@ -68,6 +71,9 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
         # In a cluster the installation made the namespace. Where this fails the campaign says why.
         with contextlib.suppress(ApiError):
             await election.ensure_namespace()
-    source = KubeSource(client, FactSettings(settings.load_balancer_class, settings.claim_unclassified))
+    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
+    source = KubeSource(client, facts)
     writer = KubeStatusWriter(client, source.inventory, election.leads, clock)
-    return Edge(source, election, writer, KubeEventRecorder(client, election.leads, settings.name))
+    recorder = KubeEventRecorder(client, election.leads, settings.name)
+    finalizers = FinalizerWriter(client, source.inventory, election.leads)
+    return Edge(source, election, writer, recorder, (("OpenELB's finalizers", finalizers.run),))
