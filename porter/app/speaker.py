@@ -26,7 +26,7 @@ from porter.model.address import Address
 from porter.model.bgp import Negotiated, PeerKey, SessionSettings, SpeakerName
 from porter.ports import ForeignJournal, Journal, JournalError, JournalUnavailable, Publisher
 from porter.projections import baseline
-from porter.projections.adj_rib_out import malformed, session_settings
+from porter.projections.adj_rib_out import exported_from, malformed, session_settings
 from porter.projections.cluster import ClusterState, evolve
 
 RETRY_S = 0.2
@@ -152,7 +152,7 @@ class Speaker:
         ledger = self.state.ledger
         prefixes = self.state.loc_rib.take_changed()
         certain = ledger.synced and not ledger.recovering and ledger.position >= self._target_position
-        exported = self._exported_from()
+        exported = exported_from(self.state)
         if certain != self._certain or exported != self._exported:
             if certain and self._ribs.retained is not None:
                 self._ribs.retained = None
@@ -167,15 +167,6 @@ class Speaker:
             return
         for each in desired:
             self._publisher.desire(each)
-
-    def _exported_from(self) -> object:
-        """What every route of every peer depends on: a change of it means computing everything anew."""
-        inventory = self.state.inventory
-        return (
-            tuple(inventory.peers.items()),
-            tuple(inventory.confs.items()),
-            tuple(self.state.ledger.drained),
-        )
 
     def _lost(self, error: JournalError) -> None:
         """The journal is not the one that was followed: keep everything, tell what is announced, and begin anew.

@@ -9,7 +9,7 @@ from porter.model.address import Address, family_of
 from porter.policy.pool_choice import Pool
 from porter.policy.pool_order import unusable
 from porter.projections.cluster import ClusterState
-from porter.projections.pools import Cooling
+from porter.projections.holdings import Cooling
 from porter.projections.sentences import clock_time, given
 
 HELD, FREE, RESERVED, COOLING_DOWN = "held", "free", "reserved", "coolingDown"

@@ -155,6 +155,10 @@ GROUPS: tuple[Group, ...] = (
             Reason.FIELD_INVALID: Meaning(
                 "The field has a value that it may not have.", "Correct it as the message says."
             ),
+            Reason.CONTRADICTION: Meaning(
+                "An older object says otherwise, and its value counts; the rest of the object is used.",
+                "Write the same value, or let the two be about different objects.",
+            ),
             Reason.FIELD_UNSUPPORTED: Meaning(
                 "The field is not honoured; the rest of the object is used as if it were not set.", "Take it out."
             ),

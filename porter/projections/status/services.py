@@ -12,7 +12,7 @@ from porter.projections.cluster import ClusterState
 from porter.projections.pool_report import service_report
 from porter.projections.pools import Allocation
 from porter.projections.sentences import given
-from porter.projections.status.conditions import MAX_NAMED, Tree, condition, sentence
+from porter.projections.status.conditions import Tree, condition, joined
 
 POOL_LABEL = "eip.openelb.kubesphere.io/v1alpha2"
 DECISION_ANNOTATION = "porter.io/decision"
@@ -61,8 +61,7 @@ def service_conditions(state: ClusterState, uid: str) -> list[Tree]:
         conditions.append(_condition(ADDRESS_ALLOCATED, False, refusal.reason, refusal.message, service))
     problems = list(_problems(state, service))
     if problems:
-        message = "; ".join(sentence(one) for one in problems[:MAX_NAMED])
-        conditions.append(_condition(DEGRADED, True, problems[0].reason, message, service))
+        conditions.append(_condition(DEGRADED, True, problems[0].reason, joined(problems), service))
     return conditions
 
 
