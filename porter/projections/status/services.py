@@ -65,6 +65,12 @@ def service_conditions(state: ClusterState, uid: str) -> list[Tree]:
     return conditions
 
 
+def degraded_message(state: ClusterState, uid: str) -> str:
+    """What is not as it should be with a Service that is served, as its condition says it; "" where nothing is."""
+    service = state.inventory.services.get(uid)
+    return "" if service is None else joined(list(_problems(state, service)))[:MAX_MESSAGE_CHARACTERS]
+
+
 def _condition(kind: str, status: bool, reason: str, message: str, service: ServiceObserved) -> Tree:
     return condition(kind, status, reason, message[:MAX_MESSAGE_CHARACTERS], service.generation)
 
