@@ -1,4 +1,4 @@
-"""Where a controller's objects are: an API server, or a folder of manifests. Both give the same three parts."""
+"""Where a controller's objects are: an API server, or a folder of manifests. Both give the same four parts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import contextlib
 from typing import NamedTuple
 
 from porter.app.settings import InvalidSettings, Settings
-from porter.ports import Clock, Election, Source, StatusWriter
+from porter.ports import Clock, Election, EventRecorder, Source, StatusWriter
 
 
 class Edge(NamedTuple):
-    """Source, election and status writer of one place."""
+    """Source, election, status writer and recorder of one place."""
 
     source: Source
     election: Election
     writer: StatusWriter
+    recorder: EventRecorder
 
 
 async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
@@ -34,6 +35,7 @@ async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitS
 def _manifests(settings: Settings, clock: Clock) -> Edge:
     from porter.kube.facts import FactSettings  # noqa: PLC0415
     from porter.kube.file_election import FileElection  # noqa: PLC0415
+    from porter.kube.manifest_events import LogEventRecorder  # noqa: PLC0415
     from porter.kube.manifest_status import STATUS_FOLDER, ManifestStatusWriter  # noqa: PLC0415
     from porter.kube.manifests import ManifestSource  # noqa: PLC0415
 
@@ -41,15 +43,16 @@ def _manifests(settings: Settings, clock: Clock) -> Edge:
     # The lock stands beside the objects: controllers of several state directories share these, and nothing else.
     lock_dir = settings.manifests / STATUS_FOLDER
     election = FileElection(settings.directory, clock, lock_dir=lock_dir)
-    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified)
+    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
     source = ManifestSource(settings.manifests, facts)
     writer = ManifestStatusWriter(settings.manifests, source.inventory, election.leads, clock)
-    return Edge(source, election, writer)
+    return Edge(source, election, writer, LogEventRecorder())
 
 
 async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
     # The client's import costs tens of megabytes, which a controller over manifests does without.
     from porter.kube.client import ApiError, InvalidKubeconfig, KubeClient  # noqa: PLC0415
+    from porter.kube.events import KubeEventRecorder  # noqa: PLC0415
     from porter.kube.facts import FactSettings  # noqa: PLC0415
     from porter.kube.lease import LeaseElection  # noqa: PLC0415
     from porter.kube.source import KubeSource  # noqa: PLC0415
@@ -65,6 +68,7 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
         # In a cluster the installation made the namespace. Where this fails the campaign says why.
         with contextlib.suppress(ApiError):
             await election.ensure_namespace()
-    source = KubeSource(client, FactSettings(settings.load_balancer_class, settings.claim_unclassified))
+    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
+    source = KubeSource(client, facts)
     writer = KubeStatusWriter(client, source.inventory, election.leads, clock)
-    return Edge(source, election, writer)
+    return Edge(source, election, writer, KubeEventRecorder(client, election.leads, settings.name))
