@@ -290,6 +290,7 @@ async def run_controller(settings: Settings) -> None:
             desk: StatusDesk
             speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk))
             desk = StatusDesk(writer, recorder, lambda: speakers.sessions)
+            view.untold = lambda: recorder.dropped
             parts = Parts(
                 source,
                 election,

@@ -11,7 +11,7 @@ import sys
 import typer
 
 from porter.app.settings import InvalidSettings
-from porter.cli import actions, exits, programs, questions
+from porter.cli import actions, exits, explain, programs, questions
 
 app = typer.Typer(
     name="porter",
@@ -26,7 +26,7 @@ journal = typer.Typer(help="Read the journal.", no_args_is_help=True, rich_marku
 
 for program in (programs.up, programs.controller, programs.speaker, programs.exabgp, programs.demo):
     app.command()(program)
-for question in (questions.status, questions.routes, questions.crds, questions.version):
+for question in (questions.status, questions.routes, explain.explain, questions.crds, questions.version):
     app.command()(question)
 drain.command("speaker")(actions.drain_speaker)
 journal.command("tail")(questions.journal_tail)
