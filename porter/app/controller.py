@@ -15,6 +15,7 @@ from porter.app.clock import SystemClock
 from porter.app.edge import connect
 from porter.app.follow import Folded, from_newest_baseline, up_to_head
 from porter.app.leader import Leading, Recovery
+from porter.app.passwords import keep_inline
 from porter.app.settings import Settings
 from porter.app.start import Beginning, Seen, begin, positions_are_lost
 from porter.app.status import StatusDesk
@@ -282,7 +283,7 @@ async def run_controller(settings: Settings) -> None:
     clock = SystemClock()
     try:
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-            source, election, writer = await connect(settings, clock, stack)
+            source, election, writer, passwords = await connect(settings, clock, stack)
             desk: StatusDesk
             speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk))
             desk = StatusDesk(writer, lambda: speakers.sessions)
@@ -304,6 +305,7 @@ async def run_controller(settings: Settings) -> None:
                 ("status desk", desk.run()),
                 ("speakers' streams", speakers.run()),
                 ("controller", controller.run()),
+                ("passwords", keep_inline(settings.passwords_file, passwords)),
                 ("http", serve(settings, view, journals.journal())),
             ):
                 tasks.create_task(part, name=name)

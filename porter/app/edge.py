@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from porter.app.settings import InvalidSettings, Settings
@@ -10,11 +11,13 @@ from porter.ports import Clock, Election, Source, StatusWriter
 
 
 class Edge(NamedTuple):
-    """Source, election and status writer of one place."""
+    """Source, election and status writer of one place; `passwords` are those that its BgpPeers hold, None while not
+    all of them were seen."""
 
     source: Source
     election: Election
     writer: StatusWriter
+    passwords: Callable[[], Mapping[str, str] | None]
 
 
 async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
@@ -44,7 +47,7 @@ def _manifests(settings: Settings, clock: Clock) -> Edge:
     facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified)
     source = ManifestSource(settings.manifests, facts)
     writer = ManifestStatusWriter(settings.manifests, source.inventory, election.leads, clock)
-    return Edge(source, election, writer)
+    return Edge(source, election, writer, lambda: source.inventory.passwords if source.synced else None)
 
 
 async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
@@ -67,4 +70,4 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
             await election.ensure_namespace()
     source = KubeSource(client, FactSettings(settings.load_balancer_class, settings.claim_unclassified))
     writer = KubeStatusWriter(client, source.inventory, election.leads, clock)
-    return Edge(source, election, writer)
+    return Edge(source, election, writer, lambda: source.inventory.passwords if source.synced else None)

@@ -16,7 +16,7 @@ import structlog
 from porter.events.catalogue import Event
 from porter.events.observed import EndpointsObserved, ServiceObserved
 from porter.kube.facts import FactSettings
-from porter.kube.facts.bgp import conf_fact, malformed_conf_fact, malformed_peer_fact, peer_fact
+from porter.kube.facts.bgp import conf_fact, inline_password, malformed_conf_fact, malformed_peer_fact, peer_fact
 from porter.kube.facts.endpoints import SliceNodes, endpoints_fact, slice_nodes
 from porter.kube.facts.fields import malformed_problem
 from porter.kube.facts.node import namespace_fact, node_fact
@@ -81,6 +81,8 @@ class Inventory:
         self.facts: dict[FactKey, Event] = {}
         self.rejected = 0
         """How many objects could not even be named since the start."""
+        self.passwords: dict[str, str] = {}
+        """Those that are written into BgpPeers, by name: no fact holds them."""
         self.on_seen: Callable[[ObjectKey], None] | None = None
         """Told of every object whose status may have changed."""
         self._settings = settings
@@ -161,6 +163,8 @@ class Inventory:
             self._put_slice(name, slice_nodes(item))
         elif kind in _FACT_KINDS:
             self._settle(FactKey(_FACT_KINDS[kind], name), fact)
+            if kind == "BgpPeer" and isinstance(item, Custom):
+                self._keep_password(name, inline_password(item, self.passwords.get(name)))
             self._see(kind, metadata, item)
         return metadata.resource_version
 
@@ -183,6 +187,8 @@ class Inventory:
             self._put_slice(name, None)
             return
         self._settle(FactKey(_FACT_KINDS[kind], name), None)
+        if kind == "BgpPeer":
+            self._keep_password(name, None)
         namespace, _, bare = name.rpartition("/")
         key = ObjectKey(kind, namespace, bare)
         if self._seen.pop(key, None) and self.on_seen:
@@ -231,6 +237,12 @@ class Inventory:
             self._wake.set()
         if key.kind == "Service" and (before is None or fact is None):
             self._settle_endpoints(key.name)
+
+    def _keep_password(self, name: str, password: str | None) -> None:
+        if password is None:
+            self.passwords.pop(name, None)
+        else:
+            self.passwords[name] = password
 
     def _put_slice(self, name: str, nodes: SliceNodes | None) -> None:
         before = self._service_of_slice.get(name)
