@@ -170,6 +170,11 @@ def _plain(value: object, budget: list[int]) -> Any:
     return msgspec.to_builtins(value)
 
 
+def parse_tree(tree: Any, where: str) -> Iterator[Document | Fault]:
+    """Yield the object of a tree that is decoded already, as JSON has it."""
+    yield from _objects(_plain(tree, [MAX_VALUES_PER_DOCUMENT]), where)
+
+
 def _objects(tree: Any, where: str) -> Iterator[Document | Fault]:
     """Yield a document's object, or those of a List."""
     if tree is None:

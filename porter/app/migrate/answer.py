@@ -1,0 +1,42 @@
+"""A migration as plain values: what `--report json` prints, and what the tables are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from porter.app.migrate.report import Migration, Verdict
+from porter.app.migrate.simulate import Simulation
+
+
+def answer_of(migration: Migration, simulation: Simulation) -> dict[str, Any]:
+    """The whole report: what each field became, the addresses, the faults, and the sums."""
+    report = migration.report
+    counted = {verdict.value: report.counted(verdict) for verdict in Verdict}
+    verdicts = [outcome.verdict for outcome in simulation.outcomes]
+    return {
+        "fields": [entry._asdict() for entry in report.entries],
+        "addresses": [
+            {**outcome._asdict(), "today": list(outcome.today), "then": list(outcome.then)}
+            for outcome in simulation.outcomes
+        ],
+        "faults": [fault._asdict() for fault in report.faults],
+        "sums": {
+            "manifests": len(migration.manifests),
+            **counted,
+            "faults": len(report.faults),
+            "addresses": {verdict: verdicts.count(verdict) for verdict in ("same", "changes", "new", "none")},
+        },
+    }
+
+
+def finding_of(answer: dict[str, Any]) -> str:
+    """What a person should look at before applying anything; "" where there is nothing."""
+    sums = answer["sums"]
+    found = []
+    if sums["faults"]:
+        found.append(f"{sums['faults']} documents could not be taken")
+    if sums["refused"]:
+        found.append(f"{sums['refused']} fields were refused")
+    if sums["addresses"]["changes"]:
+        found.append(f"{sums['addresses']['changes']} Services would not keep their addresses")
+    return " and ".join(found) and f"{'; '.join(found)}: see the report"
