@@ -9,7 +9,8 @@ from porter.events.observed import ServiceObserved
 from porter.model.address import Address, Family, family_of
 from porter.model.reasons import Candidate, Reason
 from porter.model.selector import Pairs
-from porter.policy.pool_choice import Pool, Rule, automatic_rules, unusable
+from porter.policy.pool_choice import Pool
+from porter.policy.pool_order import Rule, automatic_rules, unusable
 from porter.policy.sharing import why_not_shared
 from porter.projections.cluster import ClusterState
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 
 
 class NumberSet:
@@ -13,9 +14,11 @@ class NumberSet:
 
     __slots__ = ("_ends", "_starts")
 
-    def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
+    def __init__(self, intervals: Iterable[tuple[int, int]] = ()) -> None:
+        """Start with sorted intervals that neither touch nor overlap."""
+        given = tuple(intervals)
+        self._starts: list[int] = [first for first, _ in given]
+        self._ends: list[int] = [last for _, last in given]
 
     def __contains__(self, number: object) -> bool:
         if not isinstance(number, int):
