@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from porter.app.migrate.reading import Document, Fault
     from porter.app.migrate.report import Migration
 
-NOTE_COLUMNS = 88
-"""Where notes are wrapped, after their indent."""
+COLUMNS = 118
+"""Where the report's lines are wrapped."""
+
+FIELD_COLUMNS = 36
+"""A field's path that is longer has a line of its own."""
 
 
 class ReportForm(StrEnum):
@@ -180,8 +183,9 @@ def _print_manifests(manifests: Sequence[dict[str, Any]], output: ManifestForm) 
 def _print_report(answer: dict[str, Any], say: Callable[[str], None]) -> None:
     for title, entries in _grouped(answer["fields"]):
         say(title)
+        width = max(min(len(entry["field"]), FIELD_COLUMNS) for entry in entries)
         for entry in entries:
-            for line in _lines(f"  {entry['verdict']:<8} {entry['field'] or '(as a whole)'}", entry["note"]):
+            for line in _lines(f"  {entry['verdict']:<8} {entry['field']:<{width}}  ", entry["note"], 13 + width):
                 say(line)
         say("")
     if answer["addresses"]:
@@ -195,8 +199,10 @@ def _print_report(answer: dict[str, Any], say: Callable[[str], None]) -> None:
             say("   ".join((*cells, row[-1])))
         say("")
     for fault in answer["faults"]:
-        for line in _lines(f"fault: {fault['where']}", fault["message"]):
+        for line in _lines(f"  fault    {fault['where']}: ", fault["message"], 13):
             say(line)
+    if answer["faults"]:
+        say("")
     say(_summary(answer["sums"]))
 
 
@@ -207,11 +213,18 @@ def _grouped(entries: Iterable[dict[str, Any]]) -> Iterable[tuple[str, list[dict
     return groups.items()
 
 
-def _lines(head: str, note: str) -> Iterable[str]:
-    """The head, and the note below it, wrapped for reading."""
-    yield head
+def _lines(head: str, note: str, indent: int) -> Iterable[str]:
+    """The head and its note, wrapped so that what follows stands below where notes begin."""
+    if len(head) > indent:
+        yield head.rstrip()
+        head = " " * indent
     yield from textwrap.wrap(
-        note, NOTE_COLUMNS, initial_indent=" " * 11, subsequent_indent=" " * 11, break_long_words=False
+        note,
+        COLUMNS,
+        initial_indent=head,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 

@@ -34,9 +34,13 @@ def finding_of(answer: dict[str, Any]) -> str:
     sums = answer["sums"]
     found = []
     if sums["faults"]:
-        found.append(f"{sums['faults']} documents could not be taken")
+        found.append(_counted(sums["faults"], "document", "could not be taken"))
     if sums["refused"]:
-        found.append(f"{sums['refused']} fields were refused")
+        found.append(_counted(sums["refused"], "refusal", "to be looked at"))
     if sums["addresses"]["changes"]:
-        found.append(f"{sums['addresses']['changes']} Services would not keep their addresses")
-    return " and ".join(found) and f"{'; '.join(found)}: see the report"
+        found.append(_counted(sums["addresses"]["changes"], "Service", "would not keep what is held today"))
+    return f"{', '.join(found)}; the report says why, and the mend" if found else ""
+
+
+def _counted(number: int, what: str, how: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'} {how}"

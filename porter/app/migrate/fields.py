@@ -33,7 +33,7 @@ class Fields:
         self, document: Document, report: Report, tree: object, path: str, names: Mapping[str, str] | None = None
     ) -> None:
         self.document = document
-        self._report = report
+        self.report = report
         self._path = path
         self._names = names or {}
         self._taken: set[str] = set()
@@ -61,7 +61,7 @@ class Fields:
         self._say(name, Verdict.REFUSED, note)
 
     def _say(self, name: str, verdict: Verdict, note: str) -> None:
-        self._report.add(self.document, self.path(name), verdict, note)
+        self.report.add(self.document, self.path(name), verdict, note)
 
     def has(self, name: str) -> bool:
         """Whether a field is set."""
@@ -74,7 +74,7 @@ class Fields:
 
     def below(self, name: str) -> Fields:
         """Descend into an object."""
-        below = Fields(self.document, self._report, None, self.path(name), self._names)
+        below = Fields(self.document, self.report, None, self.path(name), self._names)
         value = self.raw(name)
         if isinstance(value, dict):
             below._tree = value

@@ -57,6 +57,8 @@ class Migration:
     manifests: list[dict[str, Any]] = field(default_factory=list)
     services: list[dict[str, Any]] = field(default_factory=list)
     present: list[dict[str, Any]] = field(default_factory=list)
+    joining: bool = False
+    """Whether Services become Porter's only when their manifests are applied, which may be while it runs."""
     origins: dict[tuple[str, str], Document] = field(default_factory=dict)
     """By kind and name: the document that a manifest of a kind of ours was made from."""
 

@@ -60,17 +60,51 @@ def simulate(migration: Migration, settings: FactSettings) -> Simulation:
     """Fold the migrated objects as a first genesis does, adopt, and decide until there is no more to say."""
     objects = [*migration.present, *migration.manifests, *migration.services]
     facts = _facts(objects, settings)
+    report_problems(migration, facts)
+    begun = _begun(facts)
+    outcomes = list(_outcomes(migration.services, begun))
+    if migration.joining:
+        # Some apply the manifests to a Porter that runs already: each Service is a newcomer to it then.
+        others = _outcomes(migration.services, _joined(facts))
+        outcomes = [_worse(one, other) for one, other in zip(outcomes, others, strict=True)]
+    return Simulation(tuple(outcomes), begun)
+
+
+def _worse(begun: Outcome, joined: Outcome) -> Outcome:
+    if set(begun.then) == set(joined.then):
+        return begun
+    return joined._replace(reason=f"if Porter runs before the manifests are applied: {joined.reason}")
+
+
+def _begun(facts: Iterable[Event]) -> ClusterState:
+    """The state where Porter comes up with everything there."""
     run = _Run()
-    run.fold(EpochStarted("migration", "migration", 0, ""))
     for fact in facts:
         run.fold(fact)
     for adoption in adopt(run.state, ()):
         run.fold(adoption)
-    counted = run.state.inventory
-    run.fold(InventorySynced(len(counted.services), 0, len(counted.pools), len(counted.peers)))
+    run.fold(_synced(run.state))
     run.settle()
-    report_problems(migration, facts)
-    return Simulation(tuple(_outcomes(migration.services, run.state)), run.state)
+    return run.state
+
+
+def _joined(facts: Iterable[Event]) -> ClusterState:
+    """The state where Services come to a Porter that runs, one after the other."""
+    run = _Run()
+    services = [fact for fact in facts if isinstance(fact, ServiceObserved)]
+    for fact in facts:
+        if not isinstance(fact, ServiceObserved):
+            run.fold(fact)
+    run.fold(_synced(run.state))
+    for service in services:
+        run.fold(service)
+        run.settle()
+    return run.state
+
+
+def _synced(state: ClusterState) -> InventorySynced:
+    inventory = state.inventory
+    return InventorySynced(len(inventory.services), 0, len(inventory.pools), len(inventory.peers))
 
 
 class _Run:
@@ -78,6 +112,7 @@ class _Run:
 
     def __init__(self) -> None:
         self.state = ClusterState.empty()
+        self.fold(EpochStarted("migration", "migration", 0, ""))
 
     def fold(self, payload: Event) -> None:
         position = self.state.ledger.position + 1

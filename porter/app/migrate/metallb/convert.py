@@ -52,7 +52,7 @@ class _Given:
 
 def convert(documents: Iterable[Document], faults: Iterable[Fault], options: Options) -> Migration:
     """Convert everything that is MetalLB's, and report on it; other objects are passed over."""
-    migration = Migration(Report(faults=list(faults)))
+    migration = Migration(Report(faults=list(faults)), joining=True)
     report = migration.report
     given = _sorted(documents, report)
     eips = _pools(given, migration)

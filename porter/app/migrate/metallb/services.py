@@ -21,6 +21,9 @@ ADDRESSES = "eip.openelb.kubesphere.io/v1alpha1"
 SHARING_KEY = "porter.io/sharing-key"
 WRITTEN_BY_METALLB = frozenset({"ip-allocated-from-pool"})
 SERVER_FIELDS = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink")
+LEFT_FINALIZERS = ("finalizer.lb.kubesphere.io", "finalizer.ipam.kubesphere.io", "node-proxy.openelb.kubesphere.io")
+"""Beginnings of OpenELB's finalizers: what is applied must not put back what Porter takes off."""
+
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -169,8 +172,11 @@ def _annotated(document: Document, added: dict[str, str]) -> dict[str, Any]:
 
 
 def applicable(service: dict[str, Any]) -> dict[str, Any]:
-    """A Service without what only the API server writes."""
+    """An object without what only the API server writes, and without OpenELB's finalizers."""
     metadata = {key: value for key, value in service["metadata"].items() if key not in SERVER_FIELDS}
+    finalizers = [name for name in metadata.pop("finalizers", ()) if not str(name).startswith(LEFT_FINALIZERS)]
+    if finalizers:
+        metadata["finalizers"] = finalizers
     return {**{key: value for key, value in service.items() if key != "status"}, "metadata": metadata}
 
 
