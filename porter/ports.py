@@ -207,7 +207,10 @@ class Source(Protocol):
         ...
 
     def parts(self) -> Mapping[str, str]:
-        """Each reflector's state for `/readyz`: "synced", or a sentence with the reason why not."""
+        """Each reflector's state for `/readyz`: "synced", or a sentence with the reason why not.
+
+        A kind that can be done without, and is not there, is "synced, as none: " and the reason.
+        """
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -84,7 +85,9 @@ class Controller:
         inventory = "ok" if ledger.synced else "no leader has compared the journal with the cluster yet"
         if ledger.recovering:
             inventory = "the journal lost positions and is being recovered; nothing is allocated or withdrawn meanwhile"
-        sources = {name: "ok" if state == "synced" else state for name, state in self._parts.source.parts().items()}
+        # A kind that can be done without is "synced", and goes on to say that it is not there.
+        parts = self._parts.source.parts()
+        sources = {name: re.sub("^synced", "ok", state) for name, state in parts.items()}
         return {"journal": journal, "inventory": inventory, **sources}
 
     async def run(self) -> None:

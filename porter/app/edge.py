@@ -41,7 +41,7 @@ def _manifests(settings: Settings, clock: Clock) -> Edge:
     # The lock stands beside the objects: controllers of several state directories share these, and nothing else.
     lock_dir = settings.manifests / STATUS_FOLDER
     election = FileElection(settings.directory, clock, lock_dir=lock_dir)
-    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified)
+    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
     source = ManifestSource(settings.manifests, facts)
     writer = ManifestStatusWriter(settings.manifests, source.inventory, election.leads, clock)
     return Edge(source, election, writer)
@@ -65,6 +65,7 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
         # In a cluster the installation made the namespace. Where this fails the campaign says why.
         with contextlib.suppress(ApiError):
             await election.ensure_namespace()
-    source = KubeSource(client, FactSettings(settings.load_balancer_class, settings.claim_unclassified))
+    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
+    source = KubeSource(client, facts)
     writer = KubeStatusWriter(client, source.inventory, election.leads, clock)
     return Edge(source, election, writer)

@@ -21,6 +21,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from porter.allocator.adopt import adopt
 from porter.allocator.decide import cause, decide, unsettled
 from porter.allocator.path_identifiers import assign
+from porter.allocator.timers import due, next_due_ms
 from porter.app import facts
 from porter.app.follow import from_newest_baseline, up_to_head
 from porter.app.start import Beginning
@@ -215,6 +216,9 @@ class Leading:
 
     async def _wait(self) -> None:
         timeout_s = max(0.0, self._next_head_check_s - self._clock.monotonic_s())
+        due_ms = next_due_ms(self.state)
+        if due_ms is not None:
+            timeout_s = min(timeout_s, max(0, due_ms - self._clock.wall_ms()) / 1000)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
@@ -227,6 +231,7 @@ class Leading:
             answers = self._take_actions(batch)
             self._take_facts(batch)
             if deciding:
+                self._take_elapsed(batch)
                 self._take_decisions(batch)
             if not batch.drafts:
                 break
@@ -263,6 +268,11 @@ class Leading:
         """A Service's endpoints come and go with it."""
         for fact in facts.differences(self.state, self._source, key):
             self._fold(batch, fact, correlation=fact.aggregate)
+
+    def _take_elapsed(self, batch: _Batch) -> None:
+        for elapsed in due(self.state, batch.time_ms, FACTS_PER_COMMIT - len(batch.drafts)):
+            since = self.state.pools.cooling[elapsed.address]
+            self._fold(batch, elapsed, causation=since.position, correlation=elapsed.aggregate)
 
     def _take_decisions(self, batch: _Batch) -> None:
         for payload in assign(self.state):

@@ -131,7 +131,7 @@ def session_problems(model: ReadModel) -> list[str]:
 
 def readiness(parts: Mapping[str, str], model: ReadModel, *, all_sessions: bool) -> Json:
     """Whether every part is ok, and with `all_sessions` also every session that there is to be."""
-    ready = all(state == "ok" for state in parts.values())
+    ready = all(state == "ok" or state.startswith("ok,") for state in parts.values())
     if all_sessions:
         ready = ready and not session_problems(model)
     return {"ready": ready, "parts": dict(parts), "peers": peer_answers(model)}

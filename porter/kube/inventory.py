@@ -14,16 +14,26 @@ import msgspec
 import structlog
 
 from porter.events.catalogue import Event
-from porter.events.observed import EndpointsObserved, ServiceObserved
+from porter.events.observed import ConfObserved, EndpointsObserved, PeerObserved, ServiceObserved
 from porter.kube.facts import FactSettings
-from porter.kube.facts.bgp import conf_fact, malformed_conf_fact, malformed_peer_fact, peer_fact
+from porter.kube.facts.advertisement import advertisement_fact, malformed_advertisement_fact
+from porter.kube.facts.bgp import (
+    CONF_NAME,
+    conf_fact,
+    malformed_conf_fact,
+    malformed_peer_fact,
+    peer_fact,
+    policy_name,
+)
 from porter.kube.facts.endpoints import SliceNodes, endpoints_fact, slice_nodes
 from porter.kube.facts.fields import malformed_problem
 from porter.kube.facts.node import namespace_fact, node_fact
 from porter.kube.facts.pool import malformed_pool_fact, pool_fact
 from porter.kube.facts.service import LOAD_BALANCER, malformed_service_fact, service_fact
+from porter.kube.facts.service_range import service_range_fact
 from porter.kube.objects import (
     KINDS,
+    ConfigMap,
     Custom,
     EndpointSlice,
     Kind,
@@ -33,8 +43,10 @@ from porter.kube.objects import (
     Namespace,
     Node,
     Service,
+    ServiceCIDR,
     decode,
 )
+from porter.kube.old_configuration import OldConfiguration
 from porter.ports import FactKey, FactKind
 
 _log = structlog.get_logger(__name__)
@@ -49,6 +61,27 @@ _FACT_KINDS: dict[Kind, FactKind] = {
     "Eip": "Pool",
     "BgpConf": "Conf",
     "BgpPeer": "Peer",
+    "BgpAdvertisement": "Advertisement",
+    "ServiceCIDR": "ServiceRange",
+}
+_WITHOUT_STATUS: frozenset[Kind] = frozenset({"Node", "Namespace", "ServiceCIDR"})
+"""Kinds that have no condition of ours: a malformed object of theirs keeps its last good fact."""
+
+_CONFIGURING: frozenset[Kind] = frozenset({"BgpConf", "BgpPeer", "BgpAdvertisement", "ConfigMap"})
+"""Kinds whose objects decide what of the old ConfigMaps counts."""
+
+
+_CONVERSIONS: Mapping[Kind, Callable[[Custom], Event | None]] = {
+    "Eip": pool_fact,
+    "BgpConf": conf_fact,
+    "BgpPeer": peer_fact,
+    "BgpAdvertisement": advertisement_fact,
+}
+_MALFORMED: Mapping[Kind, Callable[[Malformed], Event | None]] = {
+    "Eip": malformed_pool_fact,
+    "BgpConf": malformed_conf_fact,
+    "BgpPeer": malformed_peer_fact,
+    "BgpAdvertisement": malformed_advertisement_fact,
 }
 
 
@@ -91,6 +124,8 @@ class Inventory:
         self._slices: dict[str, dict[str, SliceNodes]] = {}
         self._service_of_slice: dict[str, str] = {}
         self._touched_services: set[str] = set()
+        self._old = OldConfiguration(settings.namespace)
+        self._derived: set[FactKey] = set()
         self._changed: set[FactKey] = set()
         self._wake = asyncio.Event()
 
@@ -100,6 +135,10 @@ class Inventory:
     def synced(self) -> bool:
         """Whether every kind was listed completely and none is being listed again."""
         return len(self._synced) == len(KINDS)
+
+    def knows_any(self, kind: Kind) -> bool:
+        """Whether there is any object of a kind."""
+        return bool(self._known[kind])
 
     def seen(self, key: ObjectKey) -> Seen | None:
         """Return what an object last said of itself, or None where it is not there."""
@@ -136,6 +175,8 @@ class Inventory:
             ours = {key.name for key in self.facts if key.kind == "Service"}
             for service in touched | ours:
                 self._settle_endpoints(service)
+        if kind == "ConfigMap":
+            self._settle_old()
         self._wake.set()
 
     def put(self, kind: Kind, raw: bytes | msgspec.Raw) -> str:
@@ -160,8 +201,11 @@ class Inventory:
         if isinstance(item, EndpointSlice):
             self._put_slice(name, slice_nodes(item))
         elif kind in _FACT_KINDS:
-            self._settle(FactKey(_FACT_KINDS[kind], name), fact)
+            self._settle_object(kind, name, fact, item)
             self._see(kind, metadata, item)
+        elif isinstance(item, ConfigMap):
+            self._old.put_map(name, item)
+            self._settle_old()
         return metadata.resource_version
 
     def remove(self, kind: Kind, raw: bytes | msgspec.Raw) -> str:
@@ -182,7 +226,11 @@ class Inventory:
         if kind == "EndpointSlice":
             self._put_slice(name, None)
             return
-        self._settle(FactKey(_FACT_KINDS[kind], name), None)
+        if kind == "ConfigMap":
+            self._old.put_map(name, None)
+            self._settle_old()
+            return
+        self._settle_object(kind, name, None, None)
         namespace, _, bare = name.rpartition("/")
         key = ObjectKey(kind, namespace, bare)
         if self._seen.pop(key, None) and self.on_seen:
@@ -196,26 +244,50 @@ class Inventory:
                 return node_fact(item)
             case Namespace():
                 return namespace_fact(item)
+            case ServiceCIDR():
+                return service_range_fact(item)
             case Custom():
-                return {"Eip": pool_fact, "BgpConf": conf_fact, "BgpPeer": peer_fact}[kind](item)
+                return _CONVERSIONS[kind](item)
         return None
 
     def _malformed_fact(self, error: Malformed) -> Event | None:
         """Convert what identifies a malformed object.
 
-        A Service keeps what it had, with the problem. A Node or Namespace keeps its last good fact: they have no
-        condition of ours that could say more.
+        A Service keeps what it had, with the problem. What has no condition of ours keeps its last good fact.
         """
         name = _full_name(error.metadata) if error.metadata else ""
-        if error.kind in ("Node", "Namespace"):
+        if error.kind in _WITHOUT_STATUS:
             return self.facts.get(FactKey(_FACT_KINDS[error.kind], name))
         if error.kind == "Service":
             before = self.facts.get(FactKey("Service", name))
             if isinstance(before, ServiceObserved):
                 return before._replace(problems=(malformed_problem(error),))
             return malformed_service_fact(error, self._settings)
-        convert = {"Eip": malformed_pool_fact, "BgpConf": malformed_conf_fact, "BgpPeer": malformed_peer_fact}
-        return convert[error.kind](error) if error.kind in convert else None
+        return _MALFORMED[error.kind](error) if error.kind in _MALFORMED else None
+
+    def _settle_object(self, kind: Kind, name: str, fact: Event | None, item: KubeObject | None) -> None:
+        """Settle an object's own fact, and what of the old ConfigMaps counts beside it."""
+        if kind == "BgpConf" and name == CONF_NAME:
+            self._old.put_conf(fact if isinstance(fact, ConfObserved) else None, _policy_of(item))
+        else:
+            self._settle(FactKey(_FACT_KINDS[kind], name), fact)
+        if kind in _CONFIGURING:
+            self._settle_old()
+
+    def _settle_old(self) -> None:
+        names = {_FACT_KINDS[kind]: self._known[kind] for kind in ("BgpPeer", "BgpAdvertisement")}
+        peers = (self.facts.get(FactKey("Peer", name)) for name in self._known["BgpPeer"])
+        derived = self._old.facts(
+            (peer for peer in peers if isinstance(peer, PeerObserved)),
+            names,
+            complete="ConfigMap" in self._synced,
+        )
+        for key in self._derived - derived.keys():
+            if key.name not in names.get(key.kind, ()):
+                self._settle(key, None)
+        for key, fact in derived.items():
+            self._settle(key, fact)
+        self._derived = set(derived)
 
     def _settle(self, key: FactKey, fact: Event | None) -> None:
         """Set or clear a fact; only a change of meaning is told."""
@@ -281,6 +353,10 @@ def meaning(fact: Event) -> Event:
     if isinstance(fact, EndpointsObserved) or not hasattr(fact, "resource_version"):
         return fact
     return fact._replace(resource_version="")  # type: ignore[call-arg, unused-ignore]
+
+
+def _policy_of(item: KubeObject | None) -> str:
+    return policy_name(item) if isinstance(item, Custom) else ""
 
 
 def _full_name(metadata: Metadata) -> str:

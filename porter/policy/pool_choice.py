@@ -64,8 +64,12 @@ class Pool(NamedTuple):
     @property
     def size(self) -> int:
         """How many addresses can be handed out, in use or not."""
-        buggy = sum(buggy_count(one) for one in self.spans) if self.fact.avoid_buggy else 0
-        return sum(one.size for one in self.spans) - buggy
+        return self.count(self.spans)
+
+    def count(self, spans: Iterable[AddressRange]) -> int:
+        """How many addresses parts of the pool's spans hold, without the buggy ones where they are avoided."""
+        avoided = self.fact.avoid_buggy
+        return sum(one.size - (buggy_count(one) if avoided else 0) for one in spans)
 
     @property
     def reserved(self) -> Mapping[Address, Reservation]:
@@ -98,6 +102,11 @@ class Pools(NamedTuple):
             return None
         span, name = self.spans[family][index]
         return self.by_name[name] if address in span else None
+
+    def sharing_namespaces(self, address: Address) -> tuple[str, ...]:
+        """The namespaces that may share an address with each other."""
+        pool = self.holding(address)
+        return () if pool is None else pool.fact.sharing_namespaces
 
 
 def ranges_of(fact: PoolObserved) -> tuple[AddressRange, ...]:

@@ -7,6 +7,7 @@ from porter.model.address import Address
 from porter.policy.next_hops import LOCAL
 
 EVERY_NAMESPACE = "*"
+NEEDS_KEY = "sharing needs the key"
 
 
 def why_not_shared(
@@ -29,7 +30,7 @@ def why_not_shared(
     )
     if newcomer.sharing_key != holder.sharing_key or not (both_ask or newcomer.sharing_key):
         if holder.sharing_key:
-            return f"sharing needs the key '{holder.sharing_key}' in porter.io/sharing-key"
+            return f"{NEEDS_KEY} '{holder.sharing_key}'"
         return "both must request it explicitly, or carry the same porter.io/sharing-key"
     common = sorted(set(newcomer.ports) & set(holder.ports))
     if common:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class NumberSet:
@@ -69,6 +69,14 @@ class NumberSet:
         if index >= 0 and first <= self._ends[index]:
             first = self._ends[index] + 1
         return first if first <= last else None
+
+    def between(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """The intervals, cut to what lies from `first` to `last`."""
+        index = max(0, bisect_right(self._starts, first) - 1)
+        while index < len(self._starts) and self._starts[index] <= last:
+            if self._ends[index] >= first:
+                yield max(first, self._starts[index]), min(last, self._ends[index])
+            index += 1
 
     def intervals(self) -> tuple[tuple[int, int], ...]:
         """The intervals, for comparison."""

@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from porter.events.decided import AllocationRefused
 from porter.events.observed import Reservation
-from porter.model.address import Address
+from porter.model.address import Address, AddressRange
 from porter.model.reasons import Problem
 from porter.policy import pool_warnings
 from porter.policy.pool_order import NO_LIMIT, quota_of
 from porter.policy.sharing import why_not_shared
 from porter.projections.cluster import ClusterState
-from porter.projections.pools import Allocation, Cooling
+from porter.projections.holdings import Cooling
+from porter.projections.pools import Allocation
 
 
 class Capacity(NamedTuple):
@@ -87,12 +88,15 @@ def capacity(state: ClusterState, name: str) -> Capacity | None:
     pool = pools.table.by_name.get(name)
     if pool is None:
         return None
-    used = sum(1 for address in pools.counted_for(name) if pool.gives(address))
+    # An address may count for another pool that gave it: what is in use is asked of the numbers.
+    used = pool.count(
+        AddressRange(span.family, *part)
+        for span in pool.spans
+        for part in pools.index.used[span.family].between(span.first, span.last)
+    )
     kept = pool.reserved
     reserved = sum(1 for address in kept if address not in pools.by_address)
-    cooling = sum(
-        1 for _, _, address in pools.index.cooling_ends.get(name, ()) if pool.gives(address) and address not in kept
-    )
+    cooling = sum(1 for address in pools.cooling if pool.gives(address) and address not in kept)
     return Capacity(pool.size, used, reserved, cooling, pool.size - used - reserved - cooling)
 
 
@@ -176,7 +180,7 @@ def service_report(state: ClusterState, uid: str) -> ServiceReport:
 def _broken_sharing(state: ClusterState, mine: Allocation) -> list[BrokenSharing]:
     inventory = state.inventory
     service = inventory.services[mine.uid]
-    allowed = state.pools.sharing_namespaces(mine.address)
+    allowed = state.pools.table.sharing_namespaces(mine.address)
     found = []
     for other in state.pools.by_address.get(mine.address, ()):
         sharer = inventory.services.get(other.uid)

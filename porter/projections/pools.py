@@ -20,12 +20,12 @@ from porter.events.decided import (
 from porter.events.observed import PoolGone, PoolObserved, ServiceObserved
 from porter.model.address import Address, Family, address_number, family_of
 from porter.model.reasons import Candidate
-from porter.model.selector import Pairs
 from porter.policy.pool_choice import Pool, assess
 from porter.policy.pool_choice import Pools as PoolTable
 from porter.policy.pool_order import Order, Orders
 from porter.policy.requests import satisfied
 from porter.projections.address_index import AddressIndex, Standing
+from porter.projections.holdings import Cooling, Departure
 from porter.projections.inventory import Inventory
 from porter.projections.service_index import ServiceIndex, Turn
 
@@ -57,24 +57,6 @@ class Allocation(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
-class Departure(NamedTuple):
-    """A Service that is gone and still holds addresses: why it went, and the position of that fact."""
-
-    reason: str
-    position: int
-
-
-class Cooling(NamedTuple):
-    """A freed address that stays unused for its pool's releaseDelay; position and time are those of its release."""
-
-    pool: str
-    uid: str
-    namespace: str
-    name: str
-    position: int
-    since_ms: int
-
-
 class Pools:
     """Allocations by address and by UID, refusals, and what is unsettled.
 
@@ -88,6 +70,7 @@ class Pools:
         "_addresses",
         "_all_touched",
         "_considered",
+        "_edited",
         "_inventory",
         "_orders",
         "_services",
@@ -125,6 +108,7 @@ class Pools:
         self._services = ServiceIndex()
         self._touched_addresses: set[Address] = set()
         self._touched_uids: set[str] = set()
+        self._edited: set[str] = set()
         self._all_touched = True
 
     def fork(self, inventory: Inventory) -> Pools:
@@ -204,6 +188,8 @@ class Pools:
             del self.departed[uid]
         self._considered.discard(uid)
         self._touched_uids.add(uid)
+        if uid in self.by_uid:
+            self._edited.add(uid)
 
     def service_gone(self, uid: str, reason: str, position: int) -> None:
         """A Service went; what it holds stays held until it is released."""
@@ -236,7 +222,8 @@ class Pools:
     def bound_touched(self) -> None:
         """Keep what waits for the indexes within its limit."""
         if len(self._touched_addresses) + len(self._touched_uids) > MAX_TOUCHED:
-            self._touched_addresses, self._touched_uids = set(), set()
+            self._touched_addresses, self._touched_uids, self._edited = set(), set(), set()
+            self._considered.clear()
             self._all_touched = True
 
     # ------------------------------------------------------------------------------------------------ reading
@@ -322,27 +309,17 @@ class Pools:
         self._update()
         return self._addresses
 
-    def namespace_labels(self, namespace: str) -> Pairs:
-        """A namespace's labels; none for one that is not known."""
-        fact = self._inventory.namespaces.get(namespace)
-        return fact.labels if fact is not None else ()
-
     def order(self, service: ServiceObserved) -> Order:
         """The rules for a Service that requests nothing, and the pools that no rule names."""
         if self._orders is None:
             self._orders = Orders(self.table)
-        return self._orders.of(service, self.namespace_labels(service.namespace))
+        return self._orders.of(service, self._inventory.namespace_labels(service.namespace))
 
     def with_sharing_key(self, sharing_key: str) -> tuple[Address, ...]:
         """The addresses that Services with this sharing key hold, by number, IPv4 first."""
         self._update()
         held = {one.address for uid in self._services.with_key(sharing_key) for one in self.by_uid.get(uid, ())}
         return tuple(sorted(held, key=lambda address: (family_of(address), address_number(address))))
-
-    def sharing_namespaces(self, address: Address) -> tuple[str, ...]:
-        """The namespaces that may share an address with each other, by the pool that holds it."""
-        pool = self.table.holding(address)
-        return () if pool is None else pool.fact.sharing_namespaces
 
     # ---------------------------------------------------------------------------------------------- unsettled
 
@@ -389,7 +366,18 @@ class Pools:
             self._addresses.put(address, self._standing(address))
         for uid in uids:
             service = self._inventory.services.get(uid)
-            self._services.put(uid, self._turn(uid, service), service.sharing_key if service is not None else "")
+            if service is None:
+                self._services.put(uid, self._turn(uid, None))
+            else:
+                asked = service.requested_addresses
+                self._services.put(uid, self._turn(uid, service), service.sharing_key, asked)
+        for uid in self._edited:
+            # Whoever was refused for the sake of this Service's ports, key or pods may share with it now.
+            service = self._inventory.services.get(uid)
+            key = service.sharing_key if service is not None else ""
+            concerned = self._services.concerned(key, self.addresses_of(uid))
+            self._considered -= concerned - {uid}
+        self._edited = set()
 
     def _standing(self, address: Address) -> Standing:
         holders = self.by_address.get(address)

@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Container
+from collections.abc import Container, Iterable
+from typing import TypeVar
+
+from porter.model.address import Address
+
+_Key = TypeVar("_Key", bound=str)
 
 Turn = tuple[int, str, str, str]
 """The order in which Services are asked about: creation (gone ones first), namespace, name, UID."""
 
 
 class ServiceIndex:
-    """The Services that lack something, in order, and those that carry a sharing key."""
+    """The Services that lack something, in order, those that carry a sharing key, and who asks for which address."""
 
-    __slots__ = ("_key_of", "_turn_of", "_turns", "_with_key")
+    __slots__ = ("_asked_of", "_asking", "_key_of", "_turn_of", "_turns", "_with_key")
 
     def __init__(self) -> None:
         self._turns: list[Turn] = []
         self._turn_of: dict[str, Turn] = {}
         self._with_key: dict[str, set[str]] = {}
         self._key_of: dict[str, str] = {}
+        self._asking: dict[Address, set[str]] = {}
+        self._asked_of: dict[str, tuple[Address, ...]] = {}
 
     def known(self) -> tuple[str, ...]:
         """Every Service that something is kept about, by UID."""
-        return (*self._turn_of, *self._key_of)
+        return (*self._turn_of, *self._key_of, *self._asked_of)
 
-    def put(self, uid: str, turn: Turn | None, sharing_key: str) -> None:
+    def put(self, uid: str, turn: Turn | None, sharing_key: str = "", asked: tuple[Address, ...] = ()) -> None:
         """Bring one Service up to date; `turn` is None if it lacks nothing."""
+        self._put_turn(uid, turn)
+        key = self._key_of.pop(uid, "")
+        if key:
+            _discard(self._with_key, key, uid)
+        if sharing_key:
+            self._key_of[uid] = sharing_key
+            self._with_key.setdefault(sharing_key, set()).add(uid)
+        for address in self._asked_of.pop(uid, ()):
+            _discard(self._asking, address, uid)
+        if asked:
+            self._asked_of[uid] = asked
+            for address in asked:
+                self._asking.setdefault(address, set()).add(uid)
+
+    def _put_turn(self, uid: str, turn: Turn | None) -> None:
         before = self._turn_of.pop(uid, None)
         if turn is not None:
             self._turn_of[uid] = turn
@@ -34,14 +56,6 @@ class ServiceIndex:
                 del self._turns[bisect_left(self._turns, before)]
             if turn is not None:
                 insort(self._turns, turn)
-        key = self._key_of.pop(uid, "")
-        if key and key != sharing_key:
-            self._with_key[key].discard(uid)
-            if not self._with_key[key]:
-                del self._with_key[key]
-        if sharing_key:
-            self._key_of[uid] = sharing_key
-            self._with_key.setdefault(sharing_key, set()).add(uid)
 
     def lacks(self, uid: str) -> bool:
         """Whether a Service lacks something."""
@@ -60,3 +74,14 @@ class ServiceIndex:
     def with_key(self, sharing_key: str) -> frozenset[str]:
         """The Services that carry a sharing key now, by UID."""
         return frozenset(self._with_key.get(sharing_key, ()))
+
+    def concerned(self, sharing_key: str, addresses: Iterable[Address]) -> set[str]:
+        """Who might share with a Service that carries a key and holds addresses: those that ask for the same."""
+        asking = (self._asking.get(address, ()) for address in addresses)
+        return {uid for uids in (self._with_key.get(sharing_key, ()), *asking) for uid in uids}
+
+
+def _discard(sets: dict[_Key, set[str]], key: _Key, uid: str) -> None:
+    sets[key].discard(uid)
+    if not sets[key]:
+        del sets[key]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from porter.events import observed
 from porter.model.address import Address
+from porter.model.selector import Requirement, Selector
 from tests.property.world import POOL_RANGES, World
 
 NAMES = ("a-1", "a-2", "a-3", "b-1", "b-2")
@@ -23,8 +24,19 @@ REQUESTS = (
     ("198.51.100.3",),
     ("2001:db8::2",),
     ("198.51.100.1", "2001:db8::1"),
+    ("198.51.100.0", "198.51.100.1"),
+    ("192.0.2.0", "192.0.2.1", "198.51.100.2"),
+    ("198.51.100.1", "2001:db8::1", "2001:db8::2"),
     ("203.0.113.9",),
 )
+RESERVATIONS = (
+    (),
+    (),
+    (("198.51.100.0", "a", "a-1"),),
+    (("198.51.100.1", "a", "a-2"), ("198.51.100.2", "b", "b-1"), ("2001:db8::", "b", "b-1")),
+    (("192.0.2.1", "b", "b-2"), ("203.0.113.1", "a", "a-1")),
+)
+SELECTORS = ((), (), (), (Selector((("app", "x"),)),), (Selector((), (Requirement("app", "NotIn", ("x",)),)),))
 STACKS = (
     (("IPv4",), "SingleStack"),
     (("IPv4",), "SingleStack"),
@@ -46,6 +58,7 @@ service_fields = st.fixed_dictionaries(
         "requested_pool": st.sampled_from(("", "", "", "p", "q", "absent")),
         "requested_addresses": st.sampled_from(REQUESTS),
         "sharing_key": st.sampled_from(("", "", "k")),
+        "labels": st.sampled_from(((), (("app", "x"),))),
     }
 )
 
@@ -59,6 +72,15 @@ pool_fields = st.fixed_dictionaries(
         "namespaces": st.sampled_from(((), (), ("a",))),
         "namespace_selector": st.sampled_from(((), (), (("team", "x"),))),
         "protocol": st.sampled_from(("bgp", "bgp", "layer2")),
+        "excludes": st.sampled_from(((), (), (("198.51.100.1", "198.51.100.2"),), (("192.0.2.0", "192.0.2.0"),))),
+        "avoid_buggy": st.sampled_from((False, False, True)),
+        "service_selector": st.sampled_from(SELECTORS),
+        "namespace_label_selector": st.sampled_from(((), (), (), (Selector((("team", "x"),)),))),
+        "quota_per_namespace": st.sampled_from((-1, -1, -1, 0, 1, 2)),
+        "quota_overrides": st.sampled_from(((), (), (("a", 1),), (("a", -1), ("b", 2)))),
+        "reservations": st.sampled_from(RESERVATIONS),
+        "release_delay_ms": st.sampled_from((0, 0, 5_000, 50_000)),
+        "sharing_namespaces": st.sampled_from(((), (), ("a", "b"), ("*",), ("a",))),
     }
 )
 
@@ -130,8 +152,9 @@ def apply(world: World, operation: tuple[Any, ...]) -> None:
             before = world.objects.get(("Pool", name))
             created_ms = before.created_ms if isinstance(before, observed.PoolObserved) else world.position
             ranges = tuple((Address(one), Address(two)) for one, two in POOL_RANGES[fields["ranges"]])
+            kept = tuple(observed.Reservation(*one) for one in fields["reservations"])
             fact = observed.PoolObserved(name, name, "1", world.position, created_ms)
-            world.puts("Pool", name, fact._replace(**{**fields, "ranges": ranges}))
+            world.puts("Pool", name, fact._replace(**{**fields, "ranges": ranges, "reservations": kept}))
             world.observes(("Pool", name))
         case "pool gone":
             world.puts("Pool", rest[0], None)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 
 from porter.events.observed import ConfObserved, PeerObserved
-from porter.kube.facts.fields import Fields, closed, malformed_problem, pairs, quoted
+from porter.kube.facts.fields import MAX_NAME_CHARACTERS, Fields, closed, malformed_problem, milliseconds, pairs, quoted
 from porter.kube.facts.pool import CNI_LABEL
+from porter.kube.facts.selectors import read_selector
 from porter.kube.objects import Custom, Malformed, Metadata
 from porter.model.address import FAMILIES, IPV4, IPV6, Address, parse_address
 from porter.model.bgp import DEFAULT_BGP_PORT, MAX_AS_NUMBER, MAX_HOLD_TIME_S, MAX_NEXT_HOPS, MIN_HOLD_TIME_S
 from porter.model.reasons import Problem
-from porter.model.selector import Pairs
 
 CONF_NAME = "default"
 """The only BgpConf that is acted on, as with OpenELB."""
@@ -56,8 +56,15 @@ def conf_fact(conf: Custom) -> ConfObserved | None:
         as_per_rack=_as_per_rack(spec),
     )
     spec.taken("useMultiplePaths")  # Every eligible next hop is announced anyway.
+    spec.text("policy")  # The ConfigMap that it names makes facts of its own (`porter.kube.old_configuration`).
     spec.finish()
     return fact._replace(problems=closed(problems))
+
+
+def policy_name(conf: Custom) -> str:
+    """Return the name of the ConfigMap with an old policy that a BgpConf names, or ""."""
+    name = conf.spec.get("policy") if isinstance(conf.spec, dict) else None
+    return name.strip() if isinstance(name, str) and len(name) <= MAX_NAME_CHARACTERS else ""
 
 
 def peer_fact(peer: Custom) -> PeerObserved | None:
@@ -71,6 +78,7 @@ def peer_fact(peer: Custom) -> PeerObserved | None:
     if not conf.has("neighborAddress"):
         conf.invalid("neighborAddress", "is not set; write the router's address")
     families, max_paths = _families(spec)
+    nodes = read_selector(spec.below("nodeSelector"))
     fact = PeerObserved(
         name=metadata.name,
         uid=metadata.uid,
@@ -88,11 +96,16 @@ def peer_fact(peer: Custom) -> PeerObserved | None:
         admin_down=conf.flag("adminDown") or False,
         max_next_hops=spec.integer("maxNextHops", 0, 0, MAX_NEXT_HOPS) or min(max_paths, MAX_NEXT_HOPS),
         topology=_topology(spec),
-        node_selector=_node_selector(spec),
+        node_selector=nodes.labels,
         restart_time_s=_restart_time_s(spec),
         password_source=_password_source(spec, conf),
         description=conf.text("description", limit=MAX_DESCRIPTION_CHARACTERS),
+        created_ms=milliseconds(metadata.creation_timestamp),
+        labels=pairs(metadata.labels),
+        node_expressions=nodes.expressions,
     )
+    if spec.taken("bfd"):
+        spec.unsupported("bfd", "has no effect: ExaBGP speaks no BFD; remove it, and choose a short hold time")
     fact = _with_timers(fact, timers.below("config"))
     if fact.multihop_ttl and fact.ttl_security:
         spec.invalid("ttlSecurity", "contradicts ebgpMultihop; keep one of the two (RFC 5082)")
@@ -118,7 +131,17 @@ def malformed_peer_fact(error: Malformed) -> PeerObserved | None:
         return None
     version, generation = metadata.resource_version, metadata.generation
     problems = (malformed_problem(error),)
-    return PeerObserved(metadata.name, metadata.uid, version, generation, Address(""), peer_as=0, problems=problems)
+    return PeerObserved(
+        metadata.name,
+        metadata.uid,
+        version,
+        generation,
+        Address(""),
+        peer_as=0,
+        problems=problems,
+        created_ms=milliseconds(metadata.creation_timestamp),
+        labels=pairs(metadata.labels),
+    )
 
 
 def _left_alone(metadata: Metadata) -> bool:
@@ -240,18 +263,3 @@ def _password_source(spec: Fields, conf: Fields) -> str:
         conf.invalid("authPassword", "is no text; put it in quotes")
         return ""
     return PASSWORD_INLINE if inline else ""
-
-
-def _node_selector(spec: Fields) -> Pairs:
-    """Take `nodeSelector`; an expression `In` with one value is an equality, others cannot be met yet."""
-    selector = spec.below("nodeSelector")
-    labels = selector.string_map("matchLabels")
-    for index, entry in enumerate(selector.each("matchExpressions")):
-        key, values = (entry.get("key"), entry.get("values")) if isinstance(entry, dict) else (None, None)
-        single = isinstance(values, list) and len(values) == 1 and isinstance(values[0], str)
-        if isinstance(key, str) and single and entry.get("operator") == "In" and isinstance(values, list):
-            labels[key] = values[0]
-        else:
-            selector.invalid(f"matchExpressions[{index}]", "is no In with one value; write matchLabels instead")
-    selector.finish()
-    return pairs(labels)
