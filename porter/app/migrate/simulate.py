@@ -5,6 +5,7 @@ The Services bring their present status, as a cluster does when Porter comes up,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any, NamedTuple, cast
@@ -30,6 +31,9 @@ MAX_ROUNDS = 100_000
 """Most rounds of asking for decisions; each round settles many Services."""
 
 ASKED_AT_ONCE = 128
+_SINCE = re.compile(r" since [^;,]*?,?[^;,]*?#\d+\)?")
+"""When and where in the journal somebody came to hold an address: there is no journal here."""
+
 _KINDS_IN_ORDER: tuple[str, ...] = ("Namespace", "Eip", "BgpConf", "BgpPeer", "BgpAdvertisement", "Service")
 """What a decision depends on comes before what is decided."""
 
@@ -159,7 +163,7 @@ def _outcomes(services: Iterable[dict[str, Any]], state: ClusterState) -> Iterab
         then = tuple(one.address for one in held)
         refusal = state.pools.refusals.get(uid)
         given = ", ".join(sorted({str(one.reason) for one in held}))
-        why = f"{refusal[0].reason}: {refusal[0].message}" if refusal is not None else given
+        why = f"{refusal[0].reason}: {_SINCE.sub('', refusal[0].message)}" if refusal is not None else given
         if uid not in state.inventory.services:
             why = "Porter does not serve it: see the report"
         yield Outcome(name, today, then, _verdict(set(today), set(then)), why)

@@ -148,11 +148,15 @@ def _layer2(given: _Given, report: Report, eips: dict[str, dict[str, Any]]) -> N
         spec = document.tree.get("spec") or {}
         by_selector = bool(spec.get("ipAddressPoolSelectors"))
         by_bgp |= set(eips) if by_selector or not spec.get("ipAddressPools") else set(map(str, spec["ipAddressPools"]))
+    then = "no router learns of them; add a BgpAdvertisement that names it"
+    if not given.parts["BGPAdvertisement"]:
+        then = (
+            "Porter tells every peer of every pool until there is a BgpAdvertisement; write one that names the others"
+        )
     for document, fields in given.fields("IPAddressPool", report):
         if document.name in eips and document.name not in by_bgp:
             how = f"only by layer 2, and {LAYER2}" if document.name in layer2 else "by nothing"
-            note = f"MetalLB announces this pool {how}: its addresses stay with the Services"
-            fields.refused("", f"{note}, but no router learns of them; add a BgpAdvertisement that names it")
+            fields.refused("", f"MetalLB announces this pool {how}: its Services keep their addresses, but {then}")
 
 
 def _services(

@@ -13,35 +13,36 @@ from porter.app.migrate.fields import Fields, shown
 from porter.app.migrate.openelb.objects import PORT_FORWARD, unicast
 from porter.app.migrate.reading import Document, Fault
 from porter.app.migrate.report import Report, manifest
+from porter.kube.facts.gobgp_config import MAP_KEY, MAP_NAME
 
-NAME = "bgp-cfg"
-POLICY_KEY = "gobgp.conf"
 _FAMILIES = {"ipv4-unicast": "AFI_IP", "ipv6-unicast": "AFI_IP6"}
 
 
 def convert(document: Document, report: Report, *, conf_exists: bool) -> Iterator[dict[str, Any]]:
     """Yield the BgpConf and the BgpPeers that the ConfigMap stands for; an object of the API wins over it."""
     data = document.tree.get("data")
-    for key, text in data.items() if isinstance(data, dict) else ():
-        where = f"data[{key}]"
-        try:
-            tree = tomllib.loads(str(text))
-        except tomllib.TOMLDecodeError as error:
-            report.faults.append(Fault(document.where, where, f"{where} is no TOML: {error}; mend it"))
-            continue
-        fields = Fields(document, report, tree, "")
-        conf = _global(fields.below("global"), conf_exists=conf_exists)
-        if conf:
-            yield manifest("BgpConf", "default", conf)
-        for index, neighbor in enumerate(fields.objects("neighbors")):
-            peer = _neighbor(Fields(document, report, neighbor, f"neighbors[{index}]"))
-            if peer is not None:
-                yield peer
-        forward = fields.below("porter-config")
-        if forward.flag("using-port-forward"):
-            forward.refused("using-port-forward", PORT_FORWARD)
-        forward.finish()
-        fields.finish()
+    where = f"data[{MAP_KEY}]"
+    if not isinstance(data, dict) or MAP_KEY not in data:
+        report.faults.append(Fault(document.where, where, f"{where} is not set; write GoBGP's TOML there"))
+        return
+    try:
+        tree = tomllib.loads(str(data[MAP_KEY]))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        report.faults.append(Fault(document.where, where, f"{where} is no TOML: {error}; mend it"))
+        return
+    fields = Fields(document, report, tree, "")
+    conf = _global(fields.below("global"), conf_exists=conf_exists)
+    if conf:
+        yield manifest("BgpConf", "default", conf)
+    for index, neighbor in enumerate(fields.objects("neighbors")):
+        peer = _neighbor(Fields(document, report, neighbor, f"neighbors[{index}]"))
+        if peer is not None:
+            yield peer
+    forward = fields.below("porter-config")
+    if forward.flag("using-port-forward"):
+        forward.refused("using-port-forward", PORT_FORWARD)
+    forward.finish()
+    fields.finish()
 
 
 def _global(fields: Fields, *, conf_exists: bool) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def _neighbor(fields: Fields) -> dict[str, Any] | None:
     if not address:
         config.refused("neighbor-address", "is not set, so that no BgpPeer is made; write the router's address")
         return None
-    name = f"{NAME}-{address.replace('.', '-').replace(':', '-')}"
+    name = f"{MAP_NAME}-{address.replace('.', '-').replace(':', '-')}"
     conf: dict[str, Any] = {"neighborAddress": address}
     config.changed("neighbor-address", f"{address}: spec.conf.neighborAddress of BgpPeer {name}")
     if peer_as is not None:

@@ -12,6 +12,9 @@ from porter.app.migrate.openelb.services import Checked
 from porter.app.migrate.reading import Document, Fault
 from porter.app.migrate.report import Migration, Report, Verdict
 from porter.events.observed import PoolObserved
+from porter.kube.facts.gobgp_config import MAP_NAME
+from porter.kube.facts.gobgp_policy import MAP_KEY as POLICY_KEY
+from porter.kube.facts.gobgp_policy import Origin, policy_facts
 
 GROUP = "network.kubesphere.io"
 KINDS = ("Eip", "BgpConf", "BgpPeer")
@@ -82,7 +85,7 @@ def _config_maps(given: _Given, migration: Migration, namespace: str) -> None:
     confs = [each for each in (*migration.manifests, *migration.present) if each["kind"] == "BgpConf"]
     wanted = {str(each["spec"].get("policy")): each for each in confs if each.get("spec", {}).get("policy")}
     for document in given.config_maps:
-        if document.name == bgp_cfg.NAME:
+        if document.name == MAP_NAME:
             for made in bgp_cfg.convert(document, report, conf_exists=bool(confs)):
                 migration.manifests.append(made)
                 migration.origins[made["kind"], made["metadata"]["name"]] = document
@@ -95,6 +98,22 @@ def _config_maps(given: _Given, migration: Migration, namespace: str) -> None:
                     f"Porter reads ConfigMaps of its own namespace alone: copy it from {document.namespace or 'there'}"
                 )
                 report.add(document, where, Verdict.CHANGED, f"{note} to {namespace}")
+
+
+def _policy(document: Document, conf: dict[str, Any], report: Report, namespace: str) -> None:
+    """Say what becomes of a policy, which Porter reads as it stands."""
+    where = f"data[{POLICY_KEY}]"
+    as_number = conf["spec"].get("as")
+    origin = Origin(as_number if isinstance(as_number, int) else 0, "", 0)
+    made, problems = policy_facts(str(document.tree["data"][POLICY_KEY]), origin)
+    names = ", ".join(fact.name for fact in made) or "none"
+    if document.namespace == namespace:
+        report.add(document, where, Verdict.KEPT, f"is read as it stands, as these advertisements: {names}")
+    else:
+        note = f"Porter reads ConfigMaps of its own namespace alone: copy it to {namespace}"
+        report.add(document, where, Verdict.CHANGED, f"{note}, where it counts as these advertisements: {names}")
+    for problem in (*problems, *(problem for fact in made for problem in fact.problems)):
+        report.add(document, problem.field, Verdict.REFUSED, problem.message)
 
 
 def _services(given: _Given, migration: Migration, pools: list[tuple[Document, PoolObserved]]) -> None:
