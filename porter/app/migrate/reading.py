@@ -210,6 +210,10 @@ def _named(document: Document) -> Document | Fault:
         if not isinstance(texts, dict) or not all(isinstance(value, str) for value in texts.values()):
             message = f"metadata.{field} of {document.title} is no map of texts; put its values in quotes"
             return Fault(document.where, f"metadata.{field}", message)
+    if not isinstance(metadata.get("namespace", ""), str) or not isinstance(metadata.get("finalizers", []), list):
+        field = "namespace" if not isinstance(metadata.get("namespace", ""), str) else "finalizers"
+        message = f"metadata.{field} of {document.kind} {document.name} has a type that Kubernetes refuses; mend it"
+        return Fault(document.where, f"metadata.{field}", message)
     if not isinstance(document.tree.get("spec", {}), dict):
         return Fault(document.where, "spec", f"spec of {document.title} is no object; write its fields below it")
     return document

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from porter.app.migrate.fields import Fields, shown
+from porter.app.migrate.kubernetes import applicable, is_load_balancer
 from porter.app.migrate.metallb import config_map, services
 from porter.app.migrate.metallb.advertisements import (
     LAYER2,
@@ -74,7 +75,7 @@ def convert(documents: Iterable[Document], faults: Iterable[Fault], options: Opt
     for peer in peering.peers:
         migration.origins["BgpPeer", peer.name] = peer.fields.document
     migration.manifests = [*eips.values(), *peering.objects(), *advertisements]
-    migration.manifests += [services.applicable(each) for each in served]
+    migration.manifests += [applicable(each) for each in served]
     migration.services = served
     migration.present = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
@@ -100,7 +101,7 @@ def _sorted(documents: Iterable[Document], report: Report) -> _Given:
                 given.parts[part.document.kind].append(part)
         elif document.kind == "Namespace" and not document.group:
             given.namespaces[document.name] = dict(document.metadata.get("labels") or {})
-        elif services.is_load_balancer(document):
+        elif is_load_balancer(document):
             given.services.append(document)
     return given
 

@@ -8,9 +8,9 @@ from copy import deepcopy
 from typing import Any, NamedTuple
 
 from porter.app.migrate.fields import Fields, shown
+from porter.app.migrate.kubernetes import canonical, held_by
 from porter.app.migrate.reading import Document
 from porter.app.migrate.report import Report
-from porter.model.address import InvalidAddress, parse_address
 
 PREFIXES = ("metallb.io/", "metallb.universe.tf/")
 """The newer prefix wins, as with MetalLB."""
@@ -20,11 +20,6 @@ POOL = "eip.openelb.kubesphere.io/v1alpha2"
 ADDRESSES = "eip.openelb.kubesphere.io/v1alpha1"
 SHARING_KEY = "porter.io/sharing-key"
 WRITTEN_BY_METALLB = frozenset({"ip-allocated-from-pool"})
-SERVER_FIELDS = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink")
-LEFT_FINALIZERS = ("finalizer.lb.kubesphere.io", "finalizer.ipam.kubesphere.io", "node-proxy.openelb.kubesphere.io")
-"""Beginnings of OpenELB's finalizers: what is applied must not put back what Porter takes off."""
-
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class Options(NamedTuple):
@@ -41,27 +36,6 @@ class Claim(NamedTuple):
     key: str
     namespace: str
     addresses: tuple[str, ...]
-
-
-def is_load_balancer(document: Document) -> bool:
-    """Whether a document is a Service of type LoadBalancer."""
-    return document.kind == "Service" and document.tree.get("spec", {}).get("type") == "LoadBalancer"
-
-
-def held_by(document: Document) -> tuple[str, ...]:
-    """The addresses in a Service's status."""
-    status = document.tree.get("status")
-    balancer = status.get("loadBalancer") if isinstance(status, dict) else None
-    points = balancer.get("ingress") if isinstance(balancer, dict) else None
-    found = [point.get("ip") for point in points if isinstance(point, dict)] if isinstance(points, list) else []
-    return tuple(canonical for text in found if (canonical := _canonical(text)))
-
-
-def _canonical(text: object) -> str:
-    try:
-        return parse_address(str(text)) if text else ""
-    except InvalidAddress:
-        return ""
 
 
 def convert(
@@ -146,8 +120,8 @@ def _addresses(metadata: Fields, spec: Fields, wanted: str, annotations: dict[st
     key = next((f"{prefix}loadBalancerIPs" for prefix in PREFIXES if f"{prefix}loadBalancerIPs" in annotations), "")
     good = []
     for text in filter(None, (part.strip() for part in wanted.split(","))):
-        if _canonical(text):
-            good.append(_canonical(text))
+        if canonical(text):
+            good.append(canonical(text))
         else:
             metadata.refused(f"annotations[{key}]", f"{shown(text)} is no IP address; write one such as 192.0.2.1")
     address = spec.text("loadBalancerIP")
@@ -165,19 +139,8 @@ def _annotated(document: Document, added: dict[str, str]) -> dict[str, Any]:
     tree = deepcopy(document.tree)
     metadata = tree["metadata"]
     metadata.setdefault("namespace", "default")
-    annotations = {**(metadata.get("annotations") or {}), **added}
-    annotations.pop(LAST_APPLIED, None)
-    metadata["annotations"] = annotations
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), **added}
     return tree
-
-
-def applicable(service: dict[str, Any]) -> dict[str, Any]:
-    """An object without what only the API server writes, and without OpenELB's finalizers."""
-    metadata = {key: value for key, value in service["metadata"].items() if key not in SERVER_FIELDS}
-    finalizers = [name for name in metadata.pop("finalizers", ()) if not str(name).startswith(LEFT_FINALIZERS)]
-    if finalizers:
-        metadata["finalizers"] = finalizers
-    return {**{key: value for key, value in service.items() if key != "status"}, "metadata": metadata}
 
 
 def shared_namespaces(claims: Iterable[Claim]) -> dict[str, set[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from porter.app.migrate.metallb.services import applicable
+from porter.app.migrate.kubernetes import applicable
 from porter.app.migrate.openelb import bgp_cfg, defects, objects, services, sharing
 from porter.app.migrate.openelb.services import Checked
 from porter.app.migrate.reading import Document, Fault
@@ -89,15 +89,8 @@ def _config_maps(given: _Given, migration: Migration, namespace: str) -> None:
             for made in bgp_cfg.convert(document, report, conf_exists=bool(confs)):
                 migration.manifests.append(made)
                 migration.origins[made["kind"], made["metadata"]["name"]] = document
-        elif document.name in wanted and bgp_cfg.POLICY_KEY in (document.tree.get("data") or {}):
-            where = f"data[{bgp_cfg.POLICY_KEY}]"
-            if document.namespace == namespace:
-                report.add(document, where, Verdict.KEPT, "is read as advertisements; see the BgpConf's conditions")
-            else:
-                note = (
-                    f"Porter reads ConfigMaps of its own namespace alone: copy it from {document.namespace or 'there'}"
-                )
-                report.add(document, where, Verdict.CHANGED, f"{note} to {namespace}")
+        elif document.name in wanted and POLICY_KEY in (document.tree.get("data") or {}):
+            _policy(document, wanted[document.name], report, namespace)
 
 
 def _policy(document: Document, conf: dict[str, Any], report: Report, namespace: str) -> None:

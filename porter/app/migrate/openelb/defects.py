@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from porter.app.migrate.metallb.services import held_by
+from porter.app.migrate.kubernetes import held_by
 from porter.app.migrate.openelb.services import Checked
 from porter.app.migrate.reading import Document
 from porter.app.migrate.report import Report, Verdict

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from porter.app.migrate.fields import Fields, shown
-from porter.app.migrate.metallb.services import LEFT_FINALIZERS
+from porter.app.migrate.kubernetes import LEFT_FINALIZERS
 from porter.app.migrate.reading import Document
 from porter.app.migrate.report import Report, Verdict, manifest
 from porter.events.observed import PoolObserved

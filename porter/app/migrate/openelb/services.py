@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from porter.app.migrate.fields import Fields, shown
-from porter.app.migrate.metallb.services import LAST_APPLIED
 from porter.app.migrate.openelb.objects import report_finalizers
 from porter.app.migrate.reading import Document
 from porter.app.migrate.report import Report, Verdict
@@ -55,7 +54,6 @@ def with_annotation(checked: Checked, key: str, value: str) -> None:
     """Add an annotation; the fact follows."""
     metadata = checked.tree["metadata"]
     metadata["annotations"] = {**(metadata.get("annotations") or {}), key: value}
-    metadata["annotations"].pop(LAST_APPLIED, None)
     checked.fact, checked.differs = fact_of(checked.tree), True
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-from porter.app.migrate.metallb.services import applicable
+from porter.app.migrate.kubernetes import applicable
 from porter.app.migrate.openelb import objects
 from porter.app.migrate.openelb.services import Checked, with_annotation
 from porter.app.migrate.reading import Document
