@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from porter.app.migrate.reading import Document
+import msgspec
+
+from porter.app.migrate.reading import Document, Fault
+from porter.app.migrate.report import Report
+from porter.kube.objects import KINDS, Malformed, decode
 from porter.model.address import InvalidAddress, parse_address
 
 SERVER_FIELDS = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink")
@@ -12,6 +16,19 @@ LEFT_FINALIZERS = ("finalizer.lb.kubesphere.io", "finalizer.ipam.kubesphere.io",
 """Beginnings of OpenELB's finalizers: what is applied must not put back what Porter takes off."""
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def is_well_formed(document: Document, report: Report) -> bool:
+    """Whether an object has the types that its kind allows; else the fault is reported, and it is left out."""
+    if document.kind not in KINDS:
+        return True
+    try:
+        decode(document.kind, msgspec.json.encode(document.tree))
+    except Malformed as error:
+        message = f"{error} of {document.title}; write the type that the API's reference names"
+        report.faults.append(Fault(document.where, error.field, message))
+        return False
+    return True
 
 
 def is_load_balancer(document: Document) -> bool:

@@ -130,12 +130,21 @@ def parse(text: str, where: str) -> Iterator[Document | Fault]:
         number += 1
         place = f"{where}, document {number}"
         try:
-            tree = yaml.load(part, Loader=_Loader)  # noqa: S506 - both loaders are the safe ones.
-            tree = _plain(tree, [MAX_VALUES_PER_DOCUMENT])
+            tree = loaded(part)
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
             yield Fault(place, "", _syntax(error, line))
             continue
         yield from _objects(tree, place)
+
+
+def loaded(text: str) -> Any:
+    """Load one YAML document as JSON has it.
+
+    Raises:
+        YAMLError, ValueError, TypeError, RecursionError: it is none, or too large.
+    """
+    tree = yaml.load(text, Loader=_Loader)  # noqa: S506 - both loaders are the safe ones.
+    return _plain(tree, [MAX_VALUES_PER_DOCUMENT])
 
 
 def _parts(text: str) -> Iterator[tuple[int, str]]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from porter.app.migrate.fields import Fields, shown
-from porter.app.migrate.reading import Document, Fault
+from porter.app.migrate.reading import Document, Fault, loaded
 from porter.app.migrate.report import Report
 
 KEY = "config"
@@ -59,8 +59,8 @@ def parts(document: Document, report: Report) -> Iterator[Part]:
     """Yield the objects that the ConfigMap stands for; what is none of its fields is refused."""
     where = f"data.{KEY}"
     try:
-        tree = yaml.safe_load(str(document.tree["data"][KEY]))
-    except (yaml.YAMLError, RecursionError) as error:
+        tree = loaded(str(document.tree["data"][KEY]))
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         told = " ".join(str(error).split())[:300]
         report.faults.append(Fault(document.where, where, f"{where} is no YAML: {told}; mend it"))
         return

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from porter.app.migrate.fields import Fields, shown
-from porter.app.migrate.kubernetes import applicable, is_load_balancer
+from porter.app.migrate.kubernetes import applicable, is_load_balancer, is_well_formed
 from porter.app.migrate.metallb import config_map, services
 from porter.app.migrate.metallb.advertisements import (
     LAYER2,
@@ -94,6 +94,8 @@ def _sorted(documents: Iterable[Document], report: Report) -> _Given:
             report.faults.append(Fault(document.where, "metadata.name", message))
             continue
         seen[key] = document.where
+        if document.group == "" and not is_well_formed(document, report):
+            continue
         if document.group == GROUP:
             _sort_custom(document, given, report)
         elif config_map.is_config(document):

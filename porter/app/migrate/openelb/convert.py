@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from porter.app.migrate.kubernetes import applicable
+from porter.app.migrate.kubernetes import applicable, is_well_formed
 from porter.app.migrate.openelb import bgp_cfg, defects, objects, services, sharing
 from porter.app.migrate.openelb.services import Checked
 from porter.app.migrate.reading import Document, Fault
@@ -65,6 +65,8 @@ def _sorted(documents: Iterable[Document], report: Report) -> _Given:
             report.faults.append(Fault(document.where, "metadata.name", message))
             continue
         seen[key] = document.where
+        if document.group in {"", GROUP} and not is_well_formed(document, report):
+            continue
         if document.group == GROUP:
             if document.api_version in VERSIONS and document.kind in KINDS:
                 given.objects.append(document)

@@ -81,5 +81,5 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path):
 @pytest.mark.parametrize("name", ["nowhere.yaml", "empty"])
 def test_what_cannot_be_read_at_all_says_so(tmp_path, name):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(Unreadable, match="name an? "):
+    with pytest.raises(Unreadable, match=r"name an? "):
         read([str(tmp_path / name)])
