@@ -199,7 +199,7 @@ def _print_report(answer: dict[str, Any], say: Callable[[str], None]) -> None:
             say("   ".join((*cells, row[-1])))
         say("")
     for fault in answer["faults"]:
-        for line in _lines(f"  fault    {fault['where']}: ", fault["message"], 13):
+        for line in _lines("  fault    ", f"{fault['where']}: {fault['message']}", 11):
             say(line)
     if answer["faults"]:
         say("")

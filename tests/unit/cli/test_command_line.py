@@ -44,7 +44,19 @@ def modules_after(program: str) -> set[str]:
 def test_help_names_every_command_and_loads_no_heavy_library():
     helped = porter("--help")
     assert helped.returncode == 0
-    for command in ("up", "controller", "speaker", "exabgp", "demo", "crds", "drain", "status", "routes", "journal"):
+    for command in (
+        "up",
+        "controller",
+        "speaker",
+        "exabgp",
+        "demo",
+        "crds",
+        "drain",
+        "migrate",
+        "status",
+        "routes",
+        "journal",
+    ):
         assert f"\n  {command} " in helped.stdout
     loaded = modules_after("import porter.cli.main")
     assert not loaded & {"kubernetes", "redis", "aiohttp", "asyncio", "structlog", "rich"}

@@ -108,8 +108,7 @@ def _others(fields: Fields, annotations: dict[str, str]) -> None:
         elif key.startswith("layer2."):
             fields.changed(path, f"{shown(value)}: is not read; no node is chosen by hand")
         elif key == f"{NODE_PROXY}type":
-            mend = "remove the annotation to have an address from a pool"
-            fields.refused(path, f"{shown(value)}: Porter runs no proxies on the nodes; {mend}")
+            continue  # The Service's own conversion says what is wrong with it.
         elif key.startswith(NODE_PROXY):
             fields.changed(path, f"{shown(value)}: is written no more; remove it with the node proxy")
         elif any(key.partition(".")[2].startswith(each) for each in GENERATIONS) and key not in (

@@ -1,0 +1,131 @@
+"""`porter migrate` as a person meets it: what is piped, what is read, exit codes, and wrong usage."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+SOURCE = Path(__file__).resolve().parents[3]
+SAMPLES = SOURCE / "docs/migrate/samples"
+POOL = """
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {name: p, namespace: metallb-system}
+spec: {addresses: [192.0.2.0/28], autoAssign: true}
+---
+apiVersion: metallb.io/v1beta1
+kind: BGPAdvertisement
+metadata: {name: all, namespace: metallb-system}
+"""
+
+
+def migrate(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "porter", "migrate", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=SOURCE,
+        input=stdin,
+        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
+    )
+
+
+def test_manifests_go_to_standard_output_and_the_report_to_standard_error():
+    done = migrate("metallb", "-f", "-", stdin=POOL)
+    assert done.returncode == 0, done.stderr
+    assert [one["kind"] for one in yaml.safe_load_all(done.stdout)] == ["Eip", "BgpAdvertisement"]
+    assert "1 kept, 0 changed, 0 refused" not in done.stdout
+    assert "IPAddressPool metallb-system/p  (standard input, document 1)" in done.stderr
+    assert "192.0.2.0/28: 16 addresses" in done.stderr
+
+
+def test_manifests_as_json_are_one_list():
+    done = migrate("metallb", "-f", "-", "-o", "json", stdin=POOL)
+    assert json.loads(done.stdout)["kind"] == "List"
+
+
+def test_the_report_alone_goes_to_standard_output():
+    done = migrate("metallb", "-f", "-", "--report-only", "--report", "json", stdin=POOL)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    report = json.loads(done.stdout)
+    assert report["sums"]["refused"] == 0
+    assert {"where", "object", "field", "verdict", "note"} == set(report["fields"][0])
+
+
+def test_a_refusal_ends_with_1():
+    done = migrate("metallb", "-f", str(SAMPLES / "metallb"))
+    assert done.returncode == 1
+    assert "refusal" in done.stderr.splitlines()[-1]
+
+
+def test_an_address_that_would_change_ends_with_1():
+    held = {"loadBalancer": {"ingress": [{"ip": "192.0.2.3"}]}}
+    items = [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name, "namespace": "a"},
+            "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]},
+            "status": held,
+        }
+        for name in ("one", "two")
+    ]
+    text = f"{POOL}---\n{json.dumps({'apiVersion': 'v1', 'kind': 'List', 'items': items})}"
+    done = migrate("metallb", "-f", "-", "--report-only", stdin=text)
+    assert done.returncode == 1
+    assert "1 Service would not keep what is held today" in done.stderr
+
+
+def test_one_bad_document_does_not_stop_the_others():
+    done = migrate("metallb", "-f", "-", stdin=f"kind: [\n---{POOL}")
+    assert done.returncode == 1
+    assert "standard input, document 1: is no YAML" in done.stderr
+    assert [one["kind"] for one in yaml.safe_load_all(done.stdout)] == ["Eip", "BgpAdvertisement"]
+
+
+@pytest.mark.parametrize("origin", ["metallb", "openelb"])
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "give either -f FILE|DIR|- or --kubeconfig FILE"),
+        (("-f", "a", "--kubeconfig", "b"), "give either"),
+        (("-f", "/nowhere"), "-f: /nowhere cannot be read"),
+        (("--kubeconfig", "/nowhere"), "/nowhere does not exist"),
+        (("-f", "-", "-o", "xml"), "xml"),
+        (("-f", "-", "--report", "xml"), "xml"),
+    ],
+)
+def test_wrong_usage_ends_with_2(origin, arguments, told):
+    done = migrate(origin, *arguments)
+    assert done.returncode == 2, done
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("origin", ["metallb", "openelb"])
+def test_a_cluster_that_does_not_answer_ends_with_3(origin, tmp_path):
+    kubeconfig = tmp_path / "kubeconfig"
+    cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}
+    context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
+    users = [{"name": "u", "user": {"token": "t"}}]
+    kubeconfig.write_text(
+        yaml.safe_dump({"clusters": [cluster], "contexts": [context], "users": users, "current-context": "c"})
+    )
+    done = migrate(origin, "--kubeconfig", str(kubeconfig))
+    assert done.returncode == 3, done
+    assert "cannot be listed" in done.stderr
+    assert done.stdout == ""
+
+
+def test_nothing_to_migrate_is_fine():
+    done = migrate("openelb", "-f", "-", stdin="")
+    assert done.returncode == 0
+    assert done.stdout == ""
