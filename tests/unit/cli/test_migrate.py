@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
+
+from porter.cli.main import main
 
 SOURCE = Path(__file__).resolve().parents[3]
 SAMPLES = SOURCE / "docs/migrate/samples"
@@ -24,20 +28,47 @@ metadata: {name: all, namespace: metallb-system}
 """
 
 
-def migrate(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "porter", "migrate", *arguments],
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def migrate(monkeypatch, capfd):
+    """Run the command as `porter` does, within this process: what is asked is asked often."""
+
+    def run(*arguments: str, stdin: str = "") -> Done:
+        monkeypatch.setattr(sys, "argv", ["porter", "migrate", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        monkeypatch.chdir(SOURCE)
+        code: object = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        captured = capfd.readouterr()
+        return Done(int(code or 0), captured.out, captured.err)
+
+    return run
+
+
+def test_the_program_itself_prints_manifests_that_can_be_piped():
+    done = subprocess.run(
+        [sys.executable, "-m", "porter", "migrate", "metallb", "-f", "-"],
         check=False,
         capture_output=True,
         text=True,
         timeout=60,
         cwd=SOURCE,
-        input=stdin,
+        input=POOL,
         env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
     )
+    assert done.returncode == 0, done.stderr
+    assert [one["kind"] for one in yaml.safe_load_all(done.stdout)] == ["Eip", "BgpAdvertisement"]
 
 
-def test_manifests_go_to_standard_output_and_the_report_to_standard_error():
+def test_manifests_go_to_standard_output_and_the_report_to_standard_error(migrate):
     done = migrate("metallb", "-f", "-", stdin=POOL)
     assert done.returncode == 0, done.stderr
     assert [one["kind"] for one in yaml.safe_load_all(done.stdout)] == ["Eip", "BgpAdvertisement"]
@@ -46,12 +77,12 @@ def test_manifests_go_to_standard_output_and_the_report_to_standard_error():
     assert "192.0.2.0/28: 16 addresses" in done.stderr
 
 
-def test_manifests_as_json_are_one_list():
+def test_manifests_as_json_are_one_list(migrate):
     done = migrate("metallb", "-f", "-", "-o", "json", stdin=POOL)
     assert json.loads(done.stdout)["kind"] == "List"
 
 
-def test_the_report_alone_goes_to_standard_output():
+def test_the_report_alone_goes_to_standard_output(migrate):
     done = migrate("metallb", "-f", "-", "--report-only", "--report", "json", stdin=POOL)
     assert done.returncode == 0
     assert done.stderr == ""
@@ -60,13 +91,13 @@ def test_the_report_alone_goes_to_standard_output():
     assert {"where", "object", "field", "verdict", "note"} == set(report["fields"][0])
 
 
-def test_a_refusal_ends_with_1():
+def test_a_refusal_ends_with_1(migrate):
     done = migrate("metallb", "-f", str(SAMPLES / "metallb"))
     assert done.returncode == 1
     assert "refusal" in done.stderr.splitlines()[-1]
 
 
-def test_an_address_that_would_change_ends_with_1():
+def test_an_address_that_would_change_ends_with_1(migrate):
     held = {"loadBalancer": {"ingress": [{"ip": "192.0.2.3"}]}}
     items = [
         {
@@ -84,7 +115,7 @@ def test_an_address_that_would_change_ends_with_1():
     assert "1 Service would not keep what is held today" in done.stderr
 
 
-def test_one_bad_document_does_not_stop_the_others():
+def test_one_bad_document_does_not_stop_the_others(migrate):
     done = migrate("metallb", "-f", "-", stdin=f"kind: [\n---{POOL}")
     assert done.returncode == 1
     assert "standard input, document 1: is no YAML" in done.stderr
@@ -103,7 +134,7 @@ def test_one_bad_document_does_not_stop_the_others():
         (("-f", "-", "--report", "xml"), "xml"),
     ],
 )
-def test_wrong_usage_ends_with_2(origin, arguments, told):
+def test_wrong_usage_ends_with_2(migrate, origin, arguments, told):
     done = migrate(origin, *arguments)
     assert done.returncode == 2, done
     assert told in done.stderr
@@ -111,7 +142,7 @@ def test_wrong_usage_ends_with_2(origin, arguments, told):
 
 
 @pytest.mark.parametrize("origin", ["metallb", "openelb"])
-def test_a_cluster_that_does_not_answer_ends_with_3(origin, tmp_path):
+def test_a_cluster_that_does_not_answer_ends_with_3(migrate, origin, tmp_path):
     kubeconfig = tmp_path / "kubeconfig"
     cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}
     context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
@@ -125,7 +156,7 @@ def test_a_cluster_that_does_not_answer_ends_with_3(origin, tmp_path):
     assert done.stdout == ""
 
 
-def test_nothing_to_migrate_is_fine():
+def test_nothing_to_migrate_is_fine(migrate):
     done = migrate("openelb", "-f", "-", stdin="")
     assert done.returncode == 0
     assert done.stdout == ""

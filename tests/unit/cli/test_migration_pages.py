@@ -1,14 +1,18 @@
-"""The pages about migration show what the commands print; `python tests/unit/cli/test_migration_pages.py` renews them."""
+"""The pages about migration show what the commands print; run this file (`python -m`, or by its path) to renew them."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from porter.cli.main import main
 
 SOURCE = Path(__file__).resolve().parents[3]
 PAGES = sorted((SOURCE / "docs/migrate").glob("*.md"))
@@ -16,18 +20,20 @@ EXAMPLE = re.compile(r"```console\n\$ porter (?P<command>[^\n]+)\n(?P<output>.*?
 
 
 def printed(command: str) -> str:
-    """What a command prints to standard output, as a reader of the page sees it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "porter", *shlex.split(command)],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=SOURCE,
-        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
-    )
-    assert done.returncode in {0, 1}, done.stderr
-    return done.stdout
+    """What a command prints to standard output, as a reader of the page sees it, who stands in the repository."""
+    output = io.StringIO()
+    arguments, folder = sys.argv, Path.cwd()
+    sys.argv = ["porter", *shlex.split(command)]
+    os.chdir(SOURCE)
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
+            main()
+    except SystemExit as ended:
+        assert ended.code in {0, 1}, ended
+    finally:
+        sys.argv = arguments
+        os.chdir(folder)
+    return output.getvalue()
 
 
 def examples() -> list[tuple[str, str, str]]:
