@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 from porter.events.catalogue import Event
 from porter.events.envelope import Checkpoint, Commit, Draft, Envelope, Head
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
+from porter.model.object_event import ObjectEvent
 
 # ---------------------------------------------------------------------------------------------------------- journal
 
@@ -207,10 +208,7 @@ class Source(Protocol):
         ...
 
     def parts(self) -> Mapping[str, str]:
-        """Each reflector's state for `/readyz`: "synced", or a sentence with the reason why not.
-
-        A kind that can be done without, and is not there, is "synced, as none: " and the reason.
-        """
+        """Each reflector's state for `/readyz`: it begins with "synced", or is a sentence with the reason why not."""
         ...
 
 
@@ -268,10 +266,9 @@ class Election(Protocol):
 
 
 class ObjectStatus(NamedTuple):
-    """The wanted status of one object, as a JSON-like tree; `labels` and `annotations` are set beside it
-    (None: taken off).
+    """The wanted status of one object, a JSON-like tree; with labels and annotations (None: taken off) beside it.
 
-    `kind` is "Service", "Eip", "BgpConf" or "BgpPeer"; `uid` guards against a re-created object of the same name.
+    `kind` is the object's own; `uid` guards against a re-created object of the same name.
     """
 
     kind: str
@@ -288,7 +285,6 @@ class StatusWriter(Protocol):
 
     def want(self, status: ObjectStatus) -> None:
         """Queue a status; nothing is written when the object already says so."""
-        ...
 
     def drop(self) -> None:
         """Forget everything that waits: this process leads no more."""
@@ -297,6 +293,21 @@ class StatusWriter(Protocol):
     async def run(self) -> None:
         """Write what waits until cancelled, with UID and resourceVersion, only while `leads()` holds."""
         ...
+
+
+class EventRecorder(Protocol):
+    """Tells of changes beside the statuses: best effort, with a bounded queue; `dropped` counts what was given up."""
+
+    dropped: int
+
+    def record(self, event: ObjectEvent) -> None:
+        """Queue an event; where too many wait, the oldest is given up."""
+
+    def drop(self) -> None:
+        """Forget everything that waits: this process leads no more."""
+
+    async def run(self) -> None:
+        """Tell what waits until cancelled, only while this process leads."""
 
 
 # -------------------------------------------------------------------------------------------------------- publisher

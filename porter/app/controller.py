@@ -285,10 +285,10 @@ async def run_controller(settings: Settings) -> None:
     clock = SystemClock()
     try:
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-            source, election, writer = await connect(settings, clock, stack)
+            source, election, writer, recorder, beside = await connect(settings, clock, stack)
             desk: StatusDesk
             speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk))
-            desk = StatusDesk(writer, lambda: speakers.sessions)
+            desk = StatusDesk(writer, recorder, lambda: speakers.sessions)
             parts = Parts(
                 source,
                 election,
@@ -304,12 +304,15 @@ async def run_controller(settings: Settings) -> None:
                 ("source", source.run()),
                 ("election", election.run()),
                 ("status writer", writer.run()),
+                ("recorder", recorder.run()),
                 ("status desk", desk.run()),
                 ("speakers' streams", speakers.run()),
                 ("controller", controller.run()),
                 ("http", serve(settings, view, journals.journal())),
             ):
                 tasks.create_task(part, name=name)
+            for name, run in beside:
+                tasks.create_task(run(), name=name)
     finally:
         await journals.close()
 

@@ -1,20 +1,23 @@
-"""Where a controller's objects are: an API server, or a folder of manifests. Both give the same three parts."""
+"""Where a controller's objects are: an API server, or a folder of manifests. Both give the same four parts."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Coroutine
 from typing import NamedTuple
 
 from porter.app.settings import InvalidSettings, Settings
-from porter.ports import Clock, Election, Source, StatusWriter
+from porter.ports import Clock, Election, EventRecorder, Source, StatusWriter
 
 
 class Edge(NamedTuple):
-    """Source, election and status writer of one place."""
+    """Source, election, status writer and recorder of one place, and what else runs there, by name."""
 
     source: Source
     election: Election
     writer: StatusWriter
+    recorder: EventRecorder
+    beside: tuple[tuple[str, Callable[[], Coroutine[None, None, None]]], ...] = ()
 
 
 async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
@@ -34,6 +37,7 @@ async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitS
 def _manifests(settings: Settings, clock: Clock) -> Edge:
     from porter.kube.facts import FactSettings  # noqa: PLC0415
     from porter.kube.file_election import FileElection  # noqa: PLC0415
+    from porter.kube.manifest_events import LogEventRecorder  # noqa: PLC0415
     from porter.kube.manifest_status import STATUS_FOLDER, ManifestStatusWriter  # noqa: PLC0415
     from porter.kube.manifests import ManifestSource  # noqa: PLC0415
 
@@ -44,13 +48,15 @@ def _manifests(settings: Settings, clock: Clock) -> Edge:
     facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
     source = ManifestSource(settings.manifests, facts)
     writer = ManifestStatusWriter(settings.manifests, source.inventory, election.leads, clock)
-    return Edge(source, election, writer)
+    return Edge(source, election, writer, LogEventRecorder())
 
 
 async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
     # The client's import costs tens of megabytes, which a controller over manifests does without.
     from porter.kube.client import ApiError, InvalidKubeconfig, KubeClient  # noqa: PLC0415
+    from porter.kube.events import KubeEventRecorder  # noqa: PLC0415
     from porter.kube.facts import FactSettings  # noqa: PLC0415
+    from porter.kube.finalizers import FinalizerWriter  # noqa: PLC0415
     from porter.kube.lease import LeaseElection  # noqa: PLC0415
     from porter.kube.source import KubeSource  # noqa: PLC0415
     from porter.kube.status import KubeStatusWriter  # noqa: PLC0415
@@ -68,4 +74,6 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
     facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
     source = KubeSource(client, facts)
     writer = KubeStatusWriter(client, source.inventory, election.leads, clock)
-    return Edge(source, election, writer)
+    recorder = KubeEventRecorder(client, election.leads, settings.name)
+    finalizers = FinalizerWriter(client, source.inventory, election.leads)
+    return Edge(source, election, writer, recorder, (("OpenELB's finalizers", finalizers.run),))

@@ -295,7 +295,7 @@ class Leading:
         draft = Draft(payload, causation, correlation)
         envelope = Envelope(batch.position, self.head.epoch, batch.time_ms, causation, correlation, "", payload)
         self.state = evolve(self.state, envelope)
-        self._desk.touched(payload)
+        self._desk.touched(envelope)
         batch.drafts.append(draft)
         batch.position += 1
 

@@ -15,22 +15,12 @@ import structlog
 
 from porter.events.catalogue import Event
 from porter.events.observed import ConfObserved, EndpointsObserved, PeerObserved, ServiceObserved
+from porter.kube.burdens import Burdens
 from porter.kube.facts import FactSettings
-from porter.kube.facts.advertisement import advertisement_fact, malformed_advertisement_fact
-from porter.kube.facts.bgp import (
-    CONF_NAME,
-    conf_fact,
-    malformed_conf_fact,
-    malformed_peer_fact,
-    peer_fact,
-    policy_name,
-)
+from porter.kube.facts.bgp import CONF_NAME, policy_name
+from porter.kube.facts.convert import FACT_KINDS, fact_of, malformed_fact_of
 from porter.kube.facts.endpoints import SliceNodes, endpoints_fact, slice_nodes
-from porter.kube.facts.fields import malformed_problem
-from porter.kube.facts.node import namespace_fact, node_fact
-from porter.kube.facts.pool import malformed_pool_fact, pool_fact
-from porter.kube.facts.service import LOAD_BALANCER, malformed_service_fact, service_fact
-from porter.kube.facts.service_range import service_range_fact
+from porter.kube.facts.service import LOAD_BALANCER
 from porter.kube.objects import (
     KINDS,
     ConfigMap,
@@ -40,53 +30,27 @@ from porter.kube.objects import (
     KubeObject,
     Malformed,
     Metadata,
-    Namespace,
-    Node,
     Service,
-    ServiceCIDR,
+    ServiceStatus,
     decode,
 )
 from porter.kube.old_configuration import OldConfiguration
-from porter.ports import FactKey, FactKind
+from porter.ports import FactKey
 
 _log = structlog.get_logger(__name__)
 
-OWN_ANNOTATION_PREFIX = "porter.io/"
-"""Only annotations of ours are kept for comparison: others may be large, and are never written."""
-
-_FACT_KINDS: dict[Kind, FactKind] = {
-    "Service": "Service",
-    "Node": "Node",
-    "Namespace": "Namespace",
-    "Eip": "Pool",
-    "BgpConf": "Conf",
-    "BgpPeer": "Peer",
-    "BgpAdvertisement": "Advertisement",
-    "ServiceCIDR": "ServiceRange",
-}
-_WITHOUT_STATUS: frozenset[Kind] = frozenset({"Node", "Namespace", "ServiceCIDR"})
-"""Kinds that have no condition of ours: a malformed object of theirs keeps its last good fact."""
+OWN_PREFIX = "porter.io/"
+"""Only annotations, and conditions of Services, that are ours are kept for comparison: others are never written."""
 
 _CONFIGURING: frozenset[Kind] = frozenset({"BgpConf", "BgpPeer", "BgpAdvertisement", "ConfigMap"})
 """Kinds whose objects decide what of the old ConfigMaps counts."""
 
 
-_CONVERSIONS: Mapping[Kind, Callable[[Custom], Event | None]] = {
-    "Eip": pool_fact,
-    "BgpConf": conf_fact,
-    "BgpPeer": peer_fact,
-    "BgpAdvertisement": advertisement_fact,
-}
-_MALFORMED: Mapping[Kind, Callable[[Malformed], Event | None]] = {
-    "Eip": malformed_pool_fact,
-    "BgpConf": malformed_conf_fact,
-    "BgpPeer": malformed_peer_fact,
-    "BgpAdvertisement": malformed_advertisement_fact,
-}
-
-
 class Seen(NamedTuple):
-    """What an object said of itself when it was last seen; a Service's status holds no more than its ingress."""
+    """What an object said of itself when it was last seen.
+
+    Of a Service's status it is the ingress and the conditions of ours, by type, and neither where there is none.
+    """
 
     uid: str
     resource_version: str
@@ -116,6 +80,7 @@ class Inventory:
         """How many objects could not even be named since the start."""
         self.on_seen: Callable[[ObjectKey], None] | None = None
         """Told of every object whose status may have changed."""
+        self.burdens = Burdens(settings)
         self._settings = settings
         self._seen: dict[ObjectKey, Seen] = {}
         self._known: dict[Kind, set[str]] = {kind: set() for kind in KINDS}
@@ -185,7 +150,7 @@ class Inventory:
         item: KubeObject | None
         try:
             item = decode(kind, raw)
-            fact, metadata = self._fact(kind, item), item.metadata
+            fact, metadata = fact_of(kind, item, self._settings), item.metadata
         except Malformed as error:
             if error.metadata is None:
                 self.rejected += 1
@@ -193,16 +158,17 @@ class Inventory:
                 return ""
             _log.warning("object malformed", kind=kind, name=error.metadata.name, why=str(error))
             item, metadata = None, error.metadata
-            fact = self._malformed_fact(error)
+            fact = self._malformed_fact(kind, error)
         name = _full_name(metadata)
         self._known[kind].add(name)
         if kind in self._listing:
             self._listing[kind].add(name)
         if isinstance(item, EndpointSlice):
             self._put_slice(name, slice_nodes(item))
-        elif kind in _FACT_KINDS:
+        elif kind in FACT_KINDS:
             self._settle_object(kind, name, fact, item)
             self._see(kind, metadata, item)
+            self.burdens.look(kind, metadata, item, ours=fact is not None)
         elif isinstance(item, ConfigMap):
             self._old.put_map(name, item)
             self._settle_old()
@@ -233,49 +199,28 @@ class Inventory:
         self._settle_object(kind, name, None, None)
         namespace, _, bare = name.rpartition("/")
         key = ObjectKey(kind, namespace, bare)
+        self.burdens.forget(*key)
         if self._seen.pop(key, None) and self.on_seen:
             self.on_seen(key)
 
-    def _fact(self, kind: Kind, item: KubeObject) -> Event | None:
-        match item:
-            case Service():
-                return service_fact(item, self._settings)
-            case Node():
-                return node_fact(item)
-            case Namespace():
-                return namespace_fact(item)
-            case ServiceCIDR():
-                return service_range_fact(item)
-            case Custom():
-                return _CONVERSIONS[kind](item)
-        return None
-
-    def _malformed_fact(self, error: Malformed) -> Event | None:
-        """Convert what identifies a malformed object.
-
-        A Service keeps what it had, with the problem. What has no condition of ours keeps its last good fact.
-        """
-        name = _full_name(error.metadata) if error.metadata else ""
-        if error.kind in _WITHOUT_STATUS:
-            return self.facts.get(FactKey(_FACT_KINDS[error.kind], name))
-        if error.kind == "Service":
-            before = self.facts.get(FactKey("Service", name))
-            if isinstance(before, ServiceObserved):
-                return before._replace(problems=(malformed_problem(error),))
-            return malformed_service_fact(error, self._settings)
-        return _MALFORMED[error.kind](error) if error.kind in _MALFORMED else None
+    def _malformed_fact(self, kind: Kind, error: Malformed) -> Event | None:
+        if kind not in FACT_KINDS or error.metadata is None:
+            return None
+        return malformed_fact_of(
+            error, self._settings, self.facts.get(FactKey(FACT_KINDS[kind], _full_name(error.metadata)))
+        )
 
     def _settle_object(self, kind: Kind, name: str, fact: Event | None, item: KubeObject | None) -> None:
         """Settle an object's own fact, and what of the old ConfigMaps counts beside it."""
         if kind == "BgpConf" and name == CONF_NAME:
             self._old.put_conf(fact if isinstance(fact, ConfObserved) else None, _policy_of(item))
         else:
-            self._settle(FactKey(_FACT_KINDS[kind], name), fact)
+            self._settle(FactKey(FACT_KINDS[kind], name), fact)
         if kind in _CONFIGURING:
             self._settle_old()
 
     def _settle_old(self) -> None:
-        names = {_FACT_KINDS[kind]: self._known[kind] for kind in ("BgpPeer", "BgpAdvertisement")}
+        names = {FACT_KINDS[kind]: self._known[kind] for kind in ("BgpPeer", "BgpAdvertisement")}
         peers = (self.facts.get(FactKey("Peer", name)) for name in self._known["BgpPeer"])
         derived = self._old.facts(
             (peer for peer in peers if isinstance(peer, PeerObserved)),
@@ -367,19 +312,27 @@ def _seen_of(metadata: Metadata, item: KubeObject | None) -> Seen | None:
     """Return what the status writer compares with; None for an object that gets no status from us."""
     status: Mapping[str, Any] = {}
     if isinstance(item, Service):
-        balancer = item.status.load_balancer
-        points = (balancer.ingress or []) if balancer else []
-        if not points and item.spec.type != LOAD_BALANCER:
+        status = _seen_of_service(item.status)
+        if not status and item.spec.type != LOAD_BALANCER:
             return None
-        if points:
-            ingress = [{"ip": p.ip} | ({"ipMode": p.ip_mode} if p.ip_mode else {}) for p in points]
-            status = {"loadBalancer": {"ingress": ingress}}
     elif isinstance(item, Custom):
         status = item.status if isinstance(item.status, dict) else {}
     elif item is not None:
         return None
-    annotations = {k: v for k, v in (metadata.annotations or {}).items() if k.startswith(OWN_ANNOTATION_PREFIX)}
+    annotations = {k: v for k, v in (metadata.annotations or {}).items() if k.startswith(OWN_PREFIX)}
     return Seen(metadata.uid, metadata.resource_version, status, metadata.labels or {}, annotations)
+
+
+def _seen_of_service(status: ServiceStatus) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+    points = (status.load_balancer.ingress or []) if status.load_balancer else []
+    if points:
+        ingress = [{"ip": p.ip} | ({"ipMode": p.ip_mode} if p.ip_mode else {}) for p in points]
+        seen["loadBalancer"] = {"ingress": ingress}
+    ours = [each for each in status.conditions or () if each.type.startswith(OWN_PREFIX)]
+    if ours:
+        seen["conditions"] = [msgspec.to_builtins(each) for each in sorted(ours, key=lambda each: each.type)]
+    return seen
 
 
 def seen_in(kind: Kind, raw: bytes) -> Seen | None:

@@ -75,10 +75,22 @@ class LoadBalancer(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     ingress: list[Ingress] | None = None
 
 
+class Condition(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
+    """One condition of a Service's status, of whatever owner."""
+
+    type: str = ""
+    status: str = ""
+    observed_generation: int = 0
+    last_transition_time: str = ""
+    reason: str = ""
+    message: str = ""
+
+
 class ServiceStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A Service's status, as far as it concerns addresses."""
 
     load_balancer: LoadBalancer | None = None
+    conditions: list[Condition] | None = None
 
 
 class Service(msgspec.Struct, frozen=True, gc=False, rename="camel"):

@@ -149,7 +149,7 @@ class WantedStatuses(ABC):
 
     def _settled(self, key: ObjectKey, wanted: ObjectStatus) -> None:
         """A Service that is to hold nothing is done with: another controller may give it an address next."""
-        if not wanted.status:
+        if not wanted.status or (wanted.kind == "Service" and "loadBalancer" not in wanted.status):
             self._forget(key)
 
 

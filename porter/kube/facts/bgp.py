@@ -158,8 +158,20 @@ def _as_number(fields: Fields, name: str, *, required: bool) -> int:
     return fields.integer(name, 0, 1 if required else 0, MAX_AS_NUMBER)
 
 
+def parse_router_id(text: str) -> str:
+    """Return the canonical form of a BGP identifier.
+
+    Raises:
+        ValueError: it is not written like an IPv4 address.
+    """
+    try:
+        return str(IPv4Address(text))
+    except ValueError as error:
+        raise ValueError(f"{quoted(text)} is no router id; write it like an IPv4 address, 192.0.2.1") from error
+
+
 def _router_id(spec: Fields) -> str:
-    router_id = spec.parsed("routerId", lambda text: str(IPv4Address(text)))
+    router_id = spec.parsed("routerId", parse_router_id)
     if router_id == "0.0.0.0":  # noqa: S104 - A router id, not an address to listen on (RFC 6286).
         spec.invalid("routerId", "is 0.0.0.0; write another IPv4 address, or leave it out for the speaker's own")
         return ""
