@@ -15,8 +15,8 @@ from porter.policy.pool_order import Rule, closed
 from porter.policy.sharing import why_not_shared
 from porter.projections.cluster import ClusterState
 
-MAX_CANDIDATES = 16
-"""Most pools that a decision names as passed over."""
+MAX_CANDIDATES = 8
+"""Most pools that a decision names as passed over: with dozens of pools a burst's journal would hold little else."""
 
 
 class Grant(NamedTuple):

@@ -16,6 +16,7 @@ from porter.app.clock import SystemClock
 from porter.app.edge import connect
 from porter.app.follow import Folded, from_newest_baseline, up_to_head
 from porter.app.leader import Leading, Recovery
+from porter.app.process import set_imports_aside
 from porter.app.settings import Settings
 from porter.app.start import Beginning, Seen, begin, positions_are_lost
 from porter.app.status import StatusDesk
@@ -300,6 +301,7 @@ async def run_controller(settings: Settings) -> None:
                 lambda: journals.check(settings.unsafe),
             )
             controller = Controller(settings, parts)
+            set_imports_aside()
             for name, part in (
                 ("source", source.run()),
                 ("election", election.run()),

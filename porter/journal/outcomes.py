@@ -87,14 +87,24 @@ class OutcomeStream:
         """Journal what is added until cancelled; what waits then has `CLOSE_TIMEOUT_S` to get in."""
         try:
             while True:
-                async for attempt in AsyncRetrying(
-                    retry=retry_if_exception_type(JournalError), wait=_wait_s, before_sleep=self._interrupted
-                ):
-                    with attempt:
-                        await self._step()
+                try:
+                    await self._step()
+                except JournalError as error:
+                    await self._step_again(error)
         except asyncio.CancelledError:
             await self._finish()
             raise
+
+    async def _step_again(self, failed: JournalError | None) -> None:
+        """Step until it works, after a first failure."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(JournalError), wait=_wait_s, before_sleep=self._interrupted
+        ):
+            with attempt:
+                if failed is not None:
+                    first, failed = failed, None
+                    raise first
+                await self._step()
 
     async def _step(self) -> None:
         """Claim where that is needed, and journal one commit.

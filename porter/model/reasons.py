@@ -56,6 +56,8 @@ class Reason(StrEnum):
     FIELD_INVALID = "FieldInvalid"
     FIELD_UNSUPPORTED = "FieldUnsupported"
     """The rest of the object is used as if the field were not set."""
+    CONTRADICTION = "Contradiction"
+    """An older object says otherwise, and its value counts; the rest of the object is used."""
 
 
 class Candidate(NamedTuple):

@@ -14,7 +14,7 @@ from porter.events.observed import PoolObserved, ServiceObserved
 from porter.model.reasons import Candidate, Reason
 from porter.model.selector import Pairs
 from porter.policy.pool_choice import Pool, Pools
-from porter.policy.selectors import matches_any
+from porter.policy.selectors import matches, matches_any
 
 NO_LIMIT = -1
 MAX_REMEMBERED = 4096
@@ -91,23 +91,41 @@ def quota_of(fact: PoolObserved, namespace: str) -> int:
 
 
 class Orders:
-    """The orders of one table of pools: thousands of Services ask the same."""
+    """The orders of one table of pools: thousands of Services ask the same.
+
+    Of a Service's labels only what the pools' selectors make of them tells orders apart.
+    """
 
     def __init__(self, pools: Pools) -> None:
         self._pools = pools
-        self._known: dict[tuple[str, Pairs, Pairs], Order] = {}
-        # Labels of Services tell orders apart only where a pool looks at them.
-        self._by_service = any(pool.fact.service_selector for pool in pools.by_name.values())
+        selectors = {one: None for pool in pools.by_name.values() for one in pool.fact.service_selector}
+        self._selectors = tuple(selectors)
+        self._label_keys = {
+            key for one in selectors for key in (*dict(one.labels), *(two.key for two in one.expressions))
+        }
+        self._matched: dict[Pairs, tuple[bool, ...]] = {}
+        self._known: dict[tuple[str, Pairs, tuple[bool, ...]], Order] = {}
 
     def of(self, service: ServiceObserved, namespace_labels: Pairs) -> Order:
         """`automatic_rules` for a Service."""
-        key = (service.namespace, namespace_labels, service.labels if self._by_service else ())
+        key = (service.namespace, namespace_labels, self._matches(service.labels))
         order = self._known.get(key)
         if order is None:
             if len(self._known) >= MAX_REMEMBERED:
                 self._known.clear()
-            order = self._known[key] = automatic_rules(self._pools, *key)
+            order = automatic_rules(self._pools, service.namespace, namespace_labels, service.labels)
+            self._known[key] = order
         return order
+
+    def _matches(self, labels: Pairs) -> tuple[bool, ...]:
+        """Which of the selectors match labels."""
+        looked_at = tuple(pair for pair in labels if pair[0] in self._label_keys)
+        matched = self._matched.get(looked_at)
+        if matched is None:
+            if len(self._matched) >= MAX_REMEMBERED:
+                self._matched.clear()
+            matched = self._matched[looked_at] = tuple(matches(one, looked_at) for one in self._selectors)
+        return matched
 
 
 def automatic_rules(pools: Pools, namespace: str, namespace_labels: Pairs, service_labels: Pairs = ()) -> Order:
@@ -141,6 +159,8 @@ def automatic_rules(pools: Pools, namespace: str, namespace_labels: Pairs, servi
         Rule(Reason.DEFAULT_POOL, _in_order(default)),
         Rule(Reason.AUTO_ASSIGNED, _in_order(automatic)),
     )
+    # Only the first few are told: those that would serve if they were in order come first.
+    passed.sort(key=lambda one: one.reason not in {Reason.POOL_DISABLED, Reason.POOL_INVALID})
     return tuple(rule for rule in rules if rule.pools), tuple(passed)
 
 

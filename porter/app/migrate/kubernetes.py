@@ -8,13 +8,11 @@ import msgspec
 
 from porter.app.migrate.reading import Document, Fault
 from porter.app.migrate.report import Report
+from porter.kube.burdens import is_old
 from porter.kube.objects import KINDS, Malformed, decode
 from porter.model.address import InvalidAddress, parse_address
 
 SERVER_FIELDS = ("managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink")
-LEFT_FINALIZERS = ("finalizer.lb.kubesphere.io", "finalizer.ipam.kubesphere.io", "node-proxy.openelb.kubesphere.io")
-"""Beginnings of OpenELB's finalizers: what is applied must not put back what Porter takes off."""
-
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -57,7 +55,8 @@ def applicable(tree: dict[str, Any]) -> dict[str, Any]:
     """An object without what only the API server writes, and without OpenELB's finalizers."""
     metadata = {key: value for key, value in tree["metadata"].items() if key not in SERVER_FIELDS}
     finalizers = metadata.pop("finalizers", None)
-    left = [name for name in finalizers if not str(name).startswith(LEFT_FINALIZERS)] if finalizers else []
+    # What is applied must not put back what Porter takes off.
+    left = [name for name in finalizers if not is_old(str(name))] if finalizers else []
     if left:
         metadata["finalizers"] = left
     if "annotations" in metadata:

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from porter.app.migrate.fields import Fields, shown
-from porter.app.migrate.kubernetes import LEFT_FINALIZERS
 from porter.app.migrate.reading import Document
 from porter.app.migrate.report import Report, Verdict, manifest
 from porter.events.observed import PoolObserved
+from porter.kube.burdens import is_old
 from porter.kube.facts.bgp import CONF_NAME, conf_fact, malformed_conf_fact, malformed_peer_fact, peer_fact
 from porter.kube.facts.pool import CNI_LABEL, malformed_pool_fact, pool_fact
 from porter.kube.objects import Custom, Kind, Malformed, decode
@@ -67,7 +67,7 @@ def report_finalizers(document: Document, report: Report) -> None:
     """Say which finalizers Porter takes off, so that no deletion hangs."""
     finalizers = document.metadata.get("finalizers")
     for name in finalizers if isinstance(finalizers, list) else ():
-        if str(name).startswith(LEFT_FINALIZERS):
+        if is_old(str(name)):
             note = f"{shown(name)} is taken off when Porter takes over, so that a deletion does not hang"
             report.add(document, "metadata.finalizers", Verdict.CHANGED, note)
 
