@@ -15,22 +15,12 @@ import structlog
 
 from porter.events.catalogue import Event
 from porter.events.observed import ConfObserved, EndpointsObserved, PeerObserved, ServiceObserved
+from porter.kube.burdens import Burdens
 from porter.kube.facts import FactSettings
-from porter.kube.facts.advertisement import advertisement_fact, malformed_advertisement_fact
-from porter.kube.facts.bgp import (
-    CONF_NAME,
-    conf_fact,
-    malformed_conf_fact,
-    malformed_peer_fact,
-    peer_fact,
-    policy_name,
-)
+from porter.kube.facts.bgp import CONF_NAME, inline_password, policy_name
+from porter.kube.facts.convert import FACT_KINDS, fact_of, malformed_fact_of
 from porter.kube.facts.endpoints import SliceNodes, endpoints_fact, slice_nodes
-from porter.kube.facts.fields import malformed_problem
-from porter.kube.facts.node import namespace_fact, node_fact
-from porter.kube.facts.pool import malformed_pool_fact, pool_fact
-from porter.kube.facts.service import LOAD_BALANCER, malformed_service_fact, service_fact
-from porter.kube.facts.service_range import service_range_fact
+from porter.kube.facts.service import LOAD_BALANCER
 from porter.kube.objects import (
     KINDS,
     ConfigMap,
@@ -40,50 +30,20 @@ from porter.kube.objects import (
     KubeObject,
     Malformed,
     Metadata,
-    Namespace,
-    Node,
     Service,
-    ServiceCIDR,
     ServiceStatus,
     decode,
 )
 from porter.kube.old_configuration import OldConfiguration
-from porter.ports import FactKey, FactKind
+from porter.ports import FactKey
 
 _log = structlog.get_logger(__name__)
 
 OWN_PREFIX = "porter.io/"
 """Only annotations, and conditions of Services, that are ours are kept for comparison: others are never written."""
 
-_FACT_KINDS: dict[Kind, FactKind] = {
-    "Service": "Service",
-    "Node": "Node",
-    "Namespace": "Namespace",
-    "Eip": "Pool",
-    "BgpConf": "Conf",
-    "BgpPeer": "Peer",
-    "BgpAdvertisement": "Advertisement",
-    "ServiceCIDR": "ServiceRange",
-}
-_WITHOUT_STATUS: frozenset[Kind] = frozenset({"Node", "Namespace", "ServiceCIDR"})
-"""Kinds that have no condition of ours: a malformed object of theirs keeps its last good fact."""
-
 _CONFIGURING: frozenset[Kind] = frozenset({"BgpConf", "BgpPeer", "BgpAdvertisement", "ConfigMap"})
 """Kinds whose objects decide what of the old ConfigMaps counts."""
-
-
-_CONVERSIONS: Mapping[Kind, Callable[[Custom], Event | None]] = {
-    "Eip": pool_fact,
-    "BgpConf": conf_fact,
-    "BgpPeer": peer_fact,
-    "BgpAdvertisement": advertisement_fact,
-}
-_MALFORMED: Mapping[Kind, Callable[[Malformed], Event | None]] = {
-    "Eip": malformed_pool_fact,
-    "BgpConf": malformed_conf_fact,
-    "BgpPeer": malformed_peer_fact,
-    "BgpAdvertisement": malformed_advertisement_fact,
-}
 
 
 class Seen(NamedTuple):
@@ -118,8 +78,11 @@ class Inventory:
         self.facts: dict[FactKey, Event] = {}
         self.rejected = 0
         """How many objects could not even be named since the start."""
+        self.passwords: dict[str, str] = {}
+        """Those that are written into BgpPeers, by name: no fact holds them."""
         self.on_seen: Callable[[ObjectKey], None] | None = None
         """Told of every object whose status may have changed."""
+        self.burdens = Burdens(settings)
         self._settings = settings
         self._seen: dict[ObjectKey, Seen] = {}
         self._known: dict[Kind, set[str]] = {kind: set() for kind in KINDS}
@@ -189,7 +152,7 @@ class Inventory:
         item: KubeObject | None
         try:
             item = decode(kind, raw)
-            fact, metadata = self._fact(kind, item), item.metadata
+            fact, metadata = fact_of(kind, item, self._settings), item.metadata
         except Malformed as error:
             if error.metadata is None:
                 self.rejected += 1
@@ -197,16 +160,19 @@ class Inventory:
                 return ""
             _log.warning("object malformed", kind=kind, name=error.metadata.name, why=str(error))
             item, metadata = None, error.metadata
-            fact = self._malformed_fact(error)
+            fact = self._malformed_fact(kind, error)
         name = _full_name(metadata)
         self._known[kind].add(name)
         if kind in self._listing:
             self._listing[kind].add(name)
         if isinstance(item, EndpointSlice):
             self._put_slice(name, slice_nodes(item))
-        elif kind in _FACT_KINDS:
+        elif kind in FACT_KINDS:
             self._settle_object(kind, name, fact, item)
+            if kind == "BgpPeer" and isinstance(item, Custom):
+                self._keep_password(name, inline_password(item, self.passwords.get(name)))
             self._see(kind, metadata, item)
+            self.burdens.look(kind, metadata, item, ours=fact is not None)
         elif isinstance(item, ConfigMap):
             self._old.put_map(name, item)
             self._settle_old()
@@ -235,51 +201,32 @@ class Inventory:
             self._settle_old()
             return
         self._settle_object(kind, name, None, None)
+        if kind == "BgpPeer":
+            self._keep_password(name, None)
         namespace, _, bare = name.rpartition("/")
         key = ObjectKey(kind, namespace, bare)
+        self.burdens.forget(*key)
         if self._seen.pop(key, None) and self.on_seen:
             self.on_seen(key)
 
-    def _fact(self, kind: Kind, item: KubeObject) -> Event | None:
-        match item:
-            case Service():
-                return service_fact(item, self._settings)
-            case Node():
-                return node_fact(item)
-            case Namespace():
-                return namespace_fact(item)
-            case ServiceCIDR():
-                return service_range_fact(item)
-            case Custom():
-                return _CONVERSIONS[kind](item)
-        return None
-
-    def _malformed_fact(self, error: Malformed) -> Event | None:
-        """Convert what identifies a malformed object.
-
-        A Service keeps what it had, with the problem. What has no condition of ours keeps its last good fact.
-        """
-        name = _full_name(error.metadata) if error.metadata else ""
-        if error.kind in _WITHOUT_STATUS:
-            return self.facts.get(FactKey(_FACT_KINDS[error.kind], name))
-        if error.kind == "Service":
-            before = self.facts.get(FactKey("Service", name))
-            if isinstance(before, ServiceObserved):
-                return before._replace(problems=(malformed_problem(error),))
-            return malformed_service_fact(error, self._settings)
-        return _MALFORMED[error.kind](error) if error.kind in _MALFORMED else None
+    def _malformed_fact(self, kind: Kind, error: Malformed) -> Event | None:
+        if kind not in FACT_KINDS or error.metadata is None:
+            return None
+        return malformed_fact_of(
+            error, self._settings, self.facts.get(FactKey(FACT_KINDS[kind], _full_name(error.metadata)))
+        )
 
     def _settle_object(self, kind: Kind, name: str, fact: Event | None, item: KubeObject | None) -> None:
         """Settle an object's own fact, and what of the old ConfigMaps counts beside it."""
         if kind == "BgpConf" and name == CONF_NAME:
             self._old.put_conf(fact if isinstance(fact, ConfObserved) else None, _policy_of(item))
         else:
-            self._settle(FactKey(_FACT_KINDS[kind], name), fact)
+            self._settle(FactKey(FACT_KINDS[kind], name), fact)
         if kind in _CONFIGURING:
             self._settle_old()
 
     def _settle_old(self) -> None:
-        names = {_FACT_KINDS[kind]: self._known[kind] for kind in ("BgpPeer", "BgpAdvertisement")}
+        names = {FACT_KINDS[kind]: self._known[kind] for kind in ("BgpPeer", "BgpAdvertisement")}
         peers = (self.facts.get(FactKey("Peer", name)) for name in self._known["BgpPeer"])
         derived = self._old.facts(
             (peer for peer in peers if isinstance(peer, PeerObserved)),
@@ -307,6 +254,12 @@ class Inventory:
             self._wake.set()
         if key.kind == "Service" and (before is None or fact is None):
             self._settle_endpoints(key.name)
+
+    def _keep_password(self, name: str, password: str | None) -> None:
+        if password is None:
+            self.passwords.pop(name, None)
+        else:
+            self.passwords[name] = password
 
     def _put_slice(self, name: str, nodes: SliceNodes | None) -> None:
         before = self._service_of_slice.get(name)

@@ -87,7 +87,6 @@ class Source(Protocol):
 
     async def run(self) -> None:
         """List and watch until cancelled."""
-        ...
 
     async def changed(self) -> frozenset[FactKey]:
         """Wait until some facts changed, appeared or vanished, or `synced` did; return their keys and forget them."""
@@ -98,10 +97,7 @@ class Source(Protocol):
         ...
 
     def parts(self) -> Mapping[str, str]:
-        """Each reflector's state for `/readyz`: "synced", or a sentence with the reason why not.
-
-        A kind that can be done without, and is not there, is "synced, as none: " and the reason.
-        """
+        """Each reflector's state for `/readyz`: it begins with "synced", or is a sentence with the reason why not."""
         ...
 
 
@@ -181,11 +177,9 @@ class StatusWriter(Protocol):
 
     def drop(self) -> None:
         """Forget everything that waits: this process leads no more."""
-        ...
 
     async def run(self) -> None:
         """Write what waits until cancelled, with UID and resourceVersion, only while `leads()` holds."""
-        ...
 
 
 class EventRecorder(Protocol):
