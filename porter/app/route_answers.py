@@ -131,7 +131,7 @@ def session_problems(model: ReadModel) -> list[str]:
 
 def readiness(parts: Mapping[str, str], model: ReadModel, *, all_sessions: bool) -> Json:
     """Whether every part is ok, and with `all_sessions` also every session that there is to be."""
-    ready = all(state == "ok" for state in parts.values())
+    ready = all(state == "ok" or state.startswith("ok,") for state in parts.values())
     if all_sessions:
         ready = ready and not session_problems(model)
     return {"ready": ready, "parts": dict(parts), "peers": peer_answers(model)}
@@ -169,7 +169,9 @@ def _session(speaker: str, session: PeerSession) -> Json:
 def _adj_ribs_out(model: ReadModel, wanted: RouteFilter) -> Iterator[Sent]:
     """The Adj-RIB-Out of each session that there is to be, with what became of each route."""
     state = model.state
-    prefixes = frozenset(prefix for prefix in state.loc_rib.routes if wanted.holds(prefix))
+    every = state.loc_rib.routes
+    # Nothing but itself lies inside of a host prefix.
+    prefixes = frozenset({wanted.prefix} if wanted.prefix in every else filter(wanted.holds, every))
     for speaker, told in sorted(model.sessions.speakers.items()):
         if wanted.speaker not in ("", speaker):
             continue

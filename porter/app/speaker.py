@@ -17,6 +17,7 @@ from porter.app.clock import SystemClock
 from porter.app.follow import from_newest_baseline
 from porter.app.local_address import AddressBook
 from porter.app.passwords import POLL_S, Passwords
+from porter.app.process import set_imports_aside
 from porter.app.settings import Settings
 from porter.bgp.outcomes import rib_digest
 from porter.events.catalogue import Event
@@ -28,12 +29,15 @@ from porter.model.bgp import Negotiated, PeerKey, SessionSettings, SpeakerName
 from porter.ports import ForeignJournal, Journal, JournalError, JournalUnavailable, Publisher
 from porter.projections import baseline
 from porter.projections.adj_rib_out import exported_from, malformed, session_settings
-from porter.projections.cluster import ClusterState, evolve
+from porter.projections.cluster import ClusterState, fold
 
 RETRY_S = 0.2
 TELL_PRESENT_EVENTS = 5_000
 """After so many outcomes the sessions are told anew: the speaker's stream only keeps the newest ones."""
-LAST_GOOD_MIN_INTERVAL_S = 0.2
+CONFIGURE_INTERVAL_S = 1.0
+"""While pages come in, the sessions are looked at this often although no fact about them changed: this machine's own
+addresses, which they are made of, are no facts."""
+LAST_GOOD_MIN_INTERVAL_S = 1.0
 LAST_GOOD_COST_FACTOR = 20
 """The last-good file is rewritten when the state changed, spending at most one part in this many of the time on it."""
 
@@ -73,6 +77,8 @@ class Speaker:
         self._target_position = 0
         self._sessions: tuple[SessionSettings, ...] = ()
         self._exported: object = None
+        self._configured: tuple[object, ClusterState | None] = (None, None)
+        self._configure_again_s = 0.0
         self._genesis = ""
         self._unsaved = asyncio.Event()
 
@@ -141,21 +147,22 @@ class Speaker:
             self._publish_page()
             if page:
                 self._unsaved.set()
-                await self._configure()
+                if self._sessions_may_differ():
+                    await self._configure()
 
     async def _verify_checkpoint(self) -> None:
         async for _ in self._journal.read(self.checkpoint):
             return
 
     def _fold(self, commit: Commit) -> None:
-        for envelope in commit.events:
-            payload = envelope.payload
-            if isinstance(payload, EpochStarted):
-                self._genesis = payload.genesis
-                if payload.recovering and self._ribs.retained is None:
-                    self._certain = False
-                    self._ribs.retained = self.state.fork()
-            self.state = evolve(self.state, envelope)
+        # An epoch begins with this event, as every reader checks, and it stands nowhere else.
+        first = commit.events[0].payload
+        if isinstance(first, EpochStarted):
+            self._genesis = first.genesis
+            if first.recovering and self._ribs.retained is None:
+                self._certain = False
+                self._ribs.retained = self.state.fork()
+        self.state = fold(self.state, commit.events)
         self.checkpoint = commit.checkpoint
 
     def _publish_page(self) -> None:
@@ -216,8 +223,19 @@ class Speaker:
 
     # ------------------------------------------------------------------------------------------------- the engine
 
+    def _sessions_may_differ(self) -> bool:
+        """Whether anything changed that sessions are made of: this is asked for each page, and is cheap."""
+        exported, retained = self._configured
+        return (
+            retained is not self._ribs.retained
+            or exported != self._exported
+            or time.monotonic() >= self._configure_again_s
+        )
+
     async def _configure(self) -> None:
         """Tell the publisher which sessions there are, when that changed; an uncertain state takes none away."""
+        self._configured = (self._exported, self._ribs.retained)
+        self._configure_again_s = time.monotonic() + CONFIGURE_INTERVAL_S
         sessions = {session.peer: session for session in self._wanted_sessions(self.state)}
         if self._ribs.retained is not None:
             for session in self._wanted_sessions(self._ribs.retained):
@@ -336,6 +354,7 @@ async def run_speaker(settings: Settings) -> None:
         passwords=passwords,
     )
     speaker = Speaker(settings, journals.journal(), publisher, outcomes, passwords)
+    set_imports_aside()
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(outcomes.run(), name="outcome stream")

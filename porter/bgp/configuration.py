@@ -12,6 +12,7 @@ from pathlib import Path
 
 from porter.bgp import relay
 from porter.bgp.engine import environment
+from porter.files import PRIVATE, write_atomically
 from porter.model.address import IPV4, IPV6, Family, family_of
 from porter.model.bgp import PASSWORD_INLINE_PREFIX, PASSWORD_SECRET_PREFIX, SessionSettings
 
@@ -184,13 +185,4 @@ async def validate(configuration: str, directory: Path) -> str:
 
 def write_private(path: Path, text: str) -> None:
     """Replace a file atomically and durably; only its owner may read it, for it may hold keys."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, text.encode("ascii"), durable=True, mode=PRIVATE)

@@ -30,10 +30,11 @@ from porter.events.observed import (
 )
 from porter.model.address import FAMILIES
 from porter.projections.cluster import ClusterState
+from porter.projections.holdings import Cooling, Departure
 from porter.projections.inventory import Inventory
 from porter.projections.ledger import Drain, Ledger, WitnessedHead
 from porter.projections.loc_rib import LocRib
-from porter.projections.pools import Allocation, Cooling, Departure, Pools
+from porter.projections.pools import Allocation, Pools
 from porter.projections.readiness import NotReady
 
 REDUCER_VERSION = 2

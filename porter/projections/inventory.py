@@ -18,6 +18,7 @@ from porter.events.observed import (
     ServiceObserved,
     ServiceRangeObserved,
 )
+from porter.model.selector import Pairs
 from porter.policy.problems import disqualifying
 from porter.projections.readiness import Readiness
 
@@ -139,6 +140,11 @@ class Inventory:
         if kind == "Service":
             return self.changed.get(self.service_uids.get(name, ""), 0)
         return self.changed.get(name if kind == "Endpoints" else (kind, name), 0)
+
+    def namespace_labels(self, namespace: str) -> Pairs:
+        """A namespace's labels; none for one that is not known."""
+        fact = self.namespaces.get(namespace)
+        return fact.labels if fact is not None else ()
 
     def keys(self) -> Iterator[tuple[str, str]]:
         """Every object that there is a fact about, as (kind, name)."""

@@ -5,11 +5,12 @@ with graceful restart, and write up to 64 next hops into their namespace's kerne
 session as well (multiprotocol BGP with IPv6 next hops, RFC 4760): one session carries both families.
 """
 
+import contextlib
 import json
 import re
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,7 @@ class Bird(Router):
         self._folder.mkdir()
         self._socket = self._folder / "bird.ctl"
         self._configuration = self._folder / "bird.conf"
+        self._speakers_as = plan.SPEAKER_AS
 
     def start(self) -> None:
         self._configuration.write_text(self._configured())
@@ -170,6 +172,20 @@ class Bird(Router):
         self._configuration.write_text(self._configured())
         self.birdc("configure")
 
+    @contextlib.contextmanager
+    def renumbered(self, own_as: int, speakers_as: int) -> Iterator[None]:
+        """Have other AS numbers for the length of a block, which ends every session at both of its ends."""
+        before = self.as_number, self._speakers_as
+        self.as_number, self._speakers_as = own_as, speakers_as
+        self._configuration.write_text(self._configured())
+        self.birdc("configure")
+        try:
+            yield
+        finally:
+            self.as_number, self._speakers_as = before
+            self._configuration.write_text(self._configured())
+            self.birdc("configure")
+
     def birdc(self, command: str) -> str:
         """One command of birdc, and its output. Raises CommandFailed."""
         return self.namespace.run(programs.find("birdc"), "-s", self._socket, *command.split())
@@ -180,7 +196,7 @@ class Bird(Router):
             f"""
             protocol bgp {name} {{
               local {own} as {self.as_number};
-              neighbor range {fabric} as {plan.SPEAKER_AS};
+              neighbor range {fabric} as {self._speakers_as};
               dynamic name "{name}_";
               direct;
               graceful restart aware;

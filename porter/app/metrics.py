@@ -1,0 +1,118 @@
+"""What `/metrics` says, as a pure function of the folds: pools, Services, sessions, routes, and the controller itself.
+
+No metric has a label by Service: their number is bounded by pools, peers, speakers, and the list of reasons.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from porter import __version__
+from porter.app.route_answers import route_counts
+from porter.app.view import ReadModel
+from porter.projections.cluster import ClusterState
+from porter.projections.sessions import Sessions
+from porter.projections.status import pool_status
+from porter.telemetry.metrics import Measured
+
+Samples = tuple[tuple[tuple[str, ...], float], ...]
+
+_POOL = ("pool",)
+_SESSION = ("peer", "speaker")
+
+
+class Self(NamedTuple):
+    """What a controller says of itself: whether it leads, "ok" or a sentence for each of its parts, and how many
+    Kubernetes Events it gave up."""
+
+    leading: bool
+    parts: Mapping[str, str]
+    untold: int = 0
+
+
+def measured(model: ReadModel, self_: Self) -> tuple[Measured, ...]:
+    """Everything that is measured, at one position of the journal."""
+    state = model.state
+    return (
+        *_controller(state, self_),
+        *_pools(state),
+        *_services(state),
+        *_sessions(model.sessions),
+        Measured("routes", "gauge", "Routes of all Adj-RIBs-Out by what became of them.", ("state",), _routes(model)),
+    )
+
+
+def _one(number: float) -> Samples:
+    return (((), number),)
+
+
+def _controller(state: ClusterState, self_: Self) -> Iterator[Measured]:
+    ledger = state.ledger
+    parts: Samples = tuple(((name,), float(said == "ok")) for name, said in sorted(self_.parts.items()))
+    yield Measured("build_info", "gauge", "The version that runs; always 1.", ("version",), (((__version__,), 1.0),))
+    text = "Kubernetes Events that were given up, because too many waited or the API server refused them."
+    yield Measured("events_dropped", "counter", text, (), _one(self_.untold))
+    yield Measured("leader", "gauge", "Whether this controller leads.", (), _one(self_.leading))
+    yield Measured("component_ready", "gauge", "Whether a part of this controller is ready.", ("component",), parts)
+    yield Measured("journal_position", "gauge", "The position that is folded.", (), _one(ledger.position))
+    yield Measured("journal_epoch", "gauge", "The epoch of the last commit that was folded.", (), _one(ledger.epoch))
+    yield Measured("journal_recovering", "gauge", "Whether a loss is recovered from.", (), _one(ledger.recovering))
+    last_s = ledger.time_ms / 1000
+    text = "When the last commit that was folded was made, in seconds since the Unix epoch."
+    yield Measured("journal_last_commit_timestamp_seconds", "gauge", text, (), _one(last_s))
+
+
+def _pools(state: ClusterState) -> Iterator[Measured]:
+    statuses = {name: pool_status(state, name) for name in sorted(state.inventory.pools)}
+    fields = (
+        ("pool_addresses", "poolSize", "Addresses that a pool can give, in use or not."),
+        ("pool_addresses_in_use", "usage", "Distinct addresses of a pool that Services hold."),
+        ("pool_addresses_available", "available", "Addresses of a pool that can be given now."),
+        (
+            "pool_addresses_reserved",
+            "reserved",
+            "Addresses of a pool that wait for their Service.",
+        ),
+    )
+    for name, field, text in fields:
+        samples: Samples = tuple(((pool,), float(status.get(field, 0))) for pool, status in statuses.items())
+        yield Measured(name, "gauge", text, _POOL, samples)
+    ready: Samples = tuple(((pool,), float(bool(status.get("ready")))) for pool, status in statuses.items())
+    yield Measured("pool_ready", "gauge", "Whether a pool is in order.", _POOL, ready)
+
+
+def _services(state: ClusterState) -> Iterator[Measured]:
+    served = sum(1 for uid in state.inventory.services if state.pools.of(uid))
+    waiting = len(state.inventory.services) - served
+    counts: Samples = ((("served",), served), (("waiting",), waiting))
+    yield Measured("services", "gauge", "Services by whether they hold an address.", ("state",), counts)
+    refused = Counter(
+        str(refusal.reason) for uid in state.inventory.services if (refusal := state.pools.refusal(uid)) is not None
+    )
+    reasons: Samples = tuple(((reason,), float(number)) for reason, number in sorted(refused.items()))
+    yield Measured("services_refused", "gauge", "Services that are refused, by reason.", ("reason",), reasons)
+
+
+def _sessions(sessions: Sessions) -> Iterator[Measured]:
+    told = [
+        ((peer, name), session)
+        for name, speaker in sorted(sessions.speakers.items())
+        for peer, session in sorted(speaker.peers.items())
+    ]
+    up: Samples = tuple((labels, float(session.established)) for labels, session in told)
+    synced: Samples = tuple((labels, float(session.synced)) for labels, session in told)
+    routes: Samples = tuple((labels, float(session.routes)) for labels, session in told)
+    flaps: Samples = tuple((labels, float(session.flaps)) for labels, session in told)
+    drifts: Samples = tuple((labels, float(session.drifts)) for labels, session in told)
+    yield Measured("bgp_session_up", "gauge", "Whether a session is Established.", _SESSION, up)
+    yield Measured("bgp_session_synced", "gauge", "Whether all of a session's routes are confirmed.", _SESSION, synced)
+    yield Measured("bgp_routes_confirmed", "gauge", "Routes that a session confirmed.", _SESSION, routes)
+    yield Measured("bgp_session_flaps", "counter", "How often a session went down.", _SESSION, flaps)
+    yield Measured("bgp_rib_drifts", "counter", "How often a session's routes differed from ours.", _SESSION, drifts)
+
+
+def _routes(model: ReadModel) -> Samples:
+    counts = route_counts(model)
+    return tuple(((state,), float(counts[state])) for state in sorted(counts) if state != "total")
