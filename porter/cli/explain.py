@@ -9,7 +9,7 @@ import typer
 
 from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR
 from porter.cli import options
-from porter.cli.exits import Finding
+from porter.cli.exits import FINDING, Finding
 from porter.cli.options import Output
 from porter.cli.questions import ask
 from porter.cli.render import print_answer, print_table, time_text
@@ -44,8 +44,12 @@ def explain(
         cluster=cluster,
         state_dir=state_dir,
     )
-    if not print_answer(answer, output):
+    printed = print_answer(answer, output)
+    if not printed:
         _print(answer, wide=output is Output.WIDE, utc=utc)
+    if answer["problems"] and not printed:
+        # The sentences above say it already.
+        raise typer.Exit(FINDING)
     if answer["problems"]:
         raise Finding("; ".join(answer["problems"]))
 
