@@ -20,6 +20,8 @@ from porter.ports import FactKey, FactKind
 
 CONF_KEY = FactKey("Conf", CONF_NAME)
 POLICY_FIELD = "spec.policy"
+_KEYS = frozenset({gobgp_config.MAP_KEY, gobgp_policy.MAP_KEY})
+"""A map without one of these keys is not kept."""
 
 
 class _Policy(NamedTuple):
@@ -43,10 +45,16 @@ class OldConfiguration:
 
     def put_map(self, name: str, item: ConfigMap | None) -> None:
         """Take a ConfigMap as it is now, or its deletion."""
-        if item is None or item.metadata.deletion_timestamp:
-            self._maps.pop(name, None)
-        elif item.metadata.namespace == self.namespace:
+        counts = (
+            item is not None
+            and item.metadata.namespace == self.namespace
+            and not item.metadata.deletion_timestamp
+            and not _KEYS.isdisjoint(item.data or ())
+        )
+        if item is not None and counts:
             self._maps[name] = item
+        else:
+            self._maps.pop(name, None)
         if name == f"{self.namespace}/{gobgp_config.MAP_NAME}":
             self._seeds = self._read_seeds(self._maps.get(name))
 

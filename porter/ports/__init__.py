@@ -97,10 +97,7 @@ class Source(Protocol):
         ...
 
     def parts(self) -> Mapping[str, str]:
-        """Each reflector's state for `/readyz`: "synced", or a sentence with the reason why not.
-
-        A kind that can be done without, and is not there, is "synced, as none: " and the reason.
-        """
+        """Each reflector's state for `/readyz`: it begins with "synced", or is a sentence with the reason why not."""
         ...
 
 

@@ -6,8 +6,6 @@ password is none of them: it must not stand in a ConfigMap.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
-
 from porter.events.observed import ConfObserved, PeerObserved
 from porter.kube.facts.bgp import (
     CONF_NAME,
@@ -17,6 +15,7 @@ from porter.kube.facts.bgp import (
     MAX_CONNECT_RETRY_S,
     MAX_MULTIHOP_TTL,
     MAX_RESTART_TIME_S,
+    parse_router_id,
 )
 from porter.kube.facts.fields import Fields, closed, quoted
 from porter.kube.facts.old_maps import parse_toml
@@ -68,7 +67,7 @@ def _conf(root: Fields, version: str) -> ConfObserved:
         resource_version=version,
         generation=0,
         as_number=config.integer("as", 0, 1, MAX_AS_NUMBER),
-        router_id=config.parsed("router-id", lambda text: str(IPv4Address(text))),
+        router_id=config.parsed("router-id", parse_router_id),
         listen_port=config.integer("port", DEFAULT_BGP_PORT, -1, 65535),
     )
     if not config.has("as"):

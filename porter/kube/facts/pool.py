@@ -76,7 +76,7 @@ def pool_fact(eip: Custom) -> PoolObserved | None:
         namespace_label_selector=optional_selector(spec, "namespaceLabelSelector"),
         release_delay_ms=duration_ms(spec, "releaseDelay", LONGEST_RELEASE_DELAY),
         sharing_namespaces=_sharing_namespaces(spec),
-        reservations=_reservations(spec, ranges, excludes),
+        reservations=_reservations(spec),
     )
     fact = _with_quota(fact, spec)
     spec.finish()
@@ -134,13 +134,13 @@ def _with_quota(fact: PoolObserved, spec: Fields) -> PoolObserved:
     return fact._replace(quota_per_namespace=most, quota_overrides=tuple(sorted(limits)))
 
 
-def _reservations(spec: Fields, ranges: list[AddressRange], excludes: list[AddressRange]) -> tuple[Reservation, ...]:
-    """Take the reservations; one of an address that the pool does not hold is reported and keeps nothing back."""
+def _reservations(spec: Fields) -> tuple[Reservation, ...]:
+    """Take the reservations; what they mean in this pool and beside each other is for the policy to say."""
     entries = spec.each("reservations")
     if len(entries) > MAX_RESERVATIONS:
         spec.invalid("reservations", f"holds {len(entries)} entries; at most {MAX_RESERVATIONS} are allowed")
         return ()
-    reserved: dict[Address, Reservation] = {}
+    reserved: set[Reservation] = set()
     for index, entry in enumerate(entries):
         fields = spec.entry("reservations", index, entry)
         address = Address(fields.parsed("address", parse_address, MAX_RANGE_CHARACTERS))
@@ -149,17 +149,9 @@ def _reservations(spec: Fields, ranges: list[AddressRange], excludes: list[Addre
         missing = [name for name in Reservation._fields if fields.taken(name) in (None, "")]
         if missing:
             fields.invalid(missing[0], "is not set; write address, namespace and name of the Service")
-        elif not all(reservation):
-            continue
-        elif address in reserved:
-            fields.invalid("address", f"is {address}, which is reserved already; keep one of the two reservations")
-        elif not any(address in one for one in ranges):
-            fields.unsupported("address", f"is {address}, which is not in the pool; add it to spec.addresses")
-        elif any(address in one for one in excludes):
-            fields.unsupported("address", f"is {address}, which spec.excludes holds; take it out of one of the two")
-        else:
-            reserved[address] = reservation
-    return tuple(sorted(reserved.values()))
+        elif all(reservation):
+            reserved.add(reservation)
+    return tuple(sorted(reserved))
 
 
 class _Written(NamedTuple):

@@ -195,6 +195,8 @@ def test_readiness_asks_for_every_part_and_on_demand_for_every_session(story):
     assert not route_answers.readiness(parts, without, all_sessions=True)["ready"], "nobody told of a session"
     assert route_answers.readiness(parts, up, all_sessions=True)["ready"]
     assert not route_answers.readiness({**parts, "nodes": "being listed"}, up, all_sessions=False)["ready"]
+    absent = {**parts, "servicecidrs": "ok, as none: 404 not found"}
+    assert route_answers.readiness(absent, up, all_sessions=False)["ready"], "it can be done without"
     story.says(PEER._replace(admin_down=True))
     assert route_answers.readiness(parts, model(story), all_sessions=True)["ready"], "there is to be no session"
 

@@ -52,6 +52,7 @@ def test_help_names_every_command_and_loads_no_heavy_library():
         "demo",
         "crds",
         "drain",
+        "migrate",
         "status",
         "routes",
         "journal",

@@ -74,8 +74,8 @@ def test_addresses_of_every_form_become_canonical_ranges(spec, ranges):
             "spec.reservations[0].address",
         ),
         (
-            {"address": "192.0.2.1", "reservations": [{"address": "192.0.2.1", "namespace": "a", "name": "b"}] * 2},
-            "spec.reservations[1].address",
+            {"address": "192.0.2.1", "reservations": [{"address": "192.0.2.1", "namespace": "a", "name": ""}]},
+            "spec.reservations[0].name",
         ),
         ({"address": "192.0.2.1", "releaseDelay": 600}, "spec.releaseDelay"),
         ({"address": "192.0.2.1", "releaseDelay": "10 minutes"}, "spec.releaseDelay"),
@@ -193,15 +193,6 @@ def test_an_added_field_that_is_not_set_restricts_nothing():
 )
 def test_durations_as_go_writes_them(text, milliseconds):
     assert fact({"address": "192.0.2.1", "releaseDelay": text}).release_delay_ms == milliseconds
-
-
-@pytest.mark.parametrize("spec", [{"address": "192.0.2.0/30"}, {"address": "192.0.2.0/24", "excludes": ["192.0.2.9"]}])
-def test_a_reservation_that_the_pool_cannot_keep_is_named_and_stops_no_other(spec):
-    wanted = [{"address": f"192.0.2.{last}", "namespace": "shop", "name": "web"} for last in (9, 1)]
-    seen = fact(spec | {"reservations": wanted})
-    assert [(p.reason, p.field) for p in seen.problems] == [(Reason.FIELD_UNSUPPORTED, "spec.reservations[0].address")]
-    assert seen.reservations == (("192.0.2.1", "shop", "web"),)
-    assert seen.ranges
 
 
 def test_a_pool_of_a_cni_or_on_its_way_out_is_left_alone():
