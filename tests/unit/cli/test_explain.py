@@ -117,7 +117,10 @@ def test_a_decision_that_the_journal_does_not_hold_any_more_is_said_so(asked, st
     asked.answer = answer(story, ip="192.0.2.0")
     with pytest.raises(typer.Exit):
         command.explain("192.0.2.0", output=Output.WIDE)
-    assert "any more: what was passed over is not known" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "any more: what was passed over is not known" in printed
+    assert "The Eip is the default" in printed
+    assert "No session takes the route." in printed
 
 
 def test_json_is_the_answer_itself_and_the_finding_goes_beside(asked, story, capsys):
