@@ -46,6 +46,15 @@ def _attributes(template: PathAttributes, next_hop: Address) -> PathAttributes:
     return template._replace(next_hop=next_hop)
 
 
+@lru_cache(maxsize=_CACHED_ATTRIBUTES)
+def _plain(next_hop: Address) -> PathAttributes:
+    return PathAttributes(next_hop)
+
+
+def _path(hop: NextHop, attributes: Callable[[str], PathAttributes]) -> PathAttributes:
+    return _plain(hop.address) if attributes is plain else _attributes(attributes(hop.node), hop.address)
+
+
 def plain(node: str) -> PathAttributes:
     """The attributes of a path that nothing more is said of, but for its next hop."""
     del node
@@ -70,12 +79,12 @@ def exported(
         return {}
     if not add_path:
         chosen = hops[0] if len(hops) == 1 else rendezvous(f"{speaker}\0{prefix}", hops, 1)[0]
-        return {RouteKey(prefix, 0): _attributes(attributes(chosen.node), chosen.address)}
+        return {RouteKey(prefix, 0): _path(chosen, attributes)}
     limit = max_next_hops if 0 < max_next_hops < MAX_NEXT_HOPS else MAX_NEXT_HOPS
     if len(hops) > limit:
         hops = rendezvous(prefix, hops, limit)
     paths: dict[RouteKey, PathAttributes] = {}
     for hop in hops:
         # Two nodes that claim one IPv4 address share the identifier; the first by name stands for both.
-        paths.setdefault(RouteKey(prefix, hop.path_id), _attributes(attributes(hop.node), hop.address))
+        paths.setdefault(RouteKey(prefix, hop.path_id), _path(hop, attributes))
     return paths
