@@ -118,8 +118,9 @@ def _print_holding(holding: dict[str, Any], *, utc: bool) -> None:
         print_table(["NEXT HOP", "NODE", "PATH ID", "SINCE", "CAUSE"], rows)
     if route["sessions"]:
         typer.echo("")
-        rows = [[one["peer"], one["speaker"], one["paths"], one["confirmed"]] for one in route["sessions"]]
-        print_table(["PEER", "SPEAKER", "PATHS", "CONFIRMED"], rows)
+        names = ("peer", "speaker", "prefix", "paths", "confirmed")
+        rows = [[one[name] for name in names] for one in route["sessions"]]
+        print_table([name.upper() for name in names], rows)
 
 
 def _print_candidates(heading: str, candidates: list[dict[str, Any]]) -> None:
