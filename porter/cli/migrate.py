@@ -95,7 +95,6 @@ def metallb(
         output=output,
         form=report,
         report_only=report_only,
-        service_class=metallb_class,
     )
 
 
@@ -145,14 +144,12 @@ def _read(
         raise defaults.InvalidSettings(f"-f: {error}") from error
 
 
-def _print(
-    migration: Migration, *, output: ManifestForm, form: ReportForm, report_only: bool, service_class: str = ""
-) -> None:
+def _print(migration: Migration, *, output: ManifestForm, form: ReportForm, report_only: bool) -> None:
     from porter.app.migrate.answer import answer_of, finding_of
     from porter.app.migrate.simulate import simulate
     from porter.kube.facts import FactSettings
 
-    settings = FactSettings(service_class) if service_class else FactSettings()
+    settings = FactSettings(migration.service_class) if migration.service_class else FactSettings()
     answer = answer_of(migration, simulate(migration, settings))
     if not report_only:
         _print_manifests(migration.manifests, output)
@@ -176,8 +173,11 @@ def _print_manifests(manifests: Sequence[dict[str, Any]], output: ManifestForm) 
         return
     import yaml
 
+    # libyaml's emitter is many times as fast; not every build of PyYAML has it.
+    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     for manifest in manifests:
-        typer.echo("---\n" + yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120), nl=False)
+        text = yaml.dump(manifest, Dumper=dumper, sort_keys=False, allow_unicode=True, width=COLUMNS)
+        typer.echo(f"---\n{text}", nl=False)
 
 
 def _print_report(answer: dict[str, Any], say: Callable[[str], None]) -> None:

@@ -593,3 +593,10 @@ def disturb(chance, tree):
             continue
         tree[key] = chance.choice(ODD)
         return
+
+
+def test_a_class_that_metallb_gave_an_address_in_is_porters_afterwards():
+    given = {"metallb.io/ip-allocated-from-pool": "p"}
+    migration = metallb(pool() + service("web", "192.0.2.3", annotations=given, loadBalancerClass="metallb.io/lb"))
+    assert migration.service_class == "metallb.io/lb"
+    assert outcomes(migration, FactSettings(migration.service_class)) == {"shop/web": ("same", ("192.0.2.3",))}
