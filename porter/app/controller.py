@@ -16,6 +16,7 @@ from porter.app.clock import SystemClock
 from porter.app.edge import connect
 from porter.app.follow import Folded, from_newest_baseline, up_to_head
 from porter.app.leader import Leading, Recovery
+from porter.app.passwords import keep_inline
 from porter.app.process import set_imports_aside
 from porter.app.settings import Settings
 from porter.app.start import Beginning, Seen, begin, positions_are_lost
@@ -286,10 +287,11 @@ async def run_controller(settings: Settings) -> None:
     clock = SystemClock()
     try:
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-            source, election, writer, recorder, beside = await connect(settings, clock, stack)
+            source, election, writer, recorder, passwords, beside = await connect(settings, clock, stack)
             desk: StatusDesk
             speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk))
             desk = StatusDesk(writer, recorder, lambda: speakers.sessions)
+            view.untold = lambda: recorder.dropped
             parts = Parts(
                 source,
                 election,
@@ -310,6 +312,7 @@ async def run_controller(settings: Settings) -> None:
                 ("status desk", desk.run()),
                 ("speakers' streams", speakers.run()),
                 ("controller", controller.run()),
+                ("passwords", keep_inline(settings.passwords_file, passwords)),
                 ("http", serve(settings, view, journals.journal())),
             ):
                 tasks.create_task(part, name=name)

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Coroutine
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from porter.app.settings import InvalidSettings, Settings
 from porter.ports import Clock, Election, EventRecorder, Source, StatusWriter
 
+if TYPE_CHECKING:
+    from porter.kube.manifests import ManifestSource
+    from porter.kube.source import KubeSource
+
 
 class Edge(NamedTuple):
-    """Source, election, status writer and recorder of one place, and what else runs there, by name."""
+    """Source, election, status writer and recorder of one place, and what else runs there, by name.
+
+    `passwords` are those that its BgpPeers hold, None while not all of them were seen.
+    """
 
     source: Source
     election: Election
     writer: StatusWriter
     recorder: EventRecorder
+    passwords: Callable[[], Mapping[str, str] | None]
     beside: tuple[tuple[str, Callable[[], Coroutine[None, None, None]]], ...] = ()
 
 
@@ -48,7 +56,7 @@ def _manifests(settings: Settings, clock: Clock) -> Edge:
     facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
     source = ManifestSource(settings.manifests, facts)
     writer = ManifestStatusWriter(settings.manifests, source.inventory, election.leads, clock)
-    return Edge(source, election, writer, LogEventRecorder())
+    return Edge(source, election, writer, LogEventRecorder(), _passwords_of(source))
 
 
 async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
@@ -76,4 +84,9 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
     writer = KubeStatusWriter(client, source.inventory, election.leads, clock)
     recorder = KubeEventRecorder(client, election.leads, settings.name)
     finalizers = FinalizerWriter(client, source.inventory, election.leads)
-    return Edge(source, election, writer, recorder, (("OpenELB's finalizers", finalizers.run),))
+    beside = (("OpenELB's finalizers", finalizers.run),)
+    return Edge(source, election, writer, recorder, _passwords_of(source), beside)
+
+
+def _passwords_of(source: KubeSource | ManifestSource) -> Callable[[], Mapping[str, str] | None]:
+    return lambda: source.inventory.passwords if source.synced else None

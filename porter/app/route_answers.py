@@ -169,7 +169,9 @@ def _session(speaker: str, session: PeerSession) -> Json:
 def _adj_ribs_out(model: ReadModel, wanted: RouteFilter) -> Iterator[Sent]:
     """The Adj-RIB-Out of each session that there is to be, with what became of each route."""
     state = model.state
-    prefixes = frozenset(prefix for prefix in state.loc_rib.routes if wanted.holds(prefix))
+    every = state.loc_rib.routes
+    # Nothing but itself lies inside of a host prefix.
+    prefixes = frozenset({wanted.prefix} if wanted.prefix in every else filter(wanted.holds, every))
     for speaker, told in sorted(model.sessions.speakers.items()):
         if wanted.speaker not in ("", speaker):
             continue

@@ -16,6 +16,7 @@ from porter.app.adj_rib import AdjRibsOut
 from porter.app.clock import SystemClock
 from porter.app.follow import from_newest_baseline
 from porter.app.local_address import AddressBook
+from porter.app.passwords import POLL_S, Passwords
 from porter.app.process import set_imports_aside
 from porter.app.settings import Settings
 from porter.bgp.outcomes import rib_digest
@@ -54,7 +55,14 @@ class OutcomeSink(Protocol):
 class Speaker:
     """One speaker process between the journal and its publisher."""
 
-    def __init__(self, settings: Settings, journal: Journal, publisher: Publisher, outcomes: OutcomeSink) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        publisher: Publisher,
+        outcomes: OutcomeSink,
+        passwords: Passwords | None = None,
+    ) -> None:
         self.state = ClusterState.empty()
         self.checkpoint: Checkpoint = BEGINNING
         self._name = SpeakerName(settings.name)
@@ -62,6 +70,7 @@ class Speaker:
         self._journal = journal
         self._publisher = publisher
         self._outcomes = outcomes
+        self._passwords = passwords
         self._ribs = AdjRibsOut(self._name)
         self._addresses = AddressBook(settings.local_address)
         self._certain = False
@@ -90,6 +99,8 @@ class Speaker:
             tasks.create_task(self._relay_outcomes(), name="outcomes")
             tasks.create_task(self._follow(), name="journal")
             tasks.create_task(self._save(), name="last-good file")
+            if self._passwords is not None:
+                tasks.create_task(self._watch_passwords(self._passwords), name="passwords")
 
     # ------------------------------------------------------------------------------------------------ the journal
 
@@ -254,6 +265,13 @@ class Speaker:
             state, peer, speaker=self._name, router_id=self._addresses.own_ipv4(), local_address=local_address
         )
 
+    async def _watch_passwords(self, passwords: Passwords) -> None:
+        """Have the engine take a changed password: only that session restarts."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            if await asyncio.to_thread(passwords.refresh):
+                await self._publisher.configure(self._sessions)
+
     async def _relay_outcomes(self) -> None:
         told = 0
         while True:
@@ -327,13 +345,15 @@ async def run_speaker(settings: Settings) -> None:
     settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     journals = RedisJournals(settings.redis_url, settings.cluster, writer=settings.name)
     outcomes = OutcomeStream(journals.speaker(settings.name), holder=settings.name)
+    passwords = Passwords(settings.secrets_dir, settings.passwords_file)
     publisher = ExaBgpPublisher(
         speaker=settings.name,
         socket_path=settings.relay_socket,
         configuration_path=settings.engine_configuration,
         clock=SystemClock(),
+        passwords=passwords,
     )
-    speaker = Speaker(settings, journals.journal(), publisher, outcomes)
+    speaker = Speaker(settings, journals.journal(), publisher, outcomes, passwords)
     set_imports_aside()
     try:
         async with asyncio.TaskGroup() as tasks:

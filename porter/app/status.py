@@ -39,7 +39,7 @@ from porter.ports import EventRecorder, ObjectStatus, StatusWriter
 from porter.projections.cluster import ClusterState
 from porter.projections.sessions import Sessions
 from porter.projections.status import (
-    advertisement_status,
+    advertisement_statuses,
     conf_status,
     peer_status,
     pool_status,
@@ -235,8 +235,9 @@ class StatusDesk:
             self._writer.want(ObjectStatus("BgpPeer", "", name, peer.uid, peer_status(state, sessions, name)))
         for name, conf in state.inventory.confs.items():
             self._writer.want(ObjectStatus("BgpConf", "", name, conf.uid, conf_status(state, sessions, name)))
-        for name, fact in state.inventory.advertisements.items():
-            self._writer.want(ObjectStatus("BgpAdvertisement", "", name, fact.uid, advertisement_status(state, name)))
+        for name, tree in advertisement_statuses(state).items():
+            uid = state.inventory.advertisements[name].uid
+            self._writer.want(ObjectStatus("BgpAdvertisement", "", name, uid, tree))
 
 
 def service_status(state: ClusterState, uid: str, namespace: str, name: str) -> ObjectStatus:

@@ -11,7 +11,7 @@ import sys
 import typer
 
 from porter.app.settings import InvalidSettings
-from porter.cli import actions, exits, migrate, programs, questions
+from porter.cli import actions, exits, explain, migrate, programs, questions
 
 app = typer.Typer(
     name="porter",
@@ -31,7 +31,7 @@ migration = typer.Typer(
 
 for program in (programs.up, programs.controller, programs.speaker, programs.exabgp, programs.demo):
     app.command()(program)
-for question in (questions.status, questions.routes, questions.crds, questions.version):
+for question in (questions.status, questions.routes, explain.explain, questions.crds, questions.version):
     app.command()(question)
 drain.command("speaker")(actions.drain_speaker)
 journal.command("tail")(questions.journal_tail)

@@ -1,8 +1,8 @@
 """`KubeEventRecorder`: Kubernetes Events (core/v1), best effort and one after another.
 
 An Event's name follows from the object and the position, so that a leader which tells something again, after a lost
-answer or an election, meets its own Event: AlreadyExists is success. Statuses are what users wait for; Events go one
-at a time, and not too fast, so that a burst of Services leaves the API server to the statuses.
+answer or an election, meets its own Event: AlreadyExists is success. Statuses are what users wait for; Events come
+a second later, one at a time and not too fast, so that a burst of Services leaves the API server to the statuses.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from porter.model.object_event import ObjectEvent
 _log = structlog.get_logger(__name__)
 
 MAX_EVENTS_WAITING = 2048
-PAUSE_S = 0.01
-"""Between two Events: at most 100 of them per second."""
+LINGER_S = 1.0
+"""An Event waits for so long: the statuses of the same burst go first."""
+
+PAUSE_S = 0.02
+"""Between two Events: at most 50 of them per second."""
 
 RETRY_S = 2.0
 MAX_ATTEMPTS = 5
@@ -43,7 +46,8 @@ class KubeEventRecorder:
         self._client = client
         self._leads = leads
         self._instance = instance
-        self._waiting: deque[ObjectEvent] = deque()
+        self._waiting: deque[tuple[float, ObjectEvent]] = deque()
+        """Each with the time of the event loop from which on it may be told."""
         self._wake = asyncio.Event()
 
     def record(self, event: ObjectEvent) -> None:
@@ -51,7 +55,7 @@ class KubeEventRecorder:
         if len(self._waiting) >= MAX_EVENTS_WAITING:
             self._waiting.popleft()
             self._give_up("more wait than are told")
-        self._waiting.append(event)
+        self._waiting.append((asyncio.get_running_loop().time() + LINGER_S, event))
         self._wake.set()
 
     def drop(self) -> None:
@@ -68,7 +72,12 @@ class KubeEventRecorder:
             if not self._leads():
                 self.drop()
                 continue
-            await self._tell(self._waiting.popleft())
+            wait_s = self._waiting[0][0] - asyncio.get_running_loop().time()
+            if wait_s > 0:
+                # Leadership and the queue may be others by then.
+                await asyncio.sleep(wait_s)
+                continue
+            await self._tell(self._waiting.popleft()[1])
             await asyncio.sleep(PAUSE_S)
 
     async def _tell(self, event: ObjectEvent) -> None:

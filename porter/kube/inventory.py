@@ -17,7 +17,7 @@ from porter.events.catalogue import Event
 from porter.events.observed import ConfObserved, EndpointsObserved, PeerObserved, ServiceObserved
 from porter.kube.burdens import Burdens
 from porter.kube.facts import FactSettings
-from porter.kube.facts.bgp import CONF_NAME, policy_name
+from porter.kube.facts.bgp import CONF_NAME, inline_password, policy_name
 from porter.kube.facts.convert import FACT_KINDS, fact_of, malformed_fact_of
 from porter.kube.facts.endpoints import SliceNodes, endpoints_fact, slice_nodes
 from porter.kube.facts.service import LOAD_BALANCER
@@ -78,6 +78,8 @@ class Inventory:
         self.facts: dict[FactKey, Event] = {}
         self.rejected = 0
         """How many objects could not even be named since the start."""
+        self.passwords: dict[str, str] = {}
+        """Those that are written into BgpPeers, by name: no fact holds them."""
         self.on_seen: Callable[[ObjectKey], None] | None = None
         """Told of every object whose status may have changed."""
         self.burdens = Burdens(settings)
@@ -167,6 +169,8 @@ class Inventory:
             self._put_slice(name, slice_nodes(item))
         elif kind in FACT_KINDS:
             self._settle_object(kind, name, fact, item)
+            if kind == "BgpPeer" and isinstance(item, Custom):
+                self._keep_password(name, inline_password(item, self.passwords.get(name)))
             self._see(kind, metadata, item)
             self.burdens.look(kind, metadata, item, ours=fact is not None)
         elif isinstance(item, ConfigMap):
@@ -197,6 +201,8 @@ class Inventory:
             self._settle_old()
             return
         self._settle_object(kind, name, None, None)
+        if kind == "BgpPeer":
+            self._keep_password(name, None)
         namespace, _, bare = name.rpartition("/")
         key = ObjectKey(kind, namespace, bare)
         self.burdens.forget(*key)
@@ -248,6 +254,12 @@ class Inventory:
             self._wake.set()
         if key.kind == "Service" and (before is None or fact is None):
             self._settle_endpoints(key.name)
+
+    def _keep_password(self, name: str, password: str | None) -> None:
+        if password is None:
+            self.passwords.pop(name, None)
+        else:
+            self.passwords[name] = password
 
     def _put_slice(self, name: str, nodes: SliceNodes | None) -> None:
         before = self._service_of_slice.get(name)

@@ -25,8 +25,15 @@ WRITE_TIMEOUT_S = 3.0
 CONFLICT_RETRY_S = 1.0
 """After a conflict the newer object is waited for; this is for the case that its event was the one just compared."""
 
-_KINDS: dict[str, Kind] = {"Service": "Service", "Eip": "Eip", "BgpConf": "BgpConf", "BgpPeer": "BgpPeer"}
-_PLURALS = {"Eip": "eips", "BgpConf": "bgpconfs", "BgpPeer": "bgppeers"}
+_PLURALS: dict[Kind, str] = {
+    "Eip": "eips",
+    "BgpConf": "bgpconfs",
+    "BgpPeer": "bgppeers",
+    "BgpAdvertisement": "bgpadvertisements",
+}
+"""The kinds of ours, by the name of their resource."""
+
+_KINDS: dict[str, Kind] = {"Service": "Service", **{kind: kind for kind in _PLURALS}}
 
 
 class _Answered(NamedTuple):
@@ -133,7 +140,7 @@ class KubeStatusWriter(WantedStatuses):
 def _path(key: ObjectKey) -> str:
     if key.kind == "Service":
         return f"/api/v1/namespaces/{key.namespace}/services/{key.name}"
-    return f"/apis/network.kubesphere.io/v1alpha2/{_PLURALS[key.kind]}/{key.name}"
+    return f"/apis/network.kubesphere.io/v1alpha2/{_PLURALS[_KINDS[key.kind]]}/{key.name}"
 
 
 def _metadata_patch(wanted: ObjectStatus, present: Seen) -> dict[str, Any]:

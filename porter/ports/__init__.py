@@ -87,7 +87,6 @@ class Source(Protocol):
 
     async def run(self) -> None:
         """List and watch until cancelled."""
-        ...
 
     async def changed(self) -> frozenset[FactKey]:
         """Wait until some facts changed, appeared or vanished, or `synced` did; return their keys and forget them."""
@@ -178,11 +177,9 @@ class StatusWriter(Protocol):
 
     def drop(self) -> None:
         """Forget everything that waits: this process leads no more."""
-        ...
 
     async def run(self) -> None:
         """Write what waits until cancelled, with UID and resourceVersion, only while `leads()` holds."""
-        ...
 
 
 class EventRecorder(Protocol):

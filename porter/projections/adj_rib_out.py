@@ -10,7 +10,15 @@ from functools import partial
 
 from porter.events.observed import ConfObserved, PeerObserved
 from porter.model.address import FAMILIES, Address, Prefix, family_of, prefix_address
-from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
+from porter.model.bgp import (
+    PASSWORD_INLINE,
+    PASSWORD_INLINE_PREFIX,
+    Negotiated,
+    PathAttributes,
+    PeerKey,
+    RouteKey,
+    SessionSettings,
+)
 from porter.model.reasons import Problem, Reason
 from porter.policy.advertisements import PeerPolicy
 from porter.policy.export import exported
@@ -200,9 +208,13 @@ def session_settings(
         ttl_security=fact.ttl_security,
         passive=fact.passive,
         restart_time_s=_restart_time_s(fact, conf),
-        password_source=fact.password_source,
+        password_source=_password_source(fact),
         description=fact.description or f"Porter speaker {speaker}",
     )
+
+
+def _password_source(fact: PeerObserved) -> str:
+    return f"{PASSWORD_INLINE_PREFIX}{fact.name}" if fact.password_source == PASSWORD_INLINE else fact.password_source
 
 
 def _restart_time_s(fact: PeerObserved, conf: ConfObserved) -> int:

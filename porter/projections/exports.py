@@ -17,6 +17,7 @@ from porter.model.address import (
     address_from_number,
     family_of,
     host_prefix,
+    is_aggregate,
     prefix_address,
 )
 from porter.model.bgp import NextHop
@@ -166,7 +167,7 @@ class Exports:
 
     def _aggregated(self, policy: PeerPolicy, prefix: Prefix) -> Given | None:
         """An aggregate, as long as one of its members has a route."""
-        if not policy.aggregates or prefix == host_prefix(prefix_address(prefix)):
+        if not policy.aggregates or not is_aggregate(prefix):
             return None
         for route in self._within(prefix):
             if self._aggregate_over(policy, route) == prefix:

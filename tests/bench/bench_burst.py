@@ -158,11 +158,11 @@ def wait_written(lab: Lab, services: int) -> float:
 
 
 def cpu(lab: Lab, porter: Porter | None = None) -> dict[str, float]:
-    """CPU seconds so far of each program of the lab and each part of Porter; kube-proxies are one."""
+    """CPU seconds so far of each program of the lab, each part of Porter, and this client; kube-proxies are one."""
     names = {process.pid: process.name for process in lab.run.processes if process.alive}
     if porter is not None:
         names |= {pid: f"porter: {part}" for part, pid in porter.pids().items()}
-    found: dict[str, float] = {}
+    found = {"this client": time.process_time()}
     for pid, name in names.items():
         kind = "kube-proxy, all" if name.startswith("kube-proxy") else name
         found[kind] = found.get(kind, 0.0) + cpu_seconds(pid)
@@ -174,13 +174,18 @@ def spent(before: dict[str, float], after: dict[str, float]) -> dict[str, float]
 
 
 def cpu_table(ours: Burst, floor: Burst) -> str:
-    """Who spent the last pair's CPU time; what is below a tenth of a second is left out."""
+    """Who spent the last pair's CPU time; what is below a tenth of a second is left out.
+
+    The sums tell the two apart also where neighbours on the machine take their share of the seconds.
+    """
     names = sorted(ours.cpu_s, key=lambda name: -ours.cpu_s[name])
     rows = [
         [name, f"{ours.cpu_s[name]:.1f}", f"{floor.cpu_s[name]:.1f}" if name in floor.cpu_s else ""]
         for name in names
         if ours.cpu_s[name] >= 0.1
     ]
+    total, total_floor = sum(ours.cpu_s.values()), sum(floor.cpu_s.values())
+    rows.append([f"in all (ratio {total / total_floor:.2f})", f"{total:.1f}", f"{total_floor:.1f}"])
     return table(("CPU seconds of the last pair", "ours", "floor"), rows)
 
 

@@ -13,7 +13,15 @@ from porter.kube.facts.pool import CNI_LABEL
 from porter.kube.facts.selectors import read_selector
 from porter.kube.objects import Custom, Malformed, Metadata
 from porter.model.address import FAMILIES, IPV4, IPV6, Address, parse_address
-from porter.model.bgp import DEFAULT_BGP_PORT, MAX_AS_NUMBER, MAX_HOLD_TIME_S, MAX_NEXT_HOPS, MIN_HOLD_TIME_S
+from porter.model.bgp import (
+    DEFAULT_BGP_PORT,
+    MAX_AS_NUMBER,
+    MAX_HOLD_TIME_S,
+    MAX_NEXT_HOPS,
+    MIN_HOLD_TIME_S,
+    PASSWORD_INLINE,
+    PASSWORD_SECRET_PREFIX,
+)
 from porter.model.reasons import Problem
 
 CONF_NAME = "default"
@@ -30,8 +38,6 @@ MAX_MULTIHOP_TTL = 255
 MAX_RACKS = 1024
 MAX_DESCRIPTION_CHARACTERS = 256
 TOPOLOGIES = ("central", "node")
-PASSWORD_INLINE = "inline"  # noqa: S105 - This says where a password is; it is none.
-PASSWORD_SECRET_PREFIX = "secret:"  # noqa: S105 - Likewise.
 _AFI_FAMILIES = {"AFI_IP": IPV4, "AFI_IP6": IPV6}
 
 
@@ -275,3 +281,12 @@ def _password_source(spec: Fields, conf: Fields) -> str:
         conf.invalid("authPassword", "is no text; put it in quotes")
         return ""
     return PASSWORD_INLINE if inline else ""
+
+
+def inline_password(peer: Custom, before: str | None) -> str | None:
+    """The password that is written into a BgpPeer, which goes beside the journal; `before` where it is no text."""
+    conf = peer.spec.get("conf") if isinstance(peer.spec, dict) else None
+    password = conf.get("authPassword") if isinstance(conf, dict) else None
+    if _left_alone(peer.metadata) or not password:
+        return None
+    return password if isinstance(password, str) else before

@@ -3,7 +3,7 @@
 A condition carries no time of its last transition: whoever writes it knows what stood there before.
 """
 
-from porter.projections.status.advertisements import advertisement_status
+from porter.projections.status.advertisements import advertisement_status, advertisement_statuses
 from porter.projections.status.peers import conf_status, peer_status
 from porter.projections.status.pools import pool_status
 from porter.projections.status.services import (
@@ -20,6 +20,7 @@ __all__ = [
     "DECISION_ANNOTATION",
     "POOL_LABEL",
     "advertisement_status",
+    "advertisement_statuses",
     "conf_status",
     "decision_hash",
     "peer_status",

@@ -28,8 +28,7 @@ def accepted_condition(problem: Problem | None, problems: Iterable[Problem], gen
         return condition("Accepted", False, problem.reason, sentence(problem), generation)
     unsupported = list(problems)
     if unsupported:
-        message = "; ".join(sentence(one) for one in unsupported[:MAX_NAMED])
-        return condition("Accepted", True, unsupported[0].reason, message, generation)
+        return condition("Accepted", True, unsupported[0].reason, joined(unsupported), generation)
     return condition("Accepted", True, "Accepted", fine, generation)
 
 
@@ -37,13 +36,18 @@ def degraded_condition(problems: Sequence[Problem], generation: int, fine: str) 
     """The condition `Degraded`: the reason of the first problem, and what all of them say."""
     if not problems:
         return condition("Degraded", False, "AsExpected", fine, generation)
-    message = "; ".join(sentence(one) for one in problems[:MAX_NAMED])
-    return condition("Degraded", True, problems[0].reason, message, generation)
+    return condition("Degraded", True, problems[0].reason, joined(problems), generation)
 
 
 def sentence(problem: Problem) -> str:
     """A problem's message, which names the field if it does not do so by itself."""
     return problem.message if problem.field in problem.message else f"{problem.field}: {problem.message}"
+
+
+def joined(problems: Sequence[Problem]) -> str:
+    """What several problems say; those beyond the limit as a number."""
+    more = len(problems) - MAX_NAMED
+    return "; ".join(sentence(one) for one in problems[:MAX_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ give any more.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from porter.model.address import FAMILIES, IPV4, Address, address_from_number
 from porter.model.reasons import Problem, Reason
@@ -14,7 +15,6 @@ from porter.policy.pool_choice import DEFAULT_FIELD, Pool
 from porter.projections import pool_report
 from porter.projections.cluster import ClusterState
 from porter.projections.pool_report import Capacity
-from porter.projections.pools import Allocation
 from porter.projections.sentences import clock_time
 from porter.projections.status.conditions import (
     Tree,
@@ -39,8 +39,8 @@ def pool_status(state: ClusterState, name: str) -> Tree:
     numbers = pool_report.capacity(state, name)
     if pool is None or numbers is None:
         return {}
-    inside = tuple(address for address in state.pools.counted_for(name) if pool.holds(address))
-    generation = pool.fact.generation
+    in_use = _in_use(state, pool)
+    inside, generation = in_use.inside, pool.fact.generation
     first, last = _ends(pool)
     return {
         "occupied": numbers.used >= numbers.size,
@@ -58,10 +58,33 @@ def pool_status(state: ClusterState, name: str) -> Tree:
             accepted_condition(pool.problem, pool.fact.problems, generation, "every field is understood"),
             _ready(state, pool, numbers, len(inside)),
             degraded_condition(
-                list(_problems(state, pool)), generation, "every address in use is one that the pool gives"
+                list(_problems(state, pool, in_use)), generation, "every address in use is one that the pool gives"
             ),
         ],
     }
+
+
+class _InUse(NamedTuple):
+    """The addresses in use that count for a pool, by number: those in its ranges, the `excluded` among them, and those
+    outside."""
+
+    inside: tuple[Address, ...]
+    excluded: tuple[Address, ...]
+    outside: tuple[Address, ...]
+
+
+def _in_use(state: ClusterState, pool: Pool) -> _InUse:
+    """Sort what is in use in one pass: it may be many thousand addresses."""
+    inside, excluded, outside = [], [], []
+    gives_all = pool.spans == pool.ranges and not pool.fact.avoid_buggy
+    for address in state.pools.counted_for(pool.name):
+        if not pool.holds(address):
+            outside.append(address)
+            continue
+        inside.append(address)
+        if not gives_all and not pool.gives(address):
+            excluded.append(address)
+    return _InUse(tuple(inside), tuple(excluded), tuple(outside))
 
 
 def _ends(pool: Pool) -> tuple[str, str]:
@@ -100,16 +123,16 @@ def _set_aside(numbers: Capacity) -> str:
     return reserved + (f", {numbers.cooling} cooling down" if numbers.cooling else "")
 
 
-def _problems(state: ClusterState, pool: Pool) -> Iterator[Problem]:
+def _problems(state: ClusterState, pool: Pool, in_use: _InUse) -> Iterator[Problem]:
     """What is not as it should be, what is in use first."""
-    outside = _named(pool_report.outside(state, pool.name))
+    outside = _named(state, in_use.outside)
     if outside:
         message = (
             f"these Services keep addresses that the pool does not hold any more: {outside}; "
             "give the pool these addresses back or move them"
         )
         yield Problem(Reason.ADDRESS_OUTSIDE_POOLS, "", message)
-    excluded = _named(pool_report.excluded(state, pool.name))
+    excluded = _named(state, in_use.excluded)
     if excluded:
         message = (
             f"these Services keep addresses that spec.excludes or spec.avoidBuggyIPs leaves out: {excluded}; "
@@ -134,5 +157,5 @@ def _problems(state: ClusterState, pool: Pool) -> Iterator[Problem]:
     yield from pool_report.warnings(state, pool.name)
 
 
-def _named(allocations: Iterable[Allocation]) -> str:
-    return listed([f"{one.service} ({one.address})" for one in allocations])
+def _named(state: ClusterState, addresses: Iterable[Address]) -> str:
+    return listed([f"{one.service} ({address})" for address in addresses for one in state.pools.by_address[address]])

@@ -12,7 +12,7 @@ from porter.projections.cluster import ClusterState
 from porter.projections.pool_report import service_report
 from porter.projections.pools import Allocation
 from porter.projections.sentences import given
-from porter.projections.status.conditions import MAX_NAMED, Tree, condition, sentence
+from porter.projections.status.conditions import Tree, condition, joined
 
 POOL_LABEL = "eip.openelb.kubesphere.io/v1alpha2"
 DECISION_ANNOTATION = "porter.io/decision"
@@ -61,9 +61,14 @@ def service_conditions(state: ClusterState, uid: str) -> list[Tree]:
         conditions.append(_condition(ADDRESS_ALLOCATED, False, refusal.reason, refusal.message, service))
     problems = list(_problems(state, service))
     if problems:
-        message = "; ".join(sentence(one) for one in problems[:MAX_NAMED])
-        conditions.append(_condition(DEGRADED, True, problems[0].reason, message, service))
+        conditions.append(_condition(DEGRADED, True, problems[0].reason, joined(problems), service))
     return conditions
+
+
+def degraded_message(state: ClusterState, uid: str) -> str:
+    """What is not as it should be with a Service that is served, as its condition says it; "" where nothing is."""
+    service = state.inventory.services.get(uid)
+    return "" if service is None else joined(list(_problems(state, service)))[:MAX_MESSAGE_CHARACTERS]
 
 
 def _condition(kind: str, status: bool, reason: str, message: str, service: ServiceObserved) -> Tree:

@@ -49,6 +49,7 @@ async def count(posted, number):
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch):
     monkeypatch.setattr(events, "PAUSE_S", 0.0)
+    monkeypatch.setattr(events, "LINGER_S", 0.0)
     monkeypatch.setattr(events, "RETRY_S", 0.001)
 
 
@@ -150,6 +151,14 @@ async def test_without_leadership_nothing_is_told_and_all_is_forgotten(server):
         await count(server.posted, 1)
         await asyncio.sleep(0.01)
     assert [body["metadata"]["name"].split("-")[0] for body in server.posted] == ["web.13"]
+
+
+async def test_an_event_waits_for_the_statuses_of_its_burst(server, recorder, monkeypatch):
+    monkeypatch.setattr(events, "LINGER_S", 0.05)
+    recorder.record(EVENT)
+    await asyncio.sleep(0.02)
+    assert server.posted == []
+    await count(server.posted, 1)
 
 
 async def test_drop_forgets_what_waits(server):

@@ -15,6 +15,7 @@ from porter.projections.sessions import Sessions, evolve_sessions
 from porter.projections.status import (
     DECISION_ANNOTATION,
     POOL_LABEL,
+    advertisement_status,
     conf_status,
     peer_status,
     pool_status,
@@ -358,3 +359,44 @@ def test_statuses_are_the_same_whatever_the_order_of_events() -> None:
     other = Story(pool("b", "10.0.0.1-10.0.0.2"), service("y"), service("x"), node(1), pool("a"))
     given = decided.AddressAllocated("x", "shop", "x", Address("192.0.2.1"), "a", "RequestedPool")
     assert pool_status(one.says(given).state, "a") == pool_status(other.says(given).state, "a")
+
+
+def advertisement(name: str, **fields: Any) -> observed.AdvertisementObserved:
+    return observed.AdvertisementObserved(name, name, "1", 6, 1)._replace(**fields)
+
+
+def test_an_advertisement_is_used_and_says_so() -> None:
+    tree = advertisement_status(Story(CONF, PEER, pool(), advertisement("a")).state, "a")
+    assert tree["observedGeneration"] == 6
+    assert conditions(tree) == {
+        "Accepted": ("True", "Accepted"),
+        "Ready": ("True", "Used"),
+        "Degraded": ("False", "AsExpected"),
+    }
+    assert advertisement_status(Story().state, "a") == {}
+
+
+def test_of_two_that_contradict_each_other_the_younger_one_is_told() -> None:
+    story = Story(CONF, PEER, pool(), advertisement("old", med=1), advertisement("young", med=2, created_ms=9))
+    assert conditions(advertisement_status(story.state, "old"))["Accepted"] == ("True", "Accepted")
+    young = advertisement_status(story.state, "young")
+    assert conditions(young)["Accepted"] == ("False", Reason.CONTRADICTION)
+    assert conditions(young)["Ready"] == ("True", "Used")
+    assert "the older BgpAdvertisement old says 1" in message(young, "Accepted")
+
+
+def test_what_an_advertisement_names_in_vain_degrades_it_and_what_has_no_effect_is_told() -> None:
+    story = Story(CONF, PEER, pool(), advertisement("a", pools=("absent", "p"), local_pref=7))
+    tree = advertisement_status(story.state, "a")
+    assert conditions(tree)["Degraded"] == ("True", Reason.POOL_NOT_FOUND)
+    assert conditions(tree)["Accepted"] == ("True", Reason.FIELD_UNSUPPORTED)
+
+
+def test_a_malformed_advertisement_goes_on_as_it_was() -> None:
+    typo = (Problem(Reason.FIELD_INVALID, "spec.med", "is no number"),)
+    story = Story(advertisement("a", med=1), advertisement("never", problems=typo))
+    story.says(advertisement("a", problems=typo))
+    tree = advertisement_status(story.state, "a")
+    assert conditions(tree)["Accepted"] == ("False", Reason.FIELD_INVALID)
+    assert conditions(tree)["Ready"] == ("True", "LastGood")
+    assert conditions(advertisement_status(story.state, "never"))["Ready"] == ("False", Reason.FIELD_INVALID)
