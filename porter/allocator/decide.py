@@ -51,7 +51,22 @@ def decide(state: ClusterState, uid: str) -> tuple[Decision, ...]:
     decisions = _releases_of_gone(state, uid) if service is None else _answer(state, service)
     if not decisions:
         state.pools.consider(uid)
+    refusal = decisions[0] if len(decisions) == 1 else None if decisions else state.pools.refusal(uid)
+    if service is not None and isinstance(refusal, AllocationRefused):
+        _consider_alike(state, service, refusal)
     return decisions
+
+
+def _consider_alike(state: ClusterState, service: ServiceObserved, refusal: AllocationRefused) -> None:
+    """What a plain Service is refused is what others of its kind are refused: they need no question of their own."""
+    pools = state.pools
+    if pools.of(service.uid) or service.held or service.sharing_key or service.requested_addresses:
+        return
+    if service.problems or f"{service.namespace}/{service.name}" in pools.table.reserved_for:
+        return
+    asks = (service.namespace, service.families, service.family_policy, service.requested_pool)
+    kind = (asks, pools.orders.matched(service.labels), refusal.reason, refusal.candidates)
+    pools.consider_alike(service.uid, kind)
 
 
 def cause(state: ClusterState, uid: str) -> int:
