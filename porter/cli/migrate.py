@@ -230,7 +230,7 @@ def _lines(head: str, note: str, indent: int) -> Iterable[str]:
 
 def _summary(sums: dict[str, Any]) -> str:
     addresses = sums["addresses"]
-    told = ", ".join(f"{addresses[verdict]} {verdict}" for verdict in ("same", "changes", "new", "none"))
+    told = ", ".join(f"{number} {verdict}" for verdict, number in addresses.items())
     return (
         f"fields: {sums['kept']} kept, {sums['changed']} changed, {sums['refused']} refused; "
         f"addresses: {told}; manifests: {sums['manifests']}; faults: {sums['faults']}"
