@@ -82,9 +82,10 @@ def metallb(
         bool, typer.Option("--pin/--no-pin", help="Have Services request the addresses that they hold.")
     ] = True,
 ) -> None:
-    """Convert MetalLB's pools, peers, advertisements and Services; exit code 1 if something is refused or would change.
+    """Convert what MetalLB runs on.
 
-    Reads its custom resources, the annotations of both prefixes, and the ConfigMap of before 0.13.
+    Reads its custom resources, its Services with the annotations of both prefixes, and the ConfigMap of before 0.13.
+    Nothing is written. The exit code is 1 if something is refused, or if a Service would not keep its address.
     """
     from porter.app.migrate.cluster import METALLB
     from porter.app.migrate.metallb import Options, convert
@@ -107,9 +108,10 @@ def openelb(
     report_only: ReportOnly = False,
     namespace: options.Namespace = defaults.DEFAULT_NAMESPACE,
 ) -> None:
-    """Check what OpenELB or an old Porter runs on: what stays, what is repaired; exit code 1 if something is refused.
+    """Check what OpenELB or an old Porter runs on.
 
-    Only what has to change is printed as a manifest; everything else applies to Porter as it stands.
+    Only what has to change is printed as a manifest; everything else applies to Porter as it stands. Nothing is
+    written. The exit code is 1 if something is refused, or if a Service would not keep its address.
     """
     from porter.app.migrate.cluster import OPENELB
     from porter.app.migrate.openelb import convert
