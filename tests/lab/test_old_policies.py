@@ -70,6 +70,41 @@ def test_a_policy_of_an_old_installation_marks_its_routes(clean: Lab) -> None:
         lab.client.delete("ConfigMap", "old-policy", NAMESPACE)
 
 
+def test_bgp_cfg_is_enough_until_an_object_of_the_api_says_more(clean: Lab) -> None:
+    lab = clean
+    router = lab.bird.addresses.v4
+    seed = f"""
+global.config = {{as = {SPEAKERS_AS}, router-id = "10.77.0.20", port = 17900}}
+[[neighbors]]
+config = {{neighbor-address = "{router}", peer-as = {OWN_AS}}}
+add-paths.config.send-max = 8
+"""
+    with lab.bird.renumbered(OWN_AS, SPEAKERS_AS):
+        porter = lab.porter().start()
+        lab.client.apply(config_map("bgp-cfg", **{"config.toml": seed}))
+        objects = {each["kind"]: each for each in yaml.safe_load_all(SAMPLE.read_text())}
+        for kind in ("Eip", "Service"):
+            lab.client.create(objects[kind])
+        lab.bird.kernel.wait_next_hops(PREFIX, lab.next_hops(), scenario.SETTLED_WITHIN_S)
+        porter.wait_ready(path="/readyz?sessions=all")
+        # The same settings as objects: the conf takes the map's place, and the peer starts a session of its own.
+        for kind in ("BgpConf", "BgpPeer"):
+            lab.client.create(objects[kind])
+        lab.client.wait(
+            "BgpPeer",
+            "sample-peer",
+            lambda each: any(
+                one["type"] == "Ready" and one["status"] == "True"
+                for one in each.get("status", {}).get("conditions", ())
+            ),
+            "its session is up",
+            timeout_s=2 * scenario.SETTLED_WITHIN_S,
+        )
+        lab.bird.kernel.wait_next_hops(PREFIX, lab.next_hops(), scenario.SETTLED_WITHIN_S)
+        assert [peer["peer"] for peer in porter.json("/v1/peers")["peers"]] == ["sample-peer"]  # type: ignore[call-overload,index]
+        lab.client.delete("ConfigMap", "bgp-cfg", NAMESPACE)
+
+
 def test_kubectl_shows_all_four_kinds(clean: Lab) -> None:
     lab = clean
     advertisement = {"apiVersion": "network.kubesphere.io/v1alpha2", "kind": "BgpAdvertisement"}
