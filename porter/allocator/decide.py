@@ -76,9 +76,23 @@ def cause(state: ClusterState, uid: str) -> int:
         return departure.position
     refusal = state.pools.refusals.get(uid)
     position = state.inventory.position_of(uid)
-    if refusal is not None and max(refusal[1], position) < state.pools.reopened:
+    if refusal is None:
+        return position
+    asked_at = max(refusal[1], position)
+    if asked_at < state.pools.reopened:
         return state.pools.reopened
-    return position
+    edited_at = _sharers_edited_at(state, uid)
+    return edited_at if edited_at > asked_at else position
+
+
+def _sharers_edited_at(state: ClusterState, uid: str) -> int:
+    """The last change of a Service that holds what this one asks for: its ports or its key may let it share now."""
+    service, pools = state.inventory.services.get(uid), state.pools
+    if service is None:
+        return 0
+    by_key = pools.with_sharing_key(service.sharing_key) if service.sharing_key else ()
+    holders = (one for address in (*service.requested_addresses, *by_key) for one in pools.by_address.get(address, ()))
+    return max((state.inventory.position_of(one.uid) for one in holders if one.uid != uid), default=0)
 
 
 def _releases_of_gone(state: ClusterState, uid: str) -> tuple[Decision, ...]:
