@@ -36,6 +36,7 @@ def adj_rib_out(
     if fact is None or fact.admin_down or speaker in state.ledger.drained:
         return {}
     maximum = fact.max_next_hops
+    internal = _internal(state, fact)
     routes = state.loc_rib.routes
     only_bgp = all(protocol == BGP_PROTOCOL for protocol in state.pools.protocols.values())
     found: dict[RouteKey, PathAttributes] = {}
@@ -47,8 +48,16 @@ def adj_rib_out(
         if not only_bgp and not announced_by_bgp(state, prefix):
             continue
         add_path = family in negotiated.add_path_send
-        found.update(exported(route, speaker=speaker, max_next_hops=maximum, add_path=add_path))
+        found.update(
+            exported(route, speaker=speaker, max_next_hops=maximum, add_path=add_path, internal=internal)
+        )
     return found
+
+
+def _internal(state: ClusterState, fact: PeerObserved) -> bool:
+    """Whether a peer is in our own AS, where LOCAL_PREF counts (RFC 4271, section 5.1.5)."""
+    conf = state.inventory.confs.get(DEFAULT_CONF)
+    return fact.peer_as == (fact.local_as or (conf.as_number if conf is not None else 0))
 
 
 def announced_by_bgp(state: ClusterState, prefix: Prefix) -> bool:

@@ -12,7 +12,9 @@ from typing import Any
 
 from porter.events import decided, observed
 from porter.events.envelope import Envelope
+from porter.model.address import host_prefix
 from porter.model.reasons import Reason
+from porter.projections.drains_and_holds import DRAIN_AND_HOLD_STEPS
 from porter.projections.inventory import Inventory
 from porter.projections.ledger import Drain, Ledger, WitnessedHead
 from porter.projections.loc_rib import LocRib
@@ -148,6 +150,7 @@ def _service_left(state: ClusterState, uid: str, key: str, reason: str, position
     if inventory.service_uids.get(key) == uid:
         del inventory.service_uids[key]
     state.pools.service_gone(uid, reason, position)
+    state.ledger.maintenance.services.pop(uid, None)
     state.loc_rib.service_gone(key, uid)
 
 
@@ -172,6 +175,7 @@ def _endpoints_observed(state: ClusterState, event: observed.EndpointsObserved, 
 
 
 def _node_observed(state: ClusterState, event: observed.NodeObserved, position: int, time_ms: int) -> None:
+    state.ledger.maintenance.node_observed(event)
     names = state.inventory.readiness.observe(event, time_ms)
     state.inventory.changed["Node", event.name] = position
     state.loc_rib.nodes_changed(names, (position, time_ms))
@@ -283,6 +287,8 @@ def _address_given(
 
 def _address_released(state: ClusterState, event: decided.AddressReleased, position: int, time_ms: int) -> None:
     state.pools.released(event, position, time_ms)
+    if event.address not in state.pools.by_address:
+        state.ledger.holds.forget(host_prefix(event.address))
     state.loc_rib.allocation_changed(event.address)
 
 
@@ -366,4 +372,5 @@ _STEPS: dict[type, Step] = {
     decided.HeadWitnessed: _head_witnessed,
     decided.SpeakerDrained: _speaker_drained,
     decided.SpeakerUndrained: _speaker_undrained,
+    **DRAIN_AND_HOLD_STEPS,
 }
