@@ -6,6 +6,7 @@ import contextlib
 from typing import NamedTuple
 
 from porter.app.settings import InvalidSettings, Settings
+from porter.kube.facts import FactSettings
 from porter.ports import Clock, Election, Source, StatusWriter
 
 
@@ -31,8 +32,11 @@ async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitS
     return await _cluster(settings, clock, stack)
 
 
+def _fact_settings(settings: Settings) -> FactSettings:
+    return FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.drain_cordoned)
+
+
 def _manifests(settings: Settings, clock: Clock) -> Edge:
-    from porter.kube.facts import FactSettings  # noqa: PLC0415
     from porter.kube.file_election import FileElection  # noqa: PLC0415
     from porter.kube.manifest_status import STATUS_FOLDER, ManifestStatusWriter  # noqa: PLC0415
     from porter.kube.manifests import ManifestSource  # noqa: PLC0415
@@ -41,8 +45,7 @@ def _manifests(settings: Settings, clock: Clock) -> Edge:
     # The lock stands beside the objects: controllers of several state directories share these, and nothing else.
     lock_dir = settings.manifests / STATUS_FOLDER
     election = FileElection(settings.directory, clock, lock_dir=lock_dir)
-    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified)
-    source = ManifestSource(settings.manifests, facts)
+    source = ManifestSource(settings.manifests, _fact_settings(settings))
     writer = ManifestStatusWriter(settings.manifests, source.inventory, election.leads, clock)
     return Edge(source, election, writer)
 
@@ -50,7 +53,6 @@ def _manifests(settings: Settings, clock: Clock) -> Edge:
 async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
     # The client's import costs tens of megabytes, which a controller over manifests does without.
     from porter.kube.client import ApiError, InvalidKubeconfig, KubeClient  # noqa: PLC0415
-    from porter.kube.facts import FactSettings  # noqa: PLC0415
     from porter.kube.lease import LeaseElection  # noqa: PLC0415
     from porter.kube.source import KubeSource  # noqa: PLC0415
     from porter.kube.status import KubeStatusWriter  # noqa: PLC0415
@@ -65,6 +67,6 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
         # In a cluster the installation made the namespace. Where this fails the campaign says why.
         with contextlib.suppress(ApiError):
             await election.ensure_namespace()
-    source = KubeSource(client, FactSettings(settings.load_balancer_class, settings.claim_unclassified))
+    source = KubeSource(client, _fact_settings(settings))
     writer = KubeStatusWriter(client, source.inventory, election.leads, clock)
     return Edge(source, election, writer)

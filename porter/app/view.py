@@ -6,10 +6,29 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from porter.events.decided import SpeakerDrained, SpeakerUndrained
+from porter.events.decided import (
+    NodeDrained,
+    NodeUndrained,
+    ServiceDrained,
+    ServiceUndrained,
+    SpeakerDrained,
+    SpeakerUndrained,
+    WithdrawalApproved,
+)
 from porter.events.envelope import Head
 from porter.projections.cluster import ClusterState
 from porter.projections.sessions import Sessions
+
+Action = (
+    SpeakerDrained
+    | SpeakerUndrained
+    | NodeDrained
+    | NodeUndrained
+    | ServiceDrained
+    | ServiceUndrained
+    | WithdrawalApproved
+)
+"""What an operator may have the leader journal."""
 
 
 class ReadModel(NamedTuple):
@@ -35,7 +54,7 @@ class View:
     journal_problem: str = ""
     """Why the journal cannot be used right now; "" while it can."""
     parts: Callable[[], Mapping[str, str]] = dict
-    act: Callable[[SpeakerDrained | SpeakerUndrained], Awaitable[int]] | None = None
+    act: Callable[[Action], Awaitable[int]] | None = None
 
     def read_model(self) -> ReadModel:
         """The folds as they stand."""

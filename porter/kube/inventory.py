@@ -193,7 +193,7 @@ class Inventory:
             case Service():
                 return service_fact(item, self._settings)
             case Node():
-                return node_fact(item)
+                return node_fact(item, self._settings)
             case Namespace():
                 return namespace_fact(item)
             case Custom():

@@ -48,9 +48,7 @@ def adj_rib_out(
         if not only_bgp and not announced_by_bgp(state, prefix):
             continue
         add_path = family in negotiated.add_path_send
-        found.update(
-            exported(route, speaker=speaker, max_next_hops=maximum, add_path=add_path, internal=internal)
-        )
+        found.update(exported(route, speaker=speaker, max_next_hops=maximum, add_path=add_path, internal=internal))
     return found
 
 

@@ -1,9 +1,9 @@
 """The whole state as bytes: canonical, versioned, and the same on every machine.
 
-A baseline is zlib over one msgpack array: [reducer version, ledger, inventory, pools, loc-rib, drains, holds]. Maps
-are arrays of pairs sorted by key, facts are arrays in field order, as in the journal. Only what is folded is written; what
-follows from it is derived again. The digest is taken before compression, since zlib's output differs
-between its versions.
+A baseline is zlib over one msgpack array: [reducer version, ledger, inventory, pools, loc-rib, [drains, holds]]. Maps
+are arrays of pairs sorted by key, facts are arrays in field order, as in the journal. Only what is folded is written;
+what follows from it is derived again. The digest is taken before compression, since zlib's output differs between its
+versions.
 """
 
 from __future__ import annotations
@@ -68,8 +68,7 @@ def encode(state: ClusterState) -> bytes:
         _encode_inventory(state.inventory),
         _encode_pools(state.pools),
         _encode_loc_rib(state.loc_rib),
-        encode_maintenance(state.ledger.maintenance),
-        encode_holds(state.ledger.holds),
+        [encode_maintenance(state.ledger.maintenance), encode_holds(state.ledger.holds)],
     ]
     return zlib.compress(cast("bytes", msgpack.packb(content)), _COMPRESSION_LEVEL)
 
@@ -108,11 +107,10 @@ def _decompress(encoded: bytes) -> bytes:
     return raw
 
 
-def _decode_state(
-    ledger_row: Any, inventory_row: Any, pools_row: Any, rib_row: Any, maintenance_row: Any, holds_row: Any
-) -> ClusterState:
+def _decode_state(ledger_row: Any, inventory_row: Any, pools_row: Any, rib_row: Any, acts_row: Any) -> ClusterState:
     ledger = _decode_ledger(ledger_row)
-    ledger.maintenance, ledger.holds = decode_maintenance(maintenance_row), decode_holds(holds_row)
+    maintenance, holds = acts_row
+    ledger.maintenance, ledger.holds = decode_maintenance(maintenance), decode_holds(holds)
     inventory = _decode_inventory(inventory_row)
     pools = Pools(inventory)
     _decode_pools(pools, pools_row)

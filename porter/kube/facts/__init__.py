@@ -14,10 +14,12 @@ DEFAULT_LOAD_BALANCER_CLASS = "porter.io/porter"
 
 @dataclass(frozen=True, slots=True)
 class FactSettings:
-    """Which Services are ours beside the annotated ones.
+    """Which Services are ours beside the annotated ones, and what counts as a drain.
 
-    `claim_unclassified` also takes Services of type LoadBalancer that name no class.
+    `claim_unclassified` also takes Services of type LoadBalancer that name no class. With `drain_cordoned` a node
+    that is unschedulable is told as cordoned.
     """
 
     load_balancer_class: str = DEFAULT_LOAD_BALANCER_CLASS
     claim_unclassified: bool = False
+    drain_cordoned: bool = False
