@@ -44,7 +44,8 @@ class Intake:
         self._rule = rule
         self._clock = clock
         self._waiting: set[FactKey] = set()
-        self._passed: set[FactKey] = set()
+        # What was judged of each key: should the source say something else by then, that is judged again.
+        self._passed: dict[FactKey, tuple[Event, ...]] = {}
         self._due_s = 0.0
         self._latest_s = 0.0
 
@@ -91,10 +92,10 @@ class Intake:
                 for other in facts.differences(state(), self._source, endpoints):
                     if not self._waits(state(), endpoints, other):
                         yield Taken(other, other.aggregate)
-        self._passed.discard(key)
+        self._passed.pop(key, None)
 
     def _waits(self, state: ClusterState, key: FactKey, fact: Event) -> bool:
-        if key in self._passed or not isinstance(fact, EndpointsObserved):
+        if not isinstance(fact, EndpointsObserved) or fact in self._passed.get(key, ()):
             return False
         if not may_hold(state, self._rule) or not takes_last(state, fact):
             return False
@@ -111,7 +112,7 @@ class Intake:
 
     def _keep_nodes(self, state: ClusterState) -> None:
         """Nodes are looked at together: of a list that names none, each alone would leave the others."""
-        keys = [key for key in self.dirty if key.kind == "Node" and key not in self._passed]
+        keys = [key for key in self.dirty if key.kind == "Node"]
         if not keys or not may_hold(state, self._rule):
             return
         waiting = [key for key in self._waiting if key.kind == "Node"]
@@ -119,7 +120,7 @@ class Intake:
             key: fact
             for key in (*keys, *waiting)
             for fact in facts.differences(state, self._source, key)
-            if removes_next_hop(state, fact)
+            if fact not in self._passed.get(key, ()) and removes_next_hop(state, fact)
         }
         if removing and nodes_take_last(state, removing.values()):
             for key in removing:
@@ -129,9 +130,10 @@ class Intake:
     def _judge(self, state: ClusterState, time_ms: int) -> tuple[WithdrawalHeld, ...]:
         """Decide about all that waits; it is taken next, behind the holds that are returned."""
         keys, self._waiting = self._waiting, set()
-        self._passed |= keys
         self.dirty |= keys
-        losing = [fact for key in facts.in_order(keys) for fact in facts.differences(state, self._source, key)]
+        for key in facts.in_order(keys):
+            self._passed[key] = tuple(facts.differences(state, self._source, key))
+        losing = [fact for key in facts.in_order(keys) for fact in self._passed[key]]
         holds = withdrawals(state, losing, self._rule, time_ms=time_ms)
         for held in holds:
             _log.error(
