@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from porter.app.settings import DEFAULT_STATE_DIR
+from porter.app.settings import DEFAULT_STATE_DIR, InvalidSettings
 from porter.cli import options
 from porter.cli.durations import duration_ms
-from porter.cli.exits import Finding
 from porter.cli.options import Output
 from porter.cli.render import print_answer
 
@@ -124,7 +123,7 @@ def approve(
     """Let the withdrawals go that the blast-radius guard holds back."""
     number = hold.removeprefix("#")
     if not number.isdecimal():
-        raise Finding(f"{hold!r} is no hold; `porter status` names them by numbers")
+        raise InvalidSettings(f"{hold!r} is no hold; `porter status` names them by numbers")
     _act("approve", {"hold": int(number), "why": why}, f"hold {number} is approved", server, state_dir, output)
 
 
