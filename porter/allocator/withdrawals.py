@@ -108,12 +108,13 @@ def withdrawals(state: ClusterState, facts: Sequence[Event], rule: Rule, *, time
 
     The events are to be journaled next, in this order: the first one's position names its hold.
     """
-    if len(state.loc_rib.lost) + _concerned(state, facts) < rule.minimum:
+    within_window = sum(1 for lost in state.loc_rib.lost.values() if lost.since_ms >= time_ms - WINDOW_MS)
+    if within_window + _concerned(state, facts) < rule.minimum:
         return ()
-    lost = _lost_by(state, facts)
+    losing = _lost_by(state, facts)
     held: list[WithdrawalHeld] = []
-    for cause in sorted(set(lost.values())):
-        now = [prefix for prefix in sorted(lost) if lost[prefix] == cause]
+    for cause in sorted(set(losing.values())):
+        now = [prefix for prefix in sorted(losing) if losing[prefix] == cause]
         recent = _recently_lost(state, cause, time_ms)
         total = len(state.loc_rib.routes) + sum(1 for prefix in recent if prefix not in state.loc_rib.routes)
         count = len(recent.union(now))

@@ -97,7 +97,7 @@ class Intake:
     def _waits(self, state: ClusterState, key: FactKey, fact: Event) -> bool:
         if not isinstance(fact, EndpointsObserved) or fact in self._passed.get(key, ()):
             return False
-        if not may_hold(state, self._rule) or not takes_last(state, fact):
+        if not takes_last(state, fact) or not may_hold(state, self._rule):
             return False
         self._wait(key)
         return True
@@ -113,7 +113,7 @@ class Intake:
     def _keep_nodes(self, state: ClusterState) -> None:
         """Nodes are looked at together: of a list that names none, each alone would leave the others."""
         keys = [key for key in self.dirty if key.kind == "Node"]
-        if not keys or not may_hold(state, self._rule):
+        if not keys:
             return
         waiting = [key for key in self._waiting if key.kind == "Node"]
         removing = {
@@ -122,7 +122,7 @@ class Intake:
             for fact in facts.differences(state, self._source, key)
             if fact not in self._passed.get(key, ()) and removes_next_hop(state, fact)
         }
-        if removing and nodes_take_last(state, removing.values()):
+        if removing and nodes_take_last(state, removing.values()) and may_hold(state, self._rule):
             for key in removing:
                 self.dirty.discard(key)
                 self._wait(key)
