@@ -63,7 +63,7 @@ def _hold_ended(
     _position: int,
     time_ms: int,
 ) -> None:
-    settles = not isinstance(event, decided.HoldEnded)
+    settles = isinstance(event, decided.WithdrawalApproved)
     for prefix in state.ledger.holds.ends(event.hold, time_ms, settles=settles):
         state.loc_rib.allocation_changed(prefix_address(prefix))
 

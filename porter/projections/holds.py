@@ -38,7 +38,7 @@ class HeldRoute(NamedTuple):
 class Holds:
     """Open holds by number, and what they keep by prefix.
 
-    `settled_ms` says for each cause until when losses were accepted: by an approval, or by the end of a bound.
+    `settled_ms` says for each cause until when an operator accepted its losses, by an approval.
     """
 
     open: dict[int, Hold] = field(default_factory=dict)
