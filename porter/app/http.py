@@ -16,11 +16,12 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from porter.app import actions, answers, metrics, route_answers
+from porter.app import actions, answers, explain, metrics, route_answers
 from porter.app.events import BadQuestion, EventFilter, read_events
 from porter.app.settings import InvalidSettings, Settings
 from porter.app.settings_check import check_http, is_loopback
 from porter.app.view import Action, ReadModel, View
+from porter.files import write_atomically
 from porter.ports import Journal, JournalError, JournalUnavailable
 from porter.telemetry.metrics import expose
 
@@ -36,13 +37,19 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
     "pools": frozenset(),
     "services": frozenset(),
     "peers": frozenset(),
+    "explain": frozenset({"ip", "service"}),
     "events": frozenset({"after", "aggregate", "follow", "limit", "type"}),
     "drain": frozenset(),
     "approve": frozenset(),
 }
 """What may stand in the query of each route under /v1; anything else is refused, and never quietly left out."""
 
-REFUSALS: Mapping[type[Exception], int] = {BadQuestion: 400, actions.NotKnown: 404, actions.NotPossible: 409}
+REFUSALS: Mapping[type[Exception], int] = {
+    BadQuestion: 400,
+    explain.Unknown: 404,
+    actions.NotKnown: 404,
+    actions.NotPossible: 409,
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -64,7 +71,7 @@ class Api:
         app.router.add_get("/livez", self.livez)
         app.router.add_get("/readyz", self.readyz)
         app.router.add_get("/metrics", self.metrics)
-        for name in ("status", "routes", "pools", "services", "peers", "events"):
+        for name in ("status", "routes", "pools", "services", "peers", "explain", "events"):
             app.router.add_get(f"/v1/{name}", _understood(name, getattr(self, name)))
         for name in ("drain", "approve"):
             app.router.add_post(f"/v1/{name}", _understood(name, getattr(self, name)))
@@ -84,7 +91,7 @@ class Api:
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """The metrics in Prometheus' text format, or in OpenMetrics where the request accepts that."""
-        about = metrics.Self(self._view.leading, self._view.parts())
+        about = metrics.Self(self._view.leading, self._view.parts(), self._view.untold())
         body, content_type = expose(metrics.measured(self._view.read_model(), about), request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
@@ -107,6 +114,13 @@ class Api:
     async def peers(self, _request: web.Request) -> web.StreamResponse:
         """Every session of every peer."""
         return _json(route_answers.peers(self._view.read_model()))
+
+    async def explain(self, request: web.Request) -> web.StreamResponse:
+        """Why the Service `service=` has what it has, or what the address `ip=` is."""
+        question = explain.Question.from_query(request.query)
+        history = await explain.recall_for(self._view.read_model(), self._journal, question)
+        # The folds went on while the journal was read.
+        return _json(explain.answer(self._view.read_model(), question, history))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The journal's newest events, or those behind `after=`; with `follow=1` one per line, as they come."""
@@ -241,6 +255,4 @@ def _address_text(host: str, port: int) -> str:
 
 
 def _write_address(path: Path, address: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(address + "\n")
-    temporary.replace(path)
+    write_atomically(path, f"{address}\n".encode(), durable=False)

@@ -54,7 +54,7 @@ def parts_of(settings: Settings, *, log_level: str = "info") -> list[Part]:
     tail = ("--log-level", log_level, SUPERVISOR_OPTION, str(os.getpid()))
     parts += [
         Part("controller", (*program, "controller", *_controller_options(settings), *tail), 1, environment=environment),
-        Part("speaker", (*program, "speaker", *_common_options(settings), *tail), 1, environment=environment),
+        Part("speaker", (*program, "speaker", *_speaker_options(settings), *tail), 1, environment=environment),
         Part("exabgp", (*program, "exabgp", "--state-dir", str(settings.directory)), 2, helper="relay"),
     ]
     return parts
@@ -104,6 +104,11 @@ def _common_options(settings: Settings) -> list[str]:
     if settings.local_address:
         options += ["--local-address", settings.local_address]
     return options
+
+
+def _speaker_options(settings: Settings) -> list[str]:
+    secrets_dir = [] if settings.secrets_dir is None else ["--secrets-dir", str(settings.secrets_dir.absolute())]
+    return [*_common_options(settings), *secrets_dir]
 
 
 def _controller_options(settings: Settings) -> list[str]:

@@ -26,6 +26,7 @@ def up(
     namespace: options.Namespace = defaults.DEFAULT_NAMESPACE,
     http: options.Http = defaults.DEFAULT_HTTP,
     local_address: options.LocalAddress = "",
+    secrets_dir: options.SecretsDir = None,
     name: options.Name = "",
     load_balancer_class: options.LoadBalancerClass = defaults.DEFAULT_LOAD_BALANCER_CLASS,
     claim_unclassified: options.ClaimUnclassified = False,
@@ -55,6 +56,7 @@ def up(
         namespace=namespace,
         http=http,
         local_address=local_address,
+        secrets_dir=secrets_dir,
         load_balancer_class=load_balancer_class,
         claim_unclassified=claim_unclassified,
         drain_cordoned=drain_cordoned,
@@ -135,6 +137,7 @@ def speaker(
     cluster: options.Cluster = defaults.DEFAULT_CLUSTER,
     namespace: options.Namespace = defaults.DEFAULT_NAMESPACE,
     local_address: options.LocalAddress = "",
+    secrets_dir: options.SecretsDir = None,
     name: options.Name = "",
     log_level: options.Level = options.LogLevel.INFO,
     supervisor: options.SupervisorPid = 0,
@@ -157,6 +160,7 @@ def speaker(
         cluster=cluster,
         namespace=namespace,
         local_address=local_address,
+        secrets_dir=secrets_dir,
         name=name or socket.gethostname(),
     )
     _require_redis(settings)

@@ -36,6 +36,8 @@ MAX_MESSAGE_CHARACTERS = 512
 USER_AGENT = "porter"
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+"""Knows that conditions are keyed by their type; only Kubernetes' own kinds take it, and no custom resource."""
 
 # The vendor's functions carry no annotations.
 _ApiClient: Any = vendor_client.ApiClient

@@ -13,8 +13,8 @@ from porter.projections import baseline
 from porter.projections.cluster import ClusterState
 from tests.unit.projections.story import DUAL, Story, endpoints, node, pool, service
 
-EMPTY_DIGEST = "34885a383ac4533fa6da1cd5534770fe174b8da158ce868043d27879be8e42c2"
-FULL_DIGEST = "5fda747969236f1a2d8f04fe847132670fe8a9e81f57e4d2073eb04a28251c64"
+EMPTY_DIGEST = "45061d393ba0f0f1de067b0b8669fae8e9719b936503356de9baea53fb9a0cc7"
+FULL_DIGEST = "bb5acbad4902034a2ad32ab323a02487c4d5ce32665358d9513561a5fc4b1c63"
 
 
 def full() -> Story:
