@@ -297,6 +297,9 @@ def _address_given(
 
 def _address_released(state: ClusterState, event: decided.AddressReleased, position: int, time_ms: int) -> None:
     state.pools.released(event, position, time_ms)
+    inventory, pool = state.inventory, event.pool
+    if ("Pool", pool) in inventory.last_good and pool not in inventory.pools and not state.pools.addresses_from(pool):
+        del inventory.last_good["Pool", pool]
     _holders_changed(state, event.address)
 
 
