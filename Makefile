@@ -20,6 +20,10 @@ demo: setup ## Run Porter on this machine: no root, no cluster.
 test: setup setup-lab ## Run every check and every suite.
 	scripts/test
 
+.PHONY: chart
+chart: setup setup-lab ## Check the Helm chart: lint, values, rendering, server-side dry-run.
+	scripts/test chart
+
 .PHONY: bench
 bench: setup setup-lab ## Measure, and print the tables.
 	scripts/bench
