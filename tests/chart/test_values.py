@@ -86,7 +86,7 @@ def test_no_object_of_the_schema_takes_unknown_keys(name: str) -> None:
         {"global"} if name == "redis" else set()
     )
     for path, each in _objects(schema, ()):
-        if path and path[-1] in free or path[-2:] in {("claims", "items"), ("tolerations", "items")}:
+        if (path and path[-1] in free) or path[-2:] in {("claims", "items"), ("tolerations", "items")}:
             continue
         assert "additionalProperties" in each, ".".join(path)
         assert each["additionalProperties"] in (False, {"type": "string"}), ".".join(path)

@@ -2,7 +2,7 @@
 
 Kubernetes's own: ``KUBEBUILDER_ASSETS``, else PATH, if they are there in the right version; else built once with the
 Go toolchain from the module in ``programs/`` and kept in ``${PORTER_LAB_CACHE:-~/.cache/porter-lab}/k8s-<version>``.
-Helm: from PATH if there, else built once beside them, into ``helm-<version>``. The routers, etcd and Redis are Debian's.
+Helm: from PATH if there, else built once, into ``helm-<version>`` beside them. Routers, etcd and Redis are Debian's.
 """
 
 import fcntl
