@@ -51,7 +51,22 @@ def decide(state: ClusterState, uid: str) -> tuple[Decision, ...]:
     decisions = _releases_of_gone(state, uid) if service is None else _answer(state, service)
     if not decisions:
         state.pools.consider(uid)
+    refusal = decisions[0] if len(decisions) == 1 else None if decisions else state.pools.refusal(uid)
+    if service is not None and isinstance(refusal, AllocationRefused):
+        _consider_alike(state, service, refusal)
     return decisions
+
+
+def _consider_alike(state: ClusterState, service: ServiceObserved, refusal: AllocationRefused) -> None:
+    """What a plain Service is refused is what others of its kind are refused: they need no question of their own."""
+    pools = state.pools
+    if pools.of(service.uid) or service.held or service.sharing_key or service.requested_addresses:
+        return
+    if service.problems or f"{service.namespace}/{service.name}" in pools.table.reserved_for:
+        return
+    asks = (service.namespace, service.families, service.family_policy, service.requested_pool)
+    kind = (asks, pools.orders.matched(service.labels), refusal.reason, refusal.candidates)
+    pools.consider_alike(service.uid, kind)
 
 
 def cause(state: ClusterState, uid: str) -> int:
@@ -61,9 +76,23 @@ def cause(state: ClusterState, uid: str) -> int:
         return departure.position
     refusal = state.pools.refusals.get(uid)
     position = state.inventory.position_of(uid)
-    if refusal is not None and max(refusal[1], position) < state.pools.reopened:
+    if refusal is None:
+        return position
+    asked_at = max(refusal[1], position)
+    if asked_at < state.pools.reopened:
         return state.pools.reopened
-    return position
+    edited_at = _sharers_edited_at(state, uid)
+    return edited_at if edited_at > asked_at else position
+
+
+def _sharers_edited_at(state: ClusterState, uid: str) -> int:
+    """The last change of a Service that holds what this one asks for: its ports or its key may let it share now."""
+    service, pools = state.inventory.services.get(uid), state.pools
+    if service is None:
+        return 0
+    by_key = pools.with_sharing_key(service.sharing_key) if service.sharing_key else ()
+    holders = (one for address in (*service.requested_addresses, *by_key) for one in pools.by_address.get(address, ()))
+    return max((state.inventory.position_of(one.uid) for one in holders if one.uid != uid), default=0)
 
 
 def _releases_of_gone(state: ClusterState, uid: str) -> tuple[Decision, ...]:

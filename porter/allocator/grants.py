@@ -189,7 +189,7 @@ def _reserved(asking: Asking, missing: tuple[Family, ...], turned_down: dict[Can
 def _rules(asking: Asking, preferred: tuple[str, ...]) -> tuple[tuple[Rule, ...], tuple[Candidate, ...]] | Refusal:
     pools, service = asking.state.pools, asking.service
     if not service.requested_pool:
-        order, passed = pools.order(service)
+        order, passed = pools.orders.of(service, asking.state.inventory.namespace_labels(service.namespace))
         return ((*_rules_of(order, preferred), *order), passed) if preferred else (order, passed)
     pool = pools.table.by_name.get(service.requested_pool)
     if pool is None:

@@ -53,20 +53,28 @@ def route_json(model: ReadModel, one: Allocation) -> Json:
 
 
 def _sessions(model: ReadModel, prefix: Prefix) -> list[Json]:
-    """Each session that the route goes to, with how many of its paths are confirmed."""
-    paths: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    """Each session that the route goes to, by itself or within an aggregate, and how many paths are confirmed."""
+    paths: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
     for path in routes(model, RouteFilter(prefix=prefix))["routes"]:
-        paths[path["peer"], path["speaker"]].append(path["state"])
+        paths[path["peer"], path["speaker"], path["prefix"]].append(path["state"])
     return [
-        {"peer": peer, "speaker": speaker, "paths": len(states), "confirmed": states.count(CONFIRMED)}
-        for (peer, speaker), states in sorted(paths.items())
+        {
+            "peer": peer,
+            "speaker": speaker,
+            "prefix": announced,
+            "paths": len(states),
+            "confirmed": states.count(CONFIRMED),
+        }
+        for (peer, speaker, announced), states in sorted(paths.items())
     ]
 
 
 def _announced(prefix: str, hops: int, sessions: list[Json]) -> str:
     confirmed = sum(1 for session in sessions if session["confirmed"] == session["paths"])
+    aggregates = sorted({session["prefix"] for session in sessions} - {prefix})
+    within = f" within {', '.join(aggregates)}" if aggregates else ""
     return (
-        f"{prefix} is announced with {hops} next {'hop' if hops == 1 else 'hops'}; "
+        f"{prefix} is announced{within} with {hops} next {'hop' if hops == 1 else 'hops'}; "
         f"{confirmed} of {len(sessions)} {'session' if len(sessions) == 1 else 'sessions'} confirmed it"
     )
 

@@ -12,7 +12,7 @@ from porter.app.view import ReadModel
 from porter.events.observed import PeerObserved
 from porter.model.address import FAMILIES, InvalidAddress, Prefix, parse_prefix
 from porter.model.bgp import Negotiated, PathAttributes, RouteKey
-from porter.projections.adj_rib_out import adj_rib_out, concerned, refused, source_of
+from porter.projections.adj_rib_out import adj_rib_out, concerned, peer_problems, refused, source_of
 from porter.projections.sessions import PeerSession
 
 DESIRED, SENT, CONFIRMED = "desired", "sent", "confirmed"
@@ -147,7 +147,7 @@ def _peer(model: ReadModel, peer: PeerObserved) -> Json:
         "refused": "" if problem is None else problem.message,
         "sessions": [_session(speaker, session) for speaker, session in model.sessions.of_peer(peer.name)],
         "position": model.state.inventory.position_of_object("Peer", peer.name),
-        "problems": as_json(peer.problems),
+        "problems": as_json((*peer.problems, *peer_problems(model.state, peer.name))),
     }
 
 

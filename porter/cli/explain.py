@@ -9,10 +9,11 @@ import typer
 
 from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR
 from porter.cli import options
-from porter.cli.exits import Finding
+from porter.cli.exits import FINDING, Finding
 from porter.cli.options import Output
 from porter.cli.questions import ask
 from porter.cli.render import print_answer, print_table, time_text
+from porter.model.meanings import meaning_of
 
 DEFAULT_NAMESPACE = "default"
 
@@ -44,8 +45,12 @@ def explain(
         cluster=cluster,
         state_dir=state_dir,
     )
-    if not print_answer(answer, output):
+    printed = print_answer(answer, output)
+    if not printed:
         _print(answer, wide=output is Output.WIDE, utc=utc)
+    if answer["problems"] and not printed:
+        # The sentences above say it already.
+        raise typer.Exit(FINDING)
     if answer["problems"]:
         raise Finding("; ".join(answer["problems"]))
 
@@ -75,6 +80,8 @@ def _print(answer: dict[str, Any], *, wide: bool, utc: bool) -> None:
     if wide and service is not None:
         typer.echo("\nIts last change:")
         _print_causes(service["causes"], utc=utc)
+    if wide:
+        _print_meanings(told)
 
 
 def _print_requested(service: dict[str, Any]) -> None:
@@ -111,14 +118,31 @@ def _print_holding(holding: dict[str, Any], *, utc: bool) -> None:
         print_table(["NEXT HOP", "NODE", "PATH ID", "SINCE", "CAUSE"], rows)
     if route["sessions"]:
         typer.echo("")
-        rows = [[one["peer"], one["speaker"], one["paths"], one["confirmed"]] for one in route["sessions"]]
-        print_table(["PEER", "SPEAKER", "PATHS", "CONFIRMED"], rows)
+        names = ("peer", "speaker", "prefix", "paths", "confirmed")
+        rows = [[one[name] for name in names] for one in route["sessions"]]
+        print_table([name.upper() for name in names], rows)
 
 
 def _print_candidates(heading: str, candidates: list[dict[str, Any]]) -> None:
     if candidates:
         typer.echo(f"\n{heading}")
         print_table(["EIP", "REASON", "WHY"], [[one["pool"], one["reason"], one["message"]] for one in candidates])
+
+
+def _print_meanings(told: dict[str, Any]) -> None:
+    """What the reason codes that were shown mean."""
+    codes = [holding["allocation"]["reason"] for holding in told["holdings"]]
+    codes += [holding["route"]["reason"] for holding in told["holdings"]]
+    passed = [one for holding in told["holdings"] for one in holding["candidates"] or ()]
+    refusal = told.get("refusal")
+    if refusal is not None:
+        codes.append(refusal["reason"])
+        passed += refusal["candidates"]
+    codes += [one["reason"] for one in passed]
+    known = [(code, meaning) for code in dict.fromkeys(codes) if (meaning := meaning_of(code)) is not None]
+    if known:
+        typer.echo("")
+        print_table(["CODE", "MEANING", "MEND"], [[code, meaning.sentence, meaning.mend] for code, meaning in known])
 
 
 def _print_causes(causes: list[dict[str, Any]], *, utc: bool) -> None:

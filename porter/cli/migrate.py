@@ -82,9 +82,10 @@ def metallb(
         bool, typer.Option("--pin/--no-pin", help="Have Services request the addresses that they hold.")
     ] = True,
 ) -> None:
-    """Convert MetalLB's pools, peers, advertisements and Services; exit code 1 if something is refused or would change.
+    """Convert what MetalLB runs on.
 
-    Reads its custom resources, the annotations of both prefixes, and the ConfigMap of before 0.13.
+    Reads its custom resources, its Services with the annotations of both prefixes, and the ConfigMap of before 0.13.
+    Nothing is written. The exit code is 1 if something is refused, or if a Service would not keep its address.
     """
     from porter.app.migrate.cluster import METALLB
     from porter.app.migrate.metallb import Options, convert
@@ -95,7 +96,6 @@ def metallb(
         output=output,
         form=report,
         report_only=report_only,
-        service_class=metallb_class,
     )
 
 
@@ -108,9 +108,10 @@ def openelb(
     report_only: ReportOnly = False,
     namespace: options.Namespace = defaults.DEFAULT_NAMESPACE,
 ) -> None:
-    """Check what OpenELB or an old Porter runs on: what stays, what is repaired; exit code 1 if something is refused.
+    """Check what OpenELB or an old Porter runs on.
 
-    Only what has to change is printed as a manifest; everything else applies to Porter as it stands.
+    Only what has to change is printed as a manifest; everything else applies to Porter as it stands. Nothing is
+    written. The exit code is 1 if something is refused, or if a Service would not keep its address.
     """
     from porter.app.migrate.cluster import OPENELB
     from porter.app.migrate.openelb import convert
@@ -145,14 +146,12 @@ def _read(
         raise defaults.InvalidSettings(f"-f: {error}") from error
 
 
-def _print(
-    migration: Migration, *, output: ManifestForm, form: ReportForm, report_only: bool, service_class: str = ""
-) -> None:
+def _print(migration: Migration, *, output: ManifestForm, form: ReportForm, report_only: bool) -> None:
     from porter.app.migrate.answer import answer_of, finding_of
     from porter.app.migrate.simulate import simulate
     from porter.kube.facts import FactSettings
 
-    settings = FactSettings(service_class) if service_class else FactSettings()
+    settings = FactSettings(migration.service_class) if migration.service_class else FactSettings()
     answer = answer_of(migration, simulate(migration, settings))
     if not report_only:
         _print_manifests(migration.manifests, output)
@@ -176,8 +175,11 @@ def _print_manifests(manifests: Sequence[dict[str, Any]], output: ManifestForm) 
         return
     import yaml
 
+    # libyaml's emitter is many times as fast; not every build of PyYAML has it.
+    dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     for manifest in manifests:
-        typer.echo("---\n" + yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120), nl=False)
+        text = yaml.dump(manifest, Dumper=dumper, sort_keys=False, allow_unicode=True, width=COLUMNS)
+        typer.echo(f"---\n{text}", nl=False)
 
 
 def _print_report(answer: dict[str, Any], say: Callable[[str], None]) -> None:
@@ -230,7 +232,7 @@ def _lines(head: str, note: str, indent: int) -> Iterable[str]:
 
 def _summary(sums: dict[str, Any]) -> str:
     addresses = sums["addresses"]
-    told = ", ".join(f"{addresses[verdict]} {verdict}" for verdict in ("same", "changes", "new", "none"))
+    told = ", ".join(f"{number} {verdict}" for verdict, number in addresses.items())
     return (
         f"fields: {sums['kept']} kept, {sums['changed']} changed, {sums['refused']} refused; "
         f"addresses: {told}; manifests: {sums['manifests']}; faults: {sums['faults']}"

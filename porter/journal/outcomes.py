@@ -173,7 +173,7 @@ class OutcomeStream:
     async def _commit_next(self, *, gather: bool = True) -> None:
         """Wait for outcomes and journal up to 128 of them."""
         if not self._sending:
-            if not self._waiting and not self._dropped:
+            while not self._waiting and not self._dropped:
                 self._arrived.clear()
                 await self._arrived.wait()
             if gather and len(self._waiting) < MAX_EVENTS_PER_COMMIT:

@@ -213,7 +213,10 @@ async def _api_client(kubeconfig: Path | None) -> Any:
 
 
 async def _error(method: str, path: str, response: aiohttp.ClientResponse) -> ApiError:
-    raw = await response.content.read(MAX_ERROR_BYTES)
+    raw = b""
+    # One read gives what has arrived, which under load is only the beginning.
+    while len(raw) < MAX_ERROR_BYTES and (more := await response.content.read(MAX_ERROR_BYTES - len(raw))):
+        raw += more
     try:
         status = msgspec.json.decode(raw, type=_StatusBody)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,7 +1,8 @@
 """What the ConfigMaps of Porter's own namespace add to the facts; an object of the API wins over them.
 
 `bgp-cfg` is a seed: its conf counts while there is no BgpConf `default`, and each of its neighbors while no BgpPeer has
-the same address. The map that the BgpConf's `policy` names becomes advertisements.
+the same address. The map that the BgpConf's `policy` names becomes advertisements; while there is no BgpAdvertisement,
+one more says that every other route goes everywhere, as with OpenELB.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ _KEYS = frozenset({gobgp_config.MAP_KEY, gobgp_policy.MAP_KEY})
 """A map without one of these keys is not kept."""
 
 
+REST_NAME = "default-export-policy"
+"""The advertisement of what no statement of a policy is about; GoBGP's key gives it its name."""
+
+
 class _Policy(NamedTuple):
     """A policy that was read for one AS number from one version of its map."""
 
     of: tuple[str, str, int]
-    advertisements: tuple[AdvertisementObserved, ...]
-    problems: tuple[Problem, ...]
+    facts: gobgp_policy.PolicyFacts
 
 
 class OldConfiguration:
@@ -79,6 +83,8 @@ class OldConfiguration:
             policy = self._read_policy(self._conf, complete=complete)
             conf = self._conf._replace(problems=closed([*self._conf.problems, *policy.problems]))
             facts |= {FactKey("Advertisement", one.name): one for one in policy.advertisements}
+            if policy.advertisements and policy.accepts_rest and not names.get("Advertisement"):
+                facts[FactKey("Advertisement", REST_NAME)] = _everything(policy.advertisements[0])
         if conf is not None:
             facts[CONF_KEY] = conf
         taken = {peer.address for peer in peers}
@@ -92,7 +98,7 @@ class OldConfiguration:
         metadata = item.metadata
         return gobgp_config.seeds(text, metadata.resource_version, milliseconds(metadata.creation_timestamp))
 
-    def _read_policy(self, conf: ConfObserved, *, complete: bool) -> _Policy:
+    def _read_policy(self, conf: ConfObserved, *, complete: bool) -> gobgp_policy.PolicyFacts:
         name = self._policy_name
         item = self._maps.get(f"{self.namespace}/{name}")
         text = (item.data or {}).get(gobgp_policy.MAP_KEY) if item else None
@@ -100,10 +106,21 @@ class OldConfiguration:
             missing = f"names the ConfigMap {name}, but {self.namespace} has none with the key {gobgp_policy.MAP_KEY}"
             message = f"{POLICY_FIELD} {missing}; create it, or remove the field"
             problems = (Problem(Reason.FIELD_UNSUPPORTED, POLICY_FIELD, message),) if complete else ()
-            return _Policy(("", "", 0), (), problems)
+            return gobgp_policy.PolicyFacts((), problems, accepts_rest=True)
         of = (text, item.metadata.resource_version, conf.as_number)
         if self._policy is None or self._policy.of != of:
             created_ms = milliseconds(item.metadata.creation_timestamp)
             origin = gobgp_policy.Origin(conf.as_number, item.metadata.resource_version, created_ms)
-            self._policy = _Policy(of, *gobgp_policy.policy_facts(text, origin))
-        return self._policy
+            self._policy = _Policy(of, gobgp_policy.policy_facts(text, origin))
+        return self._policy.facts
+
+
+def _everything(statement: AdvertisementObserved) -> AdvertisementObserved:
+    """An advertisement that restricts and sets nothing, from the same map as a statement."""
+    return AdvertisementObserved(
+        name=REST_NAME,
+        uid="",
+        resource_version=statement.resource_version,
+        generation=0,
+        created_ms=statement.created_ms,
+    )

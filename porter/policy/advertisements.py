@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Literal, NamedTuple, TypeVar, cast
 
@@ -134,7 +134,8 @@ class PeerPolicy:
     """What all advertisements together say of one peer. It remembers what was asked; make a new one when a fact of
     an advertisement, the peer or a pool, or a node's labels change.
 
-    `plain` says that the peer is given every route through every node, with plain attributes.
+    `plain` says that the peer is given every route through every node, with plain attributes; `aggregates`, whether
+    it is given aggregates of any pool.
     """
 
     __slots__ = (
@@ -143,8 +144,11 @@ class PeerPolicy:
         "_nodes",
         "_of_node",
         "_of_pool",
+        "_pool_labels",
+        "_select_nodes",
         "_selector",
         "_templates",
+        "aggregates",
         "internal",
         "plain",
     )
@@ -154,6 +158,7 @@ class PeerPolicy:
         peer: PeerObserved,
         advertisements: Sequence[AdvertisementObserved],
         nodes: Mapping[str, NodeObserved],
+        pool_labels: Callable[[str], Pairs],
         *,
         internal: bool,
     ) -> None:
@@ -161,6 +166,7 @@ class PeerPolicy:
         peer: the peer's fact.
         advertisements: all that count, `by_age`; none lets everything pass.
         nodes: the nodes by name, for their labels.
+        pool_labels: gives a pool's labels by its name.
         internal: whether the session is within our own AS.
         """
         self._selector = Selector(peer.node_selector, peer.node_expressions)
@@ -169,20 +175,24 @@ class PeerPolicy:
         self._facts = tuple(one for one in advertisements if about_peer(one, peer)) if advertisements else (everything,)
         self.internal = internal
         self._nodes = nodes
+        self._pool_labels = pool_labels
+        self._select_nodes = self._selector != Selector() or any(fact.node_selectors for fact in self._facts)
+        self.aggregates = any(fact.aggregation_length or fact.aggregation_length_v6 for fact in self._facts)
         self._of_pool: dict[str, _OfPool] = {}
         self._of_node: dict[str, bool] = {}
         self._node_facts: dict[tuple[Which, str], Which] = {}
         self._templates: dict[Which, PathAttributes] = {}
 
-    def _pool(self, name: str, labels: Pairs) -> _OfPool:
+    def _pool(self, name: str) -> _OfPool:
         found = self._of_pool.get(name)
         if found is None:
+            labels = self._pool_labels(name)
             which = tuple(index for index, fact in enumerate(self._facts) if about_pool(fact, name, labels))
             choosy = not all(about_every_service(self._facts[index]) for index in which)
             found = self._of_pool[name] = _OfPool(which, choosy)
         return found
 
-    def about(self, pool: str, labels: Pairs, services: Iterable[ServiceObserved], prefix: Prefix) -> Which:
+    def about(self, pool: str, services: Iterable[ServiceObserved], prefix: Prefix) -> Which:
         """The advertisements that give a route to the peer; none: it does not go there.
 
         Args:
@@ -191,7 +201,7 @@ class PeerPolicy:
             services: the Services that hold the address.
             prefix: what is announced.
         """
-        which, choosy = self._pool(pool, labels)
+        which, choosy = self._pool(pool)
         if not choosy:
             return which
         holders = tuple(services)
@@ -201,32 +211,29 @@ class PeerPolicy:
             if about_service(self._facts[index], holders) and about_prefix(self._facts[index], prefix)
         )
 
-    def about_aggregate(self, pool: str, labels: Pairs, prefix: Prefix) -> Which:
+    def about_aggregate(self, pool: str, prefix: Prefix) -> Which:
         """The advertisements that count for an aggregate of a pool: those that are about each of its Services."""
         return tuple(
             index
-            for index in self._pool(pool, labels).which
+            for index in self._pool(pool).which
             if not self._facts[index].service_selector and about_prefix(self._facts[index], prefix)
         )
 
-    def aggregation_length(self, pool: str, labels: Pairs, family: Family) -> int:
+    def aggregation_length(self, pool: str, family: Family) -> int:
         """The length that a pool's Services are aggregated to for this peer; 0: they are not."""
         name: Single = "aggregation_length" if family == IPV4 else "aggregation_length_v6"
-        facts = (self._facts[index] for index in self._pool(pool, labels).which)
+        facts = (self._facts[index] for index in self._pool(pool).which)
         return first_set(single_value(fact, name) for fact in facts if about_every_service(fact)) or 0
-
-    @property
-    def aggregates(self) -> bool:
-        """Whether the peer is given aggregates of any pool."""
-        return any(fact.aggregation_length or fact.aggregation_length_v6 for fact in self._facts)
 
     def hops(self, which: Which, hops: tuple[NextHop, ...]) -> tuple[NextHop, ...]:
         """Those next hops that advertisements and the peer select."""
+        if not self._select_nodes:
+            return hops
         return tuple(hop for hop in hops if self._selected(hop.node) and self._at_node(which, hop.node))
 
     def attributes(self, which: Which, node: str) -> PathAttributes:
         """The attributes of a path through a node, but for its next hop."""
-        at_node = self._at_node(which, node)
+        at_node = self._at_node(which, node) if self._select_nodes else which
         found = self._templates.get(at_node)
         if found is None:
             facts = [self._facts[index] for index in at_node]

@@ -46,6 +46,16 @@ def _attributes(template: PathAttributes, next_hop: Address) -> PathAttributes:
     return template._replace(next_hop=next_hop)
 
 
+@lru_cache(maxsize=_CACHED_ATTRIBUTES)
+def _plain(next_hop: Address) -> PathAttributes:
+    return PathAttributes(next_hop)
+
+
+def _path(hop: NextHop, attributes: Callable[[str], PathAttributes], *, internal: bool) -> PathAttributes:
+    path = _plain(hop.address) if attributes is plain else _attributes(attributes(hop.node), hop.address)
+    return path if hop.standing == IN_SERVICE else shutting_down(path, internal=internal)
+
+
 def plain(node: str) -> PathAttributes:
     """The attributes of a path that nothing more is said of, but for its next hop."""
     del node
@@ -56,11 +66,6 @@ def shutting_down(attributes: PathAttributes, *, internal: bool) -> PathAttribut
     """A path that is about to go: marked with GRACEFUL_SHUTDOWN, and within the AS the least preferred (RFC 8326)."""
     communities = (*(one for one in attributes.communities if one != GRACEFUL_SHUTDOWN), GRACEFUL_SHUTDOWN)
     return attributes._replace(communities=communities, local_pref=0 if internal else attributes.local_pref)
-
-
-def _path(template: PathAttributes, hop: NextHop, *, internal: bool) -> PathAttributes:
-    attributes = _attributes(template, hop.address)
-    return attributes if hop.standing == IN_SERVICE else shutting_down(attributes, internal=internal)
 
 
 def exported(
@@ -84,12 +89,12 @@ def exported(
     if not add_path:
         hops = tuple(hop for hop in hops if hop.standing == IN_SERVICE) or hops
         chosen = hops[0] if len(hops) == 1 else rendezvous(f"{speaker}\0{prefix}", hops, 1)[0]
-        return {RouteKey(prefix, 0): _path(attributes(chosen.node), chosen, internal=internal)}
+        return {RouteKey(prefix, 0): _path(chosen, attributes, internal=internal)}
     limit = max_next_hops if 0 < max_next_hops < MAX_NEXT_HOPS else MAX_NEXT_HOPS
     if len(hops) > limit:
         hops = rendezvous(prefix, hops, limit)
     paths: dict[RouteKey, PathAttributes] = {}
     for hop in hops:
         # Two nodes that claim one IPv4 address share the identifier; the first by name stands for both.
-        paths.setdefault(RouteKey(prefix, hop.path_id), _path(attributes(hop.node), hop, internal=internal))
+        paths.setdefault(RouteKey(prefix, hop.path_id), _path(hop, attributes, internal=internal))
     return paths

@@ -108,7 +108,7 @@ class Orders:
 
     def of(self, service: ServiceObserved, namespace_labels: Pairs) -> Order:
         """`automatic_rules` for a Service."""
-        key = (service.namespace, namespace_labels, self._matches(service.labels))
+        key = (service.namespace, namespace_labels, self.matched(service.labels))
         order = self._known.get(key)
         if order is None:
             if len(self._known) >= MAX_REMEMBERED:
@@ -117,8 +117,8 @@ class Orders:
             self._known[key] = order
         return order
 
-    def _matches(self, labels: Pairs) -> tuple[bool, ...]:
-        """Which of the selectors match labels."""
+    def matched(self, labels: Pairs) -> tuple[bool, ...]:
+        """Which of the pools' service selectors match labels."""
         looked_at = tuple(pair for pair in labels if pair[0] in self._label_keys)
         matched = self._matched.get(looked_at)
         if matched is None:

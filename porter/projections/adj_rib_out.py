@@ -53,7 +53,7 @@ def adj_rib_out(
         return _selected(state, policy, speaker, negotiated, prefixes, maximum=good.max_next_hops)
     maximum, internal = good.max_next_hops, policy.internal
     routes = state.loc_rib.routes
-    only_bgp = all(protocol == BGP_PROTOCOL for protocol in state.pools.protocols.values())
+    only_bgp = _only_bgp(state)
     found: dict[RouteKey, PathAttributes] = {}
     for prefix in routes if prefixes is None else prefixes:
         route = routes.get(prefix)
@@ -78,9 +78,10 @@ def _selected(
 ) -> dict[RouteKey, PathAttributes]:
     """The same where advertisements or the peer's nodeSelector have a say."""
     found: dict[RouteKey, PathAttributes] = {}
+    only_bgp = _only_bgp(state)
     for given in state.exports.given(policy, prefixes):
         family = family_of(given.prefix)
-        if family not in negotiated.families or not announced_by_bgp(state, given.source.prefix):
+        if family not in negotiated.families or not (only_bgp or announced_by_bgp(state, given.source.prefix)):
             continue
         attributes = partial(policy.attributes, given.which)
         add_path = family in negotiated.add_path_send
@@ -130,6 +131,10 @@ def peer_problems(state: ClusterState, peer: str) -> tuple[Problem, ...]:
     fact, conf = state.inventory.peers.get(peer), state.inventory.confs.get(DEFAULT_CONF)
     problem = None if fact is None or conf is None else rack_problem(fact, conf)
     return () if problem is None else (problem,)
+
+
+def _only_bgp(state: ClusterState) -> bool:
+    return all(protocol == BGP_PROTOCOL for protocol in state.pools.protocols.values())
 
 
 def announced_by_bgp(state: ClusterState, prefix: Prefix) -> bool:

@@ -84,7 +84,9 @@ class Exports:
             fact = self._inventory.good_peer(peer)
             if fact is None:
                 return None
-            found = PeerPolicy(fact, self.advertisements, self._inventory.nodes, internal=self.internal(peer))
+            found = PeerPolicy(
+                fact, self.advertisements, self._inventory.nodes, self._labels, internal=self.internal(peer)
+            )
             self._policies[peer] = found
         return found
 
@@ -162,7 +164,7 @@ class Exports:
         address = prefix_address(route.prefix)
         pool = self._pool_of(address)
         services = self._services(self._pools.by_address[address])
-        which = policy.about(pool, self._labels(pool), services, route.prefix)
+        which = policy.about(pool, services, route.prefix)
         return Given(route.prefix, policy.hops(which, route.next_hops), which, route) if which else None
 
     def _aggregated(self, policy: PeerPolicy, prefix: Prefix) -> Given | None:
@@ -176,7 +178,7 @@ class Exports:
 
     def _of_member(self, policy: PeerPolicy, prefix: Prefix, route: LocRoute) -> Given:
         pool = self._pool_of(prefix_address(route.prefix))
-        which = policy.about_aggregate(pool, self._labels(pool), prefix)
+        which = policy.about_aggregate(pool, prefix)
         hops = route.next_hops
         if self._loc_rib.uneven:
             for other in self._within(prefix):
@@ -203,7 +205,7 @@ class Exports:
         return over
 
     def _aggregate_in(self, policy: PeerPolicy, pool: str, address: Address) -> Prefix | None:
-        length = policy.aggregation_length(pool, self._labels(pool), family_of(address))
+        length = policy.aggregation_length(pool, family_of(address))
         return aggregate_of(address, length, self._ranges_of(pool)) if length else None
 
     def _known_pools(self) -> frozenset[str]:
@@ -216,9 +218,9 @@ class Exports:
 
     # ---------------------------------------------------------------------------------------------------------- inside
 
-    def _services(self, holders: Iterable[Allocation]) -> tuple[ServiceObserved, ...]:
+    def _services(self, holders: Iterable[Allocation]) -> Iterator[ServiceObserved]:
         facts = (self._inventory.services.get(one.uid) for one in holders)
-        return tuple(fact for fact in facts if fact is not None)
+        return (fact for fact in facts if fact is not None)
 
     def _pool_of(self, address: Address) -> str:
         allocation = self._pools.allocation(address)

@@ -7,7 +7,7 @@ brought up to date when it is asked for, so that replaying a long journal does n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from porter.events.decided import (
@@ -17,17 +17,17 @@ from porter.events.decided import (
     AllocationRefused,
     CoolDownElapsed,
 )
-from porter.events.observed import PoolGone, PoolObserved, ServiceObserved
+from porter.events.observed import PoolGone, PoolObserved
 from porter.model.address import Address, Family, address_number, family_of
 from porter.model.reasons import Candidate
 from porter.policy.pool_choice import Pool, assess
 from porter.policy.pool_choice import Pools as PoolTable
-from porter.policy.pool_order import Order, Orders
-from porter.policy.requests import satisfied
+from porter.policy.pool_order import Orders
 from porter.projections.address_index import AddressIndex, Standing
+from porter.projections.alike import Alike
 from porter.projections.holdings import Cooling, Departure
 from porter.projections.inventory import Inventory
-from porter.projections.service_index import ServiceIndex, Turn
+from porter.projections.service_index import ServiceIndex, turn_of
 
 MAX_TOUCHED = 65536
 """Most changes that are remembered one by one for the indexes; beyond, everything counts as changed."""
@@ -68,6 +68,7 @@ class Pools:
 
     __slots__ = (
         "_addresses",
+        "_alike",
         "_all_touched",
         "_considered",
         "_edited",
@@ -98,14 +99,13 @@ class Pools:
         self.reopened = 0
         # Memory of questions without an answer. It is no part of the state: at worst a question is asked again.
         self._considered: set[str] = set()
-        self._reset_indexes()
-
-    def _reset_indexes(self) -> None:
+        # Indexes: they follow from the above, and are brought up to date when they are asked for.
         self._table: PoolTable | None = None
         self._orders: Orders | None = None
         self._told_candidates: dict[tuple[Candidate, ...], tuple[Candidate, ...]] = {}
         self._addresses = AddressIndex()
         self._services = ServiceIndex()
+        self._alike = Alike()
         self._touched_addresses: set[Address] = set()
         self._touched_uids: set[str] = set()
         self._edited: set[str] = set()
@@ -141,7 +141,8 @@ class Pools:
             self.by_uid[uid] = (allocation,)
         else:
             self.by_uid[uid] = (*(one for one in mine if one.address != address), allocation)
-        self.refusals.pop(uid, None)
+        if self.refusals.pop(uid, None) is not None:
+            self._alike.forget(uid)
         self.cooling.pop(address, None)
         self._considered.add(uid)
         self._touched_addresses.add(address)
@@ -187,6 +188,7 @@ class Pools:
         if uid in self.departed:
             del self.departed[uid]
         self._considered.discard(uid)
+        self._alike.forget(uid)
         self._touched_uids.add(uid)
         if uid in self.by_uid:
             self._edited.add(uid)
@@ -197,6 +199,7 @@ class Pools:
         if uid in self.by_uid:
             self.departed[uid] = Departure(reason, position)
         self._considered.discard(uid)
+        self._alike.forget(uid)
         self._touched_uids.add(uid)
 
     def pool_changed(self, event: PoolObserved | PoolGone, position: int) -> None:
@@ -207,6 +210,7 @@ class Pools:
             self.protocols.pop(event.name, None)
         self._table = None
         self._orders = None
+        self._alike = Alike()
         self._all_touched = True
         self.reopen(position)
 
@@ -253,9 +257,8 @@ class Pools:
 
     def addresses_from(self, pool: str) -> tuple[Address, ...]:
         """The addresses that were given from a pool, whatever became of the pool."""
-        return tuple(
-            address for address, holders in self.by_address.items() if any(one.pool == pool for one in holders)
-        )
+        held = self.by_address.items()
+        return tuple(address for address, holders in held if any(one.pool == pool for one in holders))
 
     def protocol(self, pool: str) -> str:
         """A pool's protocol, also after its deletion as long as its addresses are in use; "bgp" for no pool."""
@@ -309,11 +312,12 @@ class Pools:
         self._update()
         return self._addresses
 
-    def order(self, service: ServiceObserved) -> Order:
-        """The rules for a Service that requests nothing, and the pools that no rule names."""
+    @property
+    def orders(self) -> Orders:
+        """The order of the pools for each kind of Service."""
         if self._orders is None:
             self._orders = Orders(self.table)
-        return self._orders.of(service, self._inventory.namespace_labels(service.namespace))
+        return self._orders
 
     def with_sharing_key(self, sharing_key: str) -> tuple[Address, ...]:
         """The addresses that Services with this sharing key hold, by number, IPv4 first."""
@@ -326,6 +330,10 @@ class Pools:
     def consider(self, uid: str) -> None:
         """Remember that there is nothing to decide about a Service until something relevant changes."""
         self._considered.add(uid)
+
+    def consider_alike(self, uid: str, kind: Hashable) -> None:
+        """Remember with a refused Service those that were refused before and are of its kind."""
+        self._considered |= self._alike.refused(uid, kind, self.reopened)
 
     def lacks(self, uid: str) -> bool:
         """Whether a Service lacks something that it asks for, or is gone and holds something."""
@@ -366,17 +374,17 @@ class Pools:
             self._addresses.put(address, self._standing(address))
         for uid in uids:
             service = self._inventory.services.get(uid)
+            turn = turn_of(uid, service, self.by_uid.get(uid, ()), self.in_pool)
             if service is None:
-                self._services.put(uid, self._turn(uid, None))
+                self._services.put(uid, turn)
             else:
                 asked = service.requested_addresses
-                self._services.put(uid, self._turn(uid, service), service.sharing_key, asked)
+                self._services.put(uid, turn, service.sharing_key, asked)
         for uid in self._edited:
             # Whoever was refused for the sake of this Service's ports, key or pods may share with it now.
             service = self._inventory.services.get(uid)
             key = service.sharing_key if service is not None else ""
-            concerned = self._services.concerned(key, self.addresses_of(uid))
-            self._considered -= concerned - {uid}
+            self._considered -= self._services.concerned(key, self.addresses_of(uid)) - {uid}
         self._edited = set()
 
     def _standing(self, address: Address) -> Standing:
@@ -390,11 +398,3 @@ class Pools:
         if len(holders) == 1:
             return Standing(self.pool_of(holders[0]), (holders[0].namespace,))
         return Standing(self.pool_of(holders[0]), tuple(sorted({one.namespace for one in holders})))
-
-    def _turn(self, uid: str, service: ServiceObserved | None) -> Turn | None:
-        mine = self.by_uid.get(uid, ())
-        if service is None:
-            return (-1, mine[0].namespace, mine[0].name, uid) if mine else None
-        if satisfied(service, tuple(one.address for one in mine), self.in_pool):
-            return None
-        return (service.created_ms, service.namespace, service.name, uid)

@@ -119,3 +119,16 @@ async def test_an_overlong_absence_drops_the_oldest_outcomes_and_says_how_many(o
     assert dropped + len(kept) == 31
     assert kept[-10:] == [outcome(n) for n in range(21, 31)]
     await journals.close()
+
+
+async def test_nothing_to_tell_is_no_commit_and_no_fault(place):
+    journals = place.journals()
+    async with running(journals.speaker("speaker-0")) as stream:
+        stream.add([outcome(0)])
+        await drained(stream)
+        stream.add([])
+        await asyncio.sleep(2 * COMMIT_INTERVAL_S)
+        assert stream.waiting == 0
+        stream.add([outcome(1)])
+        await drained(stream)
+    assert (await read_payloads(journals.speaker("speaker-0")))[1:] == [outcome(0), outcome(1)]

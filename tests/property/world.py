@@ -141,6 +141,7 @@ class World:
         for _ in range(1000):
             uids = unsettled(self.state, 3)
             if not uids:
+                self.check_that_all_was_said()
                 return made
             for uid in uids:
                 decisions = decide(self.state, uid)
@@ -151,6 +152,12 @@ class World:
                 check_grants(before, self.state, decisions)
                 assert not self.state.pools.is_unsettled(uid), decisions
         raise AssertionError("decide never comes to an end")
+
+    def check_that_all_was_said(self) -> None:
+        """Whoever was not asked again would be given nothing; only its refusal may read otherwise by now."""
+        state = self.state.fork()
+        for uid in self.state.inventory.services:
+            assert all(isinstance(one, decided.AllocationRefused) for one in decide(state, uid))
 
     def elapses(self) -> None:
         """Journal what is due by now, two at a time, as a leader with little room does."""
@@ -216,7 +223,7 @@ class World:
             for one, other in combinations(holders, 2):
                 first, second = services.get(one.uid), services.get(other.uid)
                 # Sharers and their pool may have changed since; each address was given by rule (`check_grants`).
-                key = self.state.pools.allocation(address).sharing_key  # type: ignore[union-attr]
+                key = any(sharer.sharing_key for sharer in holders)
                 adopted = "Adopted" in one.reason or "Adopted" in other.reason
                 assert one.namespace == other.namespace or key or adopted, f"{address}: {one} and {other}"
                 if first and second and self.unchanged_since(one.position, first, second):

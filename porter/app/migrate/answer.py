@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from porter.app.migrate.report import Migration, Verdict
-from porter.app.migrate.simulate import Simulation
+from porter.app.migrate.simulate import VERDICTS, Simulation
 
 
 def answer_of(migration: Migration, simulation: Simulation) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def answer_of(migration: Migration, simulation: Simulation) -> dict[str, Any]:
             "manifests": len(migration.manifests),
             **counted,
             "faults": len(report.faults),
-            "addresses": {verdict: verdicts.count(verdict) for verdict in ("same", "changes", "new", "none")},
+            "addresses": {verdict: verdicts.count(verdict) for verdict in VERDICTS},
         },
     }
 

@@ -13,6 +13,7 @@ from porter.kube.client import ApiError, KubeClient
 
 PAGE_SIZE = 500
 LIST_TIMEOUT_S = 60.0
+FORBIDDEN = 403
 NOT_FOUND = 404
 
 
@@ -62,7 +63,7 @@ OPENELB = (
 
 
 async def read(kubeconfig: Path, listings: Sequence[Listing]) -> tuple[list[Document], list[Fault]]:
-    """List everything; a kind that the server does not know has no objects.
+    """List everything; a kind that the server does not know has no objects, and one that may not be listed is a fault.
 
     Raises:
         InvalidKubeconfig: the file cannot be used.
@@ -89,6 +90,8 @@ async def _listed(client: KubeClient, listing: Listing) -> list[Document | Fault
         try:
             body = await client.request("GET", path, query=wanted, timeout_s=LIST_TIMEOUT_S)
         except ApiError as error:
+            if error.status == FORBIDDEN:
+                return [Fault(f"the cluster, {path}", "", f"{error}; what it holds is missing from all that follows")]
             if error.status != NOT_FOUND:
                 raise
             return await _listed(client, listing.instead) if listing.instead is not None else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,6 +144,10 @@ def loaded(text: str) -> Any:
     Raises:
         YAMLError, ValueError, TypeError, RecursionError: it is none, or too large.
     """
+    if text.lstrip().startswith("{"):
+        # `kubectl get -o json` prints what JSON's own parser reads many times as fast; YAML in braces goes on below.
+        with suppress(msgspec.DecodeError):
+            return _plain(msgspec.json.decode(text), [MAX_VALUES_PER_DOCUMENT])
     tree = yaml.load(text, Loader=_Loader)  # noqa: S506 - both loaders are the safe ones.
     return _plain(tree, [MAX_VALUES_PER_DOCUMENT])
 

@@ -59,6 +59,8 @@ class Migration:
     present: list[dict[str, Any]] = field(default_factory=list)
     joining: bool = False
     """Whether Services become Porter's only when their manifests are applied, which may be while it runs."""
+    service_class: str = ""
+    """The class of Services that Porter must be started with; "" for its own."""
     origins: dict[tuple[str, str], Document] = field(default_factory=dict)
     """By kind and name: the document that a manifest of a kind of ours was made from."""
 

@@ -38,8 +38,12 @@ _KINDS_IN_ORDER: tuple[str, ...] = ("Namespace", "Eip", "BgpConf", "BgpPeer", "B
 """What a decision depends on comes before what is decided."""
 
 
+VERDICTS = ("same", "more", "changes", "new", "none")
+"""It keeps what it holds; that and one of another family; it loses or swaps one; it gets its first; it has none."""
+
+
 class Outcome(NamedTuple):
-    """A Service's addresses today and afterwards; `verdict` is same, changes, new, or none, and `reason` says why."""
+    """A Service's addresses today and afterwards; `verdict` is one of `VERDICTS`, and `reason` says why."""
 
     service: str
     today: tuple[Address, ...]
@@ -172,7 +176,9 @@ def _outcomes(services: Iterable[dict[str, Any]], state: ClusterState) -> Iterab
 def _verdict(today: set[Address], then: set[Address]) -> str:
     if not today:
         return "new" if then else "none"
-    return "same" if today == then else "changes"
+    if today == then:
+        return "same"
+    return "more" if today < then else "changes"
 
 
 def report_problems(migration: Migration, facts: Iterable[Event]) -> None:

@@ -5,6 +5,9 @@ accept-route, set-med, set-local-pref, set-community, set-large-community and se
 another condition, or one that rejects routes, is not applied at all, because without it it would say something else;
 another action is left out. Each such key is named. Statements of one route are united as advertisements are; the
 earlier one counts as the older.
+
+A policy only adds attributes, unless its default-export-policy is reject-route: then a route goes where a statement
+accepts it.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ PATH = f"spec.policy[{MAP_KEY}]"
 NAME_PREFIX = "policy-"
 MAX_STATEMENTS = 256
 MAX_SET_ENTRIES = 1024
-_ACCEPT = ("", "none", "accept-route")
+_ACCEPT_ROUTE, _REJECT_ROUTE = "accept-route", "reject-route"
+_ACCEPT = ("", "none", _ACCEPT_ROUTE)
 _ADDING = ("", "add", "replace")
 _T = TypeVar("_T")
 
@@ -38,6 +42,17 @@ class _Sets(NamedTuple):
     neighbors: dict[str, tuple[Address, ...] | None]
 
 
+class PolicyFacts(NamedTuple):
+    """What a policy came to: advertisements without objects of their own, and the problems of the BgpConf.
+
+    `accepts_rest` says whether what no statement is about is announced all the same.
+    """
+
+    advertisements: tuple[AdvertisementObserved, ...]
+    problems: tuple[Problem, ...]
+    accepts_rest: bool
+
+
 class Origin(NamedTuple):
     """Where the statements come from: the conf's AS number, and the map's version and age."""
 
@@ -46,14 +61,11 @@ class Origin(NamedTuple):
     created_ms: int
 
 
-def policy_facts(text: str, origin: Origin) -> tuple[tuple[AdvertisementObserved, ...], tuple[Problem, ...]]:
-    """Convert a policy to advertisements without objects of their own, and the problems of the BgpConf.
-
-    No problem keeps the BgpConf from being used.
-    """
+def policy_facts(text: str, origin: Origin) -> PolicyFacts:
+    """Convert a policy to advertisements; no problem keeps the BgpConf from being used."""
     problems: list[Problem] = []
     root = Fields(parse_toml(text, PATH, problems), PATH, problems)
-    applied = _applied(root)
+    applied, rejecting = _applied(root)
     sets = _defined_sets(root.below("defined-sets"))
     made: dict[str, AdvertisementObserved] = {}
     known: set[str] = set()
@@ -65,34 +77,38 @@ def policy_facts(text: str, origin: Origin) -> tuple[tuple[AdvertisementObserved
         policy.finish()
         for number, statement in enumerate(statements if name in applied else []):
             fields = policy.entry("statements", number, statement)
-            fact = _statement(fields, sets, origin, fallback=f"{name}-{number}")
+            fact = _statement(fields, sets, origin, rejecting=rejecting, fallback=f"{name}-{number}")
             if fact is None:
                 continue
             if fact.name in made or len(made) == MAX_STATEMENTS:
                 fields.unsupported("name", f"is {quoted(fact.name)}; name at most {MAX_STATEMENTS}, each once")
                 continue
             made[fact.name] = fact._replace(created_ms=origin.created_ms + len(made))
+    if rejecting and not made:
+        root.unsupported("global.apply-policy.config", "accepts no route at all, and every one is announced; mend it")
     for missing in sorted(applied - known):
         root.unsupported("global.apply-policy.config", f"applies {quoted(missing)}, which is not defined; define it")
     root.finish()
-    return tuple(made.values()), tuple(stopping_nothing(problem) for problem in problems)
+    return PolicyFacts(tuple(made.values()), tuple(stopping_nothing(one) for one in problems), not rejecting)
 
 
-def _applied(root: Fields) -> set[str]:
-    """The policies in use: GoBGP applied the import policies to its own routes as well."""
+def _applied(root: Fields) -> tuple[set[str], bool]:
+    """The policies in use, and whether what they do not accept is rejected.
+
+    GoBGP applied the import policies to its own routes as well.
+    """
     world = root.below("global")
     apply = world.below("apply-policy")
     config = apply.below("config")
     names = {*config.each("import-policy-list"), *config.each("export-policy-list")}
-    for key in ("default-import-policy", "default-export-policy"):
-        default = config.text(key)
-        if default not in _ACCEPT:
-            config.unsupported(
-                key, f"is {quoted(default)}; every route is announced: choose peers by a BgpAdvertisement"
-            )
+    export, imported = config.text("default-export-policy"), config.text("default-import-policy")
+    if export not in (*_ACCEPT, _REJECT_ROUTE):
+        config.unsupported("default-export-policy", f"is {quoted(export)}; write {_ACCEPT_ROUTE} or {_REJECT_ROUTE}")
+    if imported not in _ACCEPT:
+        config.unsupported("default-import-policy", f"is {quoted(imported)}, but Porter takes no routes; remove it")
     for level in (config, apply, world):
         level.finish()
-    return {name for name in names if isinstance(name, str)}
+    return {name for name in names if isinstance(name, str)}, export == _REJECT_ROUTE
 
 
 def _defined_sets(level: Fields) -> _Sets:
@@ -152,7 +168,9 @@ def _neighbor_list(level: Fields) -> tuple[Address, ...] | None:
     return tuple(sorted(found))
 
 
-def _statement(fields: Fields, sets: _Sets, origin: Origin, *, fallback: str) -> AdvertisementObserved | None:
+def _statement(
+    fields: Fields, sets: _Sets, origin: Origin, *, rejecting: bool, fallback: str
+) -> AdvertisementObserved | None:
     """Convert one statement; None where it is not applied, which a problem says."""
     name = fields.text("name", limit=200) or fallback[:200]
     before = len(fields.problems)
@@ -162,9 +180,13 @@ def _statement(fields: Fields, sets: _Sets, origin: Origin, *, fallback: str) ->
     conditions.finish()
     disposition = actions.text("route-disposition")
     if disposition not in _ACCEPT:
-        actions.unsupported("route-disposition", f"is {quoted(disposition)}; only accept-route is honoured")
+        actions.unsupported("route-disposition", f"is {quoted(disposition)}; only {_ACCEPT_ROUTE} is honoured")
+    if rejecting and disposition != _ACCEPT_ROUTE:
+        actions.unsupported(
+            "route-disposition", f"accepts nothing, and the default is {_REJECT_ROUTE}; accept or reject"
+        )
     if prefixes is None or neighbors is None or len(fields.problems) > before:
-        fields.unsupported("", "is not applied, because a condition of it is not honoured; write a BgpAdvertisement")
+        fields.unsupported("", "is not applied, because a part of it is not honoured; write a BgpAdvertisement")
         return None
     fact = AdvertisementObserved(
         name=NAME_PREFIX + name,

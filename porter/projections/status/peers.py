@@ -5,7 +5,8 @@ from __future__ import annotations
 from porter.events.observed import PeerObserved
 from porter.model.reasons import Problem, Reason
 from porter.policy.problems import disqualifying
-from porter.projections.adj_rib_out import refused
+from porter.policy.racks import local_as
+from porter.projections.adj_rib_out import peer_problems, refused
 from porter.projections.cluster import ClusterState
 from porter.projections.maintenance import routes_on_last_resort
 from porter.projections.sessions import PeerSession, Sessions
@@ -31,7 +32,7 @@ def _peer_of_speaker(state: ClusterState, peer: PeerObserved, session: PeerSessi
         "peerState": {
             "neighborAddress": peer.address,
             "peerAs": peer.peer_as,
-            "localAs": peer.local_as or (conf.as_number if conf is not None else 0),
+            "localAs": peer.local_as if conf is None else local_as(peer, conf),
             "description": peer.description,
             "sessionState": session.state.upper(),
             "adminState": "DOWN" if peer.admin_down else "UP",
@@ -51,7 +52,8 @@ def _peer_conditions(state: ClusterState, peer: PeerObserved, told: list[tuple[s
     problem = refused(state, peer.name)
     if problem is None and rejected is not None:
         problem = Problem(Reason.FIELD_UNSUPPORTED, rejected.rejected_field, rejected.rejected)
-    accepted = accepted_condition(problem, peer.problems, generation, "every field is honoured")
+    problems = (*peer.problems, *peer_problems(state, peer.name))
+    accepted = accepted_condition(problem, problems, generation, "every field is honoured")
     return [accepted, _peer_ready(problem, told, generation), *_add_path(peer, told, generation)]
 
 

@@ -148,8 +148,8 @@ def _problems(state: ClusterState, pool: Pool, in_use: _InUse) -> Iterator[Probl
         yield Problem(Reason.RESERVED, "", message)
     for over in pool_report.over_quota(state, pool.name):
         message = (
-            f"namespace {over.namespace} holds {over.held} addresses, more than its quota of {over.limit}; it keeps "
-            "them and gets no more; raise spec.quota or delete Services there"
+            f"namespace {over.namespace} holds {over.held} {'address' if over.held == 1 else 'addresses'}, more than "
+            f"its quota of {over.limit}; it keeps them and gets no more; raise spec.quota or delete Services there"
         )
         yield Problem(Reason.QUOTA_EXCEEDED, "", message)
     if pool.second_default is not None:

@@ -79,7 +79,9 @@ def _problems(state: ClusterState, service: ServiceObserved) -> Iterator[Problem
     """What is not as it should be with a Service, although it keeps what it holds."""
     report = service_report(state, service.uid)
     for one in report.pool_gone:
-        message = f"{one.address} is kept, but Eip {one.pool or '-'}, which gave it, is gone"
+        message = f"{one.address} is kept, but no Eip holds it"
+        if one.pool:
+            message = f"{one.address} is kept, but Eip {one.pool}, which gave it, is gone"
         yield Problem(Reason.ADDRESS_OUTSIDE_POOLS, "", f"{message}; {_GIVE_BACK}")
     for one in report.outside:
         message = f"{one.address} is kept, but Eip {one.pool} does not hold it any more"

@@ -152,6 +152,13 @@ def test_explain_reads_like_documentation(control_plane, field, words):
         assert word in text
 
 
+def test_the_documentation_shows_what_explain_says(control_plane):
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "objects.md").read_text()
+    command = "eip.spec.reservations"
+    shown = page.partition(f"$ kubectl explain {command}\n")[2].partition("```")[0]
+    assert shown.split() == control_plane.kubectl("explain", command).split()
+
+
 LAYER2 = {"address": "192.0.2.0/30", "protocol": "layer2"}
 
 

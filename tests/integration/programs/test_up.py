@@ -164,6 +164,8 @@ def test_a_service_and_an_address_are_explained_by_http_and_from_the_journal(pla
     assert f"{NAMESPACE}/web holds 203.0.113.0" in told.stdout
     assert "is announced with 3 next hops; 1 of 1 session confirmed it." in told.stdout
     assert "AddressAllocated" in told.stdout
+    free = up.ask("explain", "203.0.113.9")
+    assert (free.returncode, free.stdout) == (0, "203.0.113.9 is free, and Eip public would give it.\n")
     absent = up.ask("explain", "-n", "nowhere", "web")
     assert absent.returncode == 1
     assert "no Service nowhere/web of Porter's is known" in absent.stderr

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from porter.allocator.decide import decide
+from porter.allocator.decide import cause, decide, unsettled
 from porter.allocator.timers import due, next_due_ms
 from porter.events import decided, observed
 from porter.events.observed import Reservation
@@ -444,8 +444,24 @@ def test_whoever_was_refused_shares_as_soon_as_the_holder_allows_it() -> None:
     story = settled(pool(default=True), service(sharing_key="k"), service("b", sharing_key="k", **asks("192.0.2.0")))
     assert story.refusal("b").reason == Reason.SHARING_REFUSED
     story.says(service(sharing_key="k", ports=(("TCP", 443),)))
+    assert cause(story.state, "b") == story.position, "the holder's edit is the cause"
     story.settles()
     assert story.addresses("b") == {"192.0.2.0"}
+
+
+def test_a_release_asks_one_of_many_that_wait_for_the_same() -> None:
+    waiting = [service(f"s{number}", created_ms=number) for number in range(9)]
+    story = settled(pool("p", "192.0.2.0-192.0.2.1", default=True), service("holder", created_ms=0), *waiting)
+    story.says(gone("holder"))
+    story.says(*decide(story.state, "holder"))
+    assert len(unsettled(story.state, 99)) == 8
+    (given,) = decide(story.state, "s1")
+    story.says(given)
+    assert decide(story.state, "s2") == ()
+    assert unsettled(story.state, 99) == (), "one answer stands for all"
+    story.says(pool("p", "192.0.2.0-192.0.2.3", default=True))
+    story.settles()
+    assert [bool(story.addresses(f"s{number}")) for number in range(5)] == [True, True, True, True, False]
 
 
 # ------------------------------------------------------------------------------------- several requested addresses

@@ -248,3 +248,28 @@ def test_numbers_out_of_bounds_are_refused(query):
 
 def test_no_time_is_no_text():
     assert time_json(0) == ""
+
+
+def test_an_aggregate_is_shown_in_place_of_its_members_and_for_each_of_them(story):
+    story.says(
+        pool("p", "192.0.2.0-192.0.2.15", default=True),
+        observed.AdvertisementObserved("a", "a", "1", 1, 1, communities=("64500:20",), aggregation_length=28),
+    )
+    shown = model(story, UP, routed.RibSynced("tor-a", story.position, 3, "d"))
+    answer = route_answers.routes(shown)
+    assert violations(answer, "routes") == []
+    assert {(route["prefix"], route["nextHop"]) for route in answer["routes"]} == {
+        ("192.0.2.0/28", f"10.0.0.{number}") for number in (1, 2, 3)
+    }
+    (route, *_) = answer["routes"]
+    assert (route["attributes"]["communities"], route["state"]) == (["64500:20"], "confirmed")
+    assert route["cause"] == story.state.loc_rib.routes[Prefix("192.0.2.0/32")].position
+    member = route_answers.routes(shown, RouteFilter.from_query({"prefix": "192.0.2.0"}))
+    assert member["routes"] == answer["routes"]
+
+
+def test_a_peer_that_no_rack_reaches_says_so(story):
+    story.says(CONF._replace(as_per_rack=(("leaf1", 64601),)))
+    (peer,) = route_answers.peers(model(story))["peers"]
+    assert [problem["field"] for problem in peer["problems"]] == ["spec.nodeSelector"]
+    assert violations(route_answers.peers(model(story)), "peers") == []

@@ -90,7 +90,9 @@ async def test_a_service_is_explained_with_its_candidates_causes_and_route(story
     decision, fact = holding["causes"]
     assert decision["type"] == "AddressAllocated"
     assert (fact["type"], fact["aggregate"], fact["resourceVersion"]) == ("ServiceObserved", "service/shop/web", "31")
-    assert holding["route"]["sessions"] == [{"peer": "tor-a", "speaker": "s1", "paths": 2, "confirmed": 2}]
+    assert holding["route"]["sessions"] == [
+        {"peer": "tor-a", "speaker": "s1", "prefix": "192.0.2.0/32", "paths": 2, "confirmed": 2}
+    ]
     assert [hop["node"] for hop in holding["route"]["nextHops"]] == ["n1", "n2"]
 
 
@@ -129,6 +131,13 @@ async def test_why_there_is_no_route_is_told(story):
     story.says(observed.NodeGone("n1"), observed.NodeGone("n2"))
     hopless = (await story.asked(service="shop/web"))["service"]["holdings"][0]["route"]
     assert hopless["reason"] == "NoEligibleNode"
+
+
+async def test_an_aggregate_that_stands_for_the_route_is_named(story):
+    story.says(observed.AdvertisementObserved("a", "a", "1", 1, 1, pools=("spare",), aggregation_length=29))
+    answer = await story.asked(told(UP), service="shop/web")
+    assert answer["summary"][1].startswith("192.0.2.0/32 is announced within 192.0.2.0/29 with 2 next hops")
+    assert {one["prefix"] for one in answer["service"]["holdings"][0]["route"]["sessions"]} == {"192.0.2.0/29"}
 
 
 async def test_a_drained_speaker_is_told_with_the_way_back(story):

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from porter.cli.main import main
+from tests.schema_check import violations
 
 SOURCE = Path(__file__).resolve().parents[3]
 SAMPLES = SOURCE / "docs/migrate/samples"
@@ -89,6 +90,12 @@ def test_the_report_alone_goes_to_standard_output(migrate):
     report = json.loads(done.stdout)
     assert report["sums"]["refused"] == 0
     assert {"where", "object", "field", "verdict", "note"} == set(report["fields"][0])
+
+
+@pytest.mark.parametrize("origin", ["metallb", "openelb"])
+def test_the_report_follows_its_published_schema(migrate, origin):
+    done = migrate(origin, "-f", str(SAMPLES / origin), "--report-only", "--report", "json")
+    assert violations(json.loads(done.stdout), "migration") == []
 
 
 def test_a_refusal_ends_with_1(migrate):

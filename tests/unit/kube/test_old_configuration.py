@@ -154,7 +154,8 @@ def test_a_map_that_is_no_toml_says_so():
 
 
 def test_a_policy_becomes_advertisements():
-    (mark, unnamed), problems = policy_facts(POLICY, ORIGIN)
+    (mark, unnamed), problems, accepts_rest = policy_facts(POLICY, ORIGIN)
+    assert accepts_rest
     assert problems == ()
     assert (mark.name, mark.uid, mark.created_ms) == ("policy-mark", "", 1000)
     assert mark.prefixes == (("192.0.2.0/24", 24, 32), ("198.51.100.7/32", 32, 32))
@@ -177,6 +178,11 @@ def statement(conditions="", actions="", sets=""):
     conditions = {{ {conditions} }}
     actions = {{ {actions} }}
 """
+
+
+def rejecting(text):
+    key = "default-export-policy = 'reject-route'"
+    return text.replace("import-policy-list", f"{key}\nimport-policy-list") or f"[global.apply-policy.config]\n{key}"
 
 
 ROOT = "spec.policy[gobgp.conf]"
@@ -226,19 +232,27 @@ STATEMENT = f"{ROOT}.policy-definitions[0].statements[0]"
         (statement(sets="[rpki]\na = 1"), f"{ROOT}.rpki", True),
         ("[global.apply-policy.config]\nexport-policy-list = ['gone']", f"{ROOT}.global.apply-policy.config", False),
         (
-            statement().replace("import-policy-list", "default-export-policy = 'reject-route'\nimport-policy-list"),
-            f"{ROOT}.global.apply-policy.config.default-export-policy",
+            statement().replace("import-policy-list", "default-import-policy = 'reject-route'\nimport-policy-list"),
+            f"{ROOT}.global.apply-policy.config.default-import-policy",
             True,
         ),
+        (rejecting(statement()), f"{STATEMENT}.actions.route-disposition", False),
+        (rejecting(""), f"{ROOT}.global.apply-policy.config", False),
         ("policy", ROOT, False),
     ],
 )  # fmt: skip
 def test_what_of_a_policy_is_not_honoured_is_named_and_stops_nothing_else(text, field, applied):
-    made, problems = policy_facts(text, ORIGIN)
+    made, problems, _ = policy_facts(text, ORIGIN)
     assert field in {problem.field for problem in problems}
     assert {problem.reason for problem in problems} == {Reason.FIELD_UNSUPPORTED}
     # A statement without its condition would say something else, so that it is not applied at all.
     assert [one.name for one in made] == (["policy-s"] if applied else [])
+
+
+def test_a_policy_that_rejects_by_default_announces_what_a_statement_accepts():
+    accepting = statement(actions="route-disposition = 'accept-route'")
+    (only,), problems, accepts_rest = policy_facts(rejecting(accepting), ORIGIN)
+    assert (only.name, problems, accepts_rest) == ("policy-s", (), False)
 
 
 # --------------------------------------------------------------------------------------- beside the API's objects
@@ -313,6 +327,13 @@ async def test_the_policy_that_a_conf_names_comes_and_goes_with_both(inventory):
     inventory.put("ConfigMap", config_map("my-policy", {"gobgp.conf": POLICY}))
     assert inventory.facts[CONF_KEY].problems == ()
     assert inventory.facts[key].med == 50
+    # A policy restricts nothing: what no statement is about still goes to every peer, unless advertisements say more.
+    rest = FactKey("Advertisement", "default-export-policy")
+    assert (inventory.facts[rest].prefixes, inventory.facts[rest].peers) == ((), ())
+    inventory.put("BgpAdvertisement", raw("BgpAdvertisement", "own", spec={}))
+    assert rest not in inventory.facts
+    inventory.remove("BgpAdvertisement", raw("BgpAdvertisement", "own", spec={}))
+    assert rest in inventory.facts
     inventory.put("ConfigMap", config_map("my-policy", {"gobgp.conf": POLICY + "[zebra]\na = 1"}, resourceVersion="8"))
     assert [p.field for p in inventory.facts[CONF_KEY].problems] == ["spec.policy[gobgp.conf].zebra"]
     assert key in inventory.facts

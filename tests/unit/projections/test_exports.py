@@ -13,6 +13,8 @@ from porter.model.reasons import Problem, Reason
 from porter.model.selector import Requirement, Selector
 from porter.projections import baseline
 from porter.projections.adj_rib_out import adj_rib_out, concerned, exported_from, peer_problems, session_settings
+from porter.projections.sessions import Sessions
+from porter.projections.status import peer_status
 from tests.unit.projections.story import Story, endpoints, node, pool, service
 
 BOTH = Negotiated(frozenset({"IPv4", "IPv6"}), frozenset({"IPv4", "IPv6"}), 90)
@@ -314,6 +316,9 @@ def test_the_as_of_a_rack_is_that_of_the_rack_that_a_peers_selector_names() -> N
 
     def as_and_problems(**fields: Any) -> tuple[int, list[str]]:
         story = Story(racks, peer(**fields))
+        accepted = peer_status(story.state, Sessions.empty(), "r1")["conditions"][0]
+        problems = peer_problems(story.state, "r1")
+        assert all(problem.message in accepted["message"] for problem in problems)
         settings = session_settings(story.state, "r1", speaker="s", router_id="10.0.0.9", local_address="10.0.0.9")
         assert settings is not None
         return settings.local_as, [one.field for one in peer_problems(story.state, "r1")]

@@ -126,6 +126,15 @@ def test_an_address_outside_of_every_pool_is_kept_and_told() -> None:
     assert "porter.io/Degraded" not in said(story), "another Eip holds it now"
 
 
+def test_an_adopted_address_of_no_pool_is_kept_and_told() -> None:
+    story = Story(service(held=("203.0.113.1",)))
+    story.says(decided.AddressAdopted("web", "shop", "web", Address("203.0.113.1"), "", Reason.ADOPTED_FROM_STATUS))
+    assert said(story)["porter.io/AddressAllocated"][2].startswith(
+        "203.0.113.1 of no Eip, which it held already, since"
+    )
+    assert said(story)["porter.io/Degraded"][2].startswith("203.0.113.1 is kept, but no Eip holds it; give the address")
+
+
 def test_broken_sharing_is_told_to_the_one_that_was_edited_last() -> None:
     asks: dict[str, Any] = {"requested_addresses": ("192.0.2.5",)}
     story = Story(pool(), service(**asks), service("dns", ports=(("UDP", 53),), **asks))

@@ -77,11 +77,16 @@ def convert(documents: Iterable[Document], faults: Iterable[Fault], options: Opt
     migration.manifests = [*eips.values(), *peering.objects(), *advertisements]
     migration.manifests += [applicable(each) for each in served]
     migration.services = served
+    migration.service_class = next((str(one["spec"]["loadBalancerClass"]) for one in served if _has_class(one)), "")
     migration.present = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
         for name, labels in sorted(_labelled(given, served).items())
     ]
     return migration
+
+
+def _has_class(service: dict[str, Any]) -> bool:
+    return bool(service["spec"].get("loadBalancerClass"))
 
 
 def _sorted(documents: Iterable[Document], report: Report) -> _Given:

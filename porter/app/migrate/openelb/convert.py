@@ -100,14 +100,17 @@ def _policy(document: Document, conf: dict[str, Any], report: Report, namespace:
     where = f"data[{POLICY_KEY}]"
     as_number = conf["spec"].get("as")
     origin = Origin(as_number if isinstance(as_number, int) else 0, "", 0)
-    made, problems = policy_facts(str(document.tree["data"][POLICY_KEY]), origin)
-    names = ", ".join(fact.name for fact in made) or "none"
+    found = policy_facts(str(document.tree["data"][POLICY_KEY]), origin)
+    names = ", ".join(fact.name for fact in found.advertisements) or "none"
+    rest = "what none of them is about is announced all the same" if found.accepts_rest else "nothing else is announced"
     if document.namespace == namespace:
-        report.add(document, where, Verdict.KEPT, f"is read as it stands, as these advertisements: {names}")
+        report.add(document, where, Verdict.KEPT, f"is read as it stands, as these advertisements: {names}; {rest}")
     else:
         note = f"Porter reads ConfigMaps of its own namespace alone: copy it to {namespace}"
-        report.add(document, where, Verdict.CHANGED, f"{note}, where it counts as these advertisements: {names}")
-    for problem in (*problems, *(problem for fact in made for problem in fact.problems)):
+        report.add(
+            document, where, Verdict.CHANGED, f"{note}, where it counts as these advertisements: {names}; {rest}"
+        )
+    for problem in (*found.problems, *(problem for fact in found.advertisements for problem in fact.problems)):
         report.add(document, problem.field, Verdict.REFUSED, problem.message)
 
 

@@ -593,3 +593,16 @@ def disturb(chance, tree):
             continue
         tree[key] = chance.choice(ODD)
         return
+
+
+def test_a_class_that_metallb_gave_an_address_in_is_porters_afterwards():
+    given = {"metallb.io/ip-allocated-from-pool": "p"}
+    migration = metallb(pool() + service("web", "192.0.2.3", annotations=given, loadBalancerClass="metallb.io/lb"))
+    assert migration.service_class == "metallb.io/lb"
+    assert outcomes(migration, FactSettings(migration.service_class)) == {"shop/web": ("same", ("192.0.2.3",))}
+
+
+def test_a_service_that_prefers_two_families_may_get_the_second():
+    both = {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "PreferDualStack"}
+    text = pool() + pool("six", addresses=["2001:db8::/124"]) + service("web", "192.0.2.7", **both)
+    assert outcomes(metallb(text)) == {"shop/web": ("more", ("192.0.2.7", "2001:db8::"))}
