@@ -51,11 +51,6 @@ def _plain(next_hop: Address) -> PathAttributes:
     return PathAttributes(next_hop)
 
 
-def _path(hop: NextHop, attributes: Callable[[str], PathAttributes], *, internal: bool) -> PathAttributes:
-    path = _plain(hop.address) if attributes is plain else _attributes(attributes(hop.node), hop.address)
-    return path if hop.standing == IN_SERVICE else shutting_down(path, internal=internal)
-
-
 def plain(node: str) -> PathAttributes:
     """The attributes of a path that nothing more is said of, but for its next hop."""
     del node
@@ -66,6 +61,11 @@ def shutting_down(attributes: PathAttributes, *, internal: bool) -> PathAttribut
     """A path that is about to go: marked with GRACEFUL_SHUTDOWN, and within the AS the least preferred (RFC 8326)."""
     communities = (*(one for one in attributes.communities if one != GRACEFUL_SHUTDOWN), GRACEFUL_SHUTDOWN)
     return attributes._replace(communities=communities, local_pref=0 if internal else attributes.local_pref)
+
+
+def _path(hop: NextHop, attributes: Callable[[str], PathAttributes], *, internal: bool) -> PathAttributes:
+    path = _plain(hop.address) if attributes is plain else _attributes(attributes(hop.node), hop.address)
+    return path if hop.standing == IN_SERVICE else shutting_down(path, internal=internal)
 
 
 def exported(

@@ -302,6 +302,9 @@ def _address_released(state: ClusterState, event: decided.AddressReleased, posit
     state.pools.released(event, position, time_ms)
     if event.address not in state.pools.by_address:
         state.ledger.holds.forget(host_prefix(event.address))
+    inventory, pool = state.inventory, event.pool
+    if ("Pool", pool) in inventory.last_good and pool not in inventory.pools and not state.pools.addresses_from(pool):
+        del inventory.last_good["Pool", pool]
     _holders_changed(state, event.address)
 
 
