@@ -204,11 +204,8 @@ def _packed(message: Message) -> any_pb2.Any:
 
 def _as(packed: any_pb2.Any, kind: type[M]) -> M | None:
     """The message within, if it is of this kind."""
-    if not packed.Is(kind.DESCRIPTOR):
-        return None
-    message = kind()
-    packed.Unpack(message)
-    return message
+    message: M = kind()
+    return message if packed.Unpack(message) else None
 
 
 # -------------------------------------------------------------------------------------------------------- counting
@@ -244,7 +241,7 @@ def _attribute_bytes(settings: SessionSettings, attributes: PathAttributes) -> i
 def sendable(
     negotiated: Negotiated, routes: Iterable[tuple[RouteKey, PathAttributes]]
 ) -> list[tuple[RouteKey, PathAttributes]]:
-    """Which of a daemon's routes a session carries as they are named: those of its families, under their identifiers."""
+    """Which of a daemon's routes a session carries as they are named: of its families, with their identifiers."""
     return [
         (key, attributes)
         for key, attributes in routes

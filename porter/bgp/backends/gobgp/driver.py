@@ -1,0 +1,362 @@
+"""One session over one GoBGP daemon: the state machine of `porter.bgp.session`, with gRPC where ExaBGP has lines.
+
+A daemon has one neighbour, so that its table is that peer's Adj-RIB-Out. The neighbour is added when the table is
+filled, because GoBGP sends End-of-RIB by itself as soon as a session is up; and added anew whenever a session ended,
+because only a neighbour that was just added tells the peer that forwarding was preserved (`messages.peer_message`).
+
+    no neighbour   the table is filled with what is desired, then the neighbour is added
+    connecting     GoBGP tries; what is desired meanwhile goes out when the session is up
+    transfer       the session is up, and GoBGP sends its whole table; confirmed when all of it was sent
+    up             changes go out and are confirmed one by one
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from porter.bgp.backends.gobgp import messages
+from porter.bgp.backends.gobgp.client import DaemonClient, DaemonRefused, DaemonUnreachable
+from porter.bgp.backends.gobgp.evidence import Evidence, Sent
+from porter.bgp.backends.gobgp.places import Place, agreement_file
+from porter.bgp.backends.gobgp.protocol import gobgp_pb2 as wire
+from porter.bgp.commands import Announce, Command, ReadRib, Resend, SendEndOfRib, Withdraw
+from porter.bgp.configuration import write_private
+from porter.bgp.endofrib import MARGIN_S
+from porter.bgp.session import PeerSession
+from porter.model.address import family_of
+from porter.model.bgp import Negotiated, PathAttributes, RouteKey, SessionSettings
+from porter.ports import Desired
+
+RETRY_S = 0.1
+BUSY_S = 0.02
+CONNECTING_S = 0.2
+IDLE_S = 0.5
+PATIENCE_S = 15.0
+"""After so long without a session its peer is told to be unreachable, as far as GoBGP lets one know."""
+
+log = structlog.get_logger("porter.bgp")
+
+
+class SessionDriver:
+    """Drives one daemon for one session; `session` holds what is known and wanted."""
+
+    def __init__(
+        self,
+        settings: SessionSettings,
+        password: str | None,
+        place: Place,
+        now: Callable[[], float],
+        moved: Callable[[], None],
+    ) -> None:
+        self.settings = settings
+        self.place = place
+        self.session = PeerSession(settings, now())
+        self.reached = False
+        self._password = password
+        self._now = now
+        self._moved = moved
+        self._wake = asyncio.Event()
+        self._evidence = Evidence()
+        self._held: dict[RouteKey, PathAttributes] = {}
+        self._fresh = True
+        """The daemon's table was not filled yet: the peer may have more than it holds."""
+        self._introduced = False
+        self._up = False
+        self._uptime: tuple[int, int] = (0, 0)
+        self._since_s = now()
+        self._complaint = ""
+
+    # ------------------------------------------------------------------------------------------------- what is asked
+
+    def desire(self, desired: Desired, *, informed: bool) -> None:
+        """Take a new desired Adj-RIB-Out."""
+        self.session.desire(desired, informed=informed)
+        self._wake.set()
+
+    def presumed(self) -> Negotiated:
+        """What the session will agree on: what it last did, as far as is known."""
+        if self.session.rib.negotiated is not None:
+            return self.session.rib.negotiated
+        try:
+            remembered = msgspec.json.decode(self._agreement_file.read_bytes(), type=Negotiated)
+        except (OSError, msgspec.MsgspecError):
+            return messages.presumed(self.settings)
+        return remembered._replace(families=remembered.families & frozenset(self.settings.families))
+
+    async def dismiss(self) -> None:
+        """End the session with a NOTIFICATION, at which the peer drops every route."""
+        with contextlib.suppress(DaemonUnreachable, DaemonRefused):
+            async with DaemonClient(self.place.socket) as client:
+                await client.delete_peer(self.settings.peer_address)
+
+    @property
+    def _agreement_file(self) -> Path:
+        return agreement_file(self.place.directory, self.settings.peer)
+
+    # ------------------------------------------------------------------------------------------------------ the daemon
+
+    async def run(self) -> None:
+        """Drive the daemon until cancelled; it, its session and its routes stay as they are afterwards."""
+        while True:
+            try:
+                async with DaemonClient(self.place.socket) as client:
+                    await self._serve(client)
+            except (DaemonUnreachable, DaemonRefused) as error:
+                self._lost(str(error))
+            await asyncio.sleep(RETRY_S)
+
+    def _lost(self, reason: str) -> None:
+        if self._complaint != reason:
+            self._complaint = reason
+            log.warning("no daemon for this session", peer=self.settings.peer, reason=reason)
+        if self.reached:
+            self.reached = False
+            self.session.detached(self._now())
+        if self.session.session_state != "Established":
+            self.session.reason = f"gobgpd: {reason}"
+        self._moved()
+
+    async def _serve(self, client: DaemonClient) -> None:
+        await self._take_stock(client)
+        listening = asyncio.create_task(self._listen(client))
+        try:
+            while True:
+                await self._step(client)
+                self._moved()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._interval_s())
+                self._wake.clear()
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def _listen(self, client: DaemonClient) -> None:
+        """Look at once when a session came or went; without it, only a little later."""
+        with contextlib.suppress(DaemonUnreachable, DaemonRefused):
+            async for _ in client.session_events():
+                self._wake.set()
+
+    def _interval_s(self) -> float:
+        if not self._up:
+            return CONNECTING_S
+        return IDLE_S if self._evidence.complete and self.session.rib.idle() else BUSY_S
+
+    async def _take_stock(self, client: DaemonClient) -> None:
+        """See what is there: a fresh daemon, or one that an earlier speaker (or connection) left at work."""
+        self._introduced = self._up = False
+        started = await client.started()
+        if not started:
+            await client.start(messages.global_message(self.settings))
+            self._fresh = True
+            self._since_s = self._now()
+        self._held = await self._table(client)
+        peer = await client.peer(self.settings.peer_address)
+        self.reached, self._complaint = True, ""
+        if peer is not None and _is_up(peer):
+            self._fresh = False
+            await self._adopt(client, peer, same_engine=started)
+            return
+        self._fresh = not self._held and self._fresh
+        self.session.attached(None, self._held, self._now(), same_engine=started)
+        if peer is not None:
+            await client.delete_peer(self.settings.peer_address)
+
+    async def _table(self, client: DaemonClient) -> dict[RouteKey, PathAttributes]:
+        table: dict[RouteKey, PathAttributes] = {}
+        for family in self.settings.families:
+            table |= await client.table(family)
+        return table
+
+    async def _adopt(self, client: DaemonClient, peer: wire.Peer, *, same_engine: bool) -> None:
+        """Go on with a session that is up: all that the daemon holds was sent, once its count stands still."""
+        self._evidence.begin()
+        self._evidence.recount()
+        while True:
+            restarting = peer.graceful_restart.local_restarting
+            self._evidence.count(peer.state.messages.sent.update)
+            if not restarting and self._evidence.complete:
+                break
+            await asyncio.sleep(RETRY_S)
+            again = await client.peer(self.settings.peer_address)
+            if again is None or not _is_up(again):
+                raise DaemonUnreachable("the session went down while it was looked at")
+            peer = again
+        self._came_up(peer)
+        negotiated = messages.read_negotiated(self.settings, peer)
+        self.session.attached(negotiated, self._held, self._now(), same_engine=same_engine)
+        self._introduced = True
+
+    # ------------------------------------------------------------------------------------------------ the neighbour
+
+    async def _step(self, client: DaemonClient) -> None:
+        if not self._introduced:
+            if self._may_introduce():
+                await self._introduce(client)
+            return
+        peer = await client.peer(self.settings.peer_address)
+        if peer is None:
+            raise DaemonUnreachable("somebody else took the neighbour away")
+        if self._up and (not _is_up(peer) or _uptime(peer) != self._uptime):
+            await self._went_down(client, peer)
+        elif self._up:
+            for sent in self._evidence.count(peer.state.messages.sent.update):
+                self.session.sent(sent.announced, sent.withdrawn, self._now())
+            await self._obey(client)
+        elif not _is_up(peer):
+            self._tell_trouble(peer)
+        elif not peer.graceful_restart.local_restarting:
+            self._began(peer)
+
+    def _may_introduce(self) -> bool:
+        """Whether the session may come up: what an empty daemon does not hold yet would be lost with its End-of-RIB."""
+        if not self._fresh or self.session.certain:
+            return True
+        restart_time_s = self.settings.restart_time_s
+        return self._now() > self._since_s + restart_time_s - min(MARGIN_S, restart_time_s / 2)
+
+    async def _introduce(self, client: DaemonClient) -> None:
+        """Fill the table, then add the neighbour."""
+        desired = self.session.desired
+        wanted = {} if desired is None else desired.routes
+        canonical = self.session.rib.canonical
+        additions = {
+            key: canonical(attributes)
+            for key, attributes in wanted.items()
+            if family_of(key.prefix) in self.settings.families and self._held.get(key) != canonical(attributes)
+        }
+        removals = [key for key in self._held if key not in wanted] if self.session.certain else []
+        await self._change(client, sorted(additions.items()), removals)
+        self.session.attached(None, self._held, self._now(), same_engine=True)
+        await client.add_peer(messages.peer_message(self.settings, self._password))
+        self._introduced, self._fresh = True, False
+        self._since_s = self._now()
+
+    def _came_up(self, peer: wire.Peer) -> None:
+        self._up = True
+        self._uptime = _uptime(peer)
+        negotiated = messages.read_negotiated(self.settings, peer)
+        with contextlib.suppress(OSError):
+            write_private(self._agreement_file, msgspec.json.encode(negotiated).decode())
+
+    def _began(self, peer: wire.Peer) -> None:
+        """The session is up, and GoBGP is sending its whole table."""
+        self._came_up(peer)
+        negotiated = messages.read_negotiated(self.settings, peer)
+        self.session.established(negotiated, self._now())
+        self._evidence.begin()
+        self._owe_table(negotiated, messages.ends_of_rib(peer, negotiated))
+
+    def _owe_table(self, negotiated: Negotiated, ends: int) -> None:
+        routes = messages.sendable(negotiated, self._held.items())
+        self._evidence.owe_all(messages.updates_of(self.settings, negotiated, routes) + ends, routes)
+
+    async def _went_down(self, client: DaemonClient, peer: wire.Peer) -> None:
+        self._up = False
+        received = peer.state.messages.received.notification
+        reason = "the peer sent a NOTIFICATION" if received else "the connection was lost, or the hold time ran out"
+        self.session.closed(reason, self._now())
+        if _is_up(peer):
+            # It is up again already: nothing was watched, so that it is looked at from the start.
+            raise DaemonUnreachable("the session was lost and is back")
+        await client.delete_peer(self.settings.peer_address)
+        self._introduced = False
+        self._since_s = self._now()
+        self._wake.set()
+
+    def _tell_trouble(self, peer: wire.Peer) -> None:
+        """GoBGP does not tell why a session does not come up; what it counts narrows it down."""
+        counts = peer.state.messages
+        if counts.sent.notification:
+            why = "the peer's OPEN was refused: compare the AS numbers and router ids of both sides"
+        elif counts.received.notification:
+            why = (
+                "the peer refuses the session: compare the AS numbers of both sides, and whether it knows this speaker"
+            )
+        elif self._now() - self._since_s > PATIENCE_S:
+            why = "no connection: compare addresses, port, TTL and MD5 key, and whether the peer listens"
+        else:
+            return
+        self.session.reason = why
+
+    # -------------------------------------------------------------------------------------------------------- commands
+
+    async def _obey(self, client: DaemonClient) -> None:
+        while not self._evidence.transferring and (commands := self.session.commands(self._now())):
+            for command in commands:
+                try:
+                    await self._do(client, command)
+                except DaemonRefused as error:
+                    log.warning("the daemon refused a change", peer=self.settings.peer, reason=str(error))
+                    self._evidence.recount()
+                    self.session.answered(command, self._now(), accepted=False)
+            self._moved()
+
+    async def _do(self, client: DaemonClient, command: Command) -> None:
+        match command:
+            case Announce():
+                keys = [RouteKey(prefix, command.path_id) for prefix in command.prefixes]
+                routes = [(key, command.attributes) for key in keys]
+                updates = await self._change(client, routes, ())
+                self._evidence_of(updates, Sent(routes, ()))
+            case Withdraw():
+                keys = [RouteKey(prefix, command.path_id) for prefix in command.prefixes]
+                updates = await self._withdraw(client, keys)
+                self._evidence_of(updates, Sent((), keys))
+            case SendEndOfRib():
+                # GoBGP sent it behind the table, which is confirmed.
+                self.session.end_of_rib_sent(command.family)
+            case ReadRib():
+                self._held = await self._table(client)
+                if self.session.sync == "UNSYNCED":
+                    self._evidence.recount()
+                self.session.rib_read(command, self._held, self._now())
+                return
+            case Resend():
+                assert self.session.rib.negotiated is not None
+                await client.resend(self.settings.peer_address)
+                self._owe_table(self.session.rib.negotiated, 0)
+        self.session.answered(command, self._now(), accepted=True)
+
+    def _evidence_of(self, updates: int, sent: Sent) -> None:
+        if not self._evidence.transferring:
+            self._evidence.owe(updates, sent)
+
+    async def _withdraw(self, client: DaemonClient, keys: list[RouteKey]) -> int:
+        """Withdraw paths. Those named by a former session's rules are replaced first, so that no prefix is gone."""
+        replaced = {RouteKey(key.prefix, 0) for key in keys if self.session.rib.silent(key)}
+        successors = {key: self.session.rib.wanted(key) for key in replaced}
+        routes = [(key, attributes) for key, attributes in sorted(successors.items()) if attributes is not None]
+        updates = await self._change(client, routes, keys)
+        if replaced:
+            self._evidence.recount()
+        return updates
+
+    async def _change(
+        self, client: DaemonClient, routes: Iterable[tuple[RouteKey, PathAttributes]], removals: Iterable[RouteKey]
+    ) -> int:
+        """Change the table; return how many changes it were: what it holds as wanted makes no UPDATE."""
+        added = [(key, attributes) for key, attributes in routes if self._held.get(key) != attributes]
+        removed = [(key, self._held[key]) for key in removals if key in self._held]
+        paths = [messages.path_message(self.settings, key, attributes) for key, attributes in added]
+        paths += [messages.path_message(self.settings, key, attributes, withdraw=True) for key, attributes in removed]
+        if paths:
+            await client.change(paths)
+        self._held.update(added)
+        for key, _ in removed:
+            del self._held[key]
+        return len(paths)
+
+
+def _is_up(peer: wire.Peer) -> bool:
+    return bool(peer.state.session_state == wire.PeerState.ESTABLISHED)
+
+
+def _uptime(peer: wire.Peer) -> tuple[int, int]:
+    uptime = peer.timers.state.uptime
+    return uptime.seconds, uptime.nanos
