@@ -129,8 +129,10 @@ class SessionDriver:
             while True:
                 await self._step(client)
                 self._moved()
+                # asyncio.wait_for of Python 3.11 can swallow a cancellation.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._interval_s())
+                    async with asyncio.timeout(self._interval_s()):
+                        await self._wake.wait()
                 self._wake.clear()
         finally:
             listening.cancel()

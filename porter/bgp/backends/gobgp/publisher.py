@@ -201,12 +201,15 @@ class GoBgpPublisher:
         if peer not in self._tasks:
             self._tasks[peer] = asyncio.create_task(driver.run(), name=f"session with {peer}")
 
-    async def _end(self, driver: SessionDriver) -> None:
-        self._drivers.pop(driver.settings.peer)
-        task = self._tasks.pop(driver.settings.peer, None)
+    async def _stop(self, peer: PeerKey) -> None:
+        task = self._tasks.pop(peer, None)
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    async def _end(self, driver: SessionDriver) -> None:
+        await self._stop(driver.settings.peer)
+        self._drivers.pop(driver.settings.peer)
         self._tell(_taken(driver))
         driver.place.wanted.unlink(missing_ok=True)
 
@@ -224,6 +227,7 @@ class GoBgpPublisher:
                     await self._moved.wait()
         for driver in going:
             was_up = driver.session.session_state == "Established"
+            await self._stop(driver.settings.peer)
             await driver.dismiss()
             await self._end(driver)
             if was_up:
