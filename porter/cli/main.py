@@ -24,7 +24,7 @@ app = typer.Typer(
 drain = typer.Typer(help="Take something out of service gracefully.", no_args_is_help=True, rich_markup_mode=None)
 journal = typer.Typer(help="Read the journal.", no_args_is_help=True, rich_markup_mode=None)
 
-for program in (programs.up, programs.controller, programs.speaker, programs.exabgp, programs.demo):
+for program in (programs.up, programs.controller, programs.speaker, programs.exabgp, programs.gobgp, programs.demo):
     app.command()(program)
 for question in (questions.status, questions.routes, questions.crds, questions.version):
     app.command()(question)

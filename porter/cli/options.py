@@ -32,6 +32,18 @@ LocalAddress = Annotated[
     str, typer.Option(metavar="IP", help="The speaker's own address for BGP; found by the route to the peer if unset.")
 ]
 Name = Annotated[str, typer.Option(help="This process's name, stable over restarts; the machine's name if unset.")]
+
+
+class EngineName(StrEnum):
+    """The BGP engines that a speaker can drive."""
+
+    EXABGP = "exabgp"
+    GOBGP = "gobgp"
+
+
+Engine = Annotated[
+    EngineName, typer.Option("--engine", help="The BGP engine; gobgp needs gobgpd and the extra porter[gobgp].")
+]
 LoadBalancerClass = Annotated[str, typer.Option(metavar="CLASS", help="Services of this class are Porter's.")]
 ClaimUnclassified = Annotated[
     bool, typer.Option("--claim-unclassified", help="Also serve LoadBalancer Services without a class.")

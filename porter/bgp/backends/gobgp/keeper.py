@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -67,6 +69,11 @@ class Keeper:
         """Keep them until cancelled, and end them then."""
         program()
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self._directory / "lock").open("wb") as lock:
+            await _locked(lock)
+            await self._keep_on()
+
+    async def _keep_on(self) -> None:
         try:
             while True:
                 self.keep(asyncio.get_running_loop().time())
@@ -142,3 +149,17 @@ class Keeper:
         with contextlib.suppress(OSError):
             if place.log.stat().st_size > MAX_LOG_BYTES:
                 os.truncate(place.log, 0)
+
+
+async def _locked(lock: BinaryIO) -> None:
+    """Wait until no other keeper is at work here."""
+    told = False
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not told:
+                told = True
+                log.warning("another keeper is at work here; waiting for its end", file=lock.name)
+            await asyncio.sleep(POLL_S)
