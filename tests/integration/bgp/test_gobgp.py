@@ -12,12 +12,15 @@ import signal
 
 import pytest
 
+from porter.bgp.backends.gobgp.keeper import Keeper
+from porter.bgp.backends.gobgp.places import Place
 from porter.events.routed import DriftFound, PeerRejected, PeerUnsynced, RoutesWithdrawn, SessionStateChanged
 from porter.model.address import Address
 from porter.model.bgp import PathAttributes, PeerKey
 from tests.integration.bgp.lab import (
     ADDRESS,
     PEER_AS,
+    PORT,
     GoBgpEngine,
     Speaker,
     add_path_routes,
@@ -80,9 +83,10 @@ class Watch:
             await asyncio.sleep(0.02)
 
     async def stop(self):
+        # FRR's shell takes its time.
+        await until(lambda: self.looks > 3, "looks at the router")
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
-        assert self.looks > 3
         assert not self.missing
 
 
@@ -210,7 +214,7 @@ async def test_what_changes_while_a_session_is_down_arrives_and_leaves_no_ghost(
 
 
 @pytest.mark.parametrize("kind", ["bird", "frr"])
-@pytest.mark.parametrize("victim", ["daemon", "speaker", "speaker and daemon", "keeper", "settings"])
+@pytest.mark.parametrize("victim", ["daemon", "speaker", "speaker and daemon", "settings"])
 async def test_no_prefix_is_lost_when_a_process_is_killed(started, kind, victim):
     router = getattr(started, kind)("tor", ADDRESS(2))
     speaker = started.speaker
@@ -221,6 +225,9 @@ async def test_no_prefix_is_lost_when_a_process_is_killed(started, kind, victim)
     await router.holds(ROUTES)
     kept = {k: v for k, v in ROUTES.items() if k.prefix not in V4[:3]}
     changed = kept | add_path_routes(["10.9.2.1/32"], HOPS4)
+    if (kind, victim) == ("frr", "speaker and daemon"):
+        # Nobody is left who knows what to withdraw by name, and FRR 8.4 purges one stale path of each prefix alone.
+        changed |= ROUTES
     watch = Watch(router, kept)
     await asyncio.sleep(0.1)
     before = started.engine.pids()
@@ -230,17 +237,11 @@ async def test_no_prefix_is_lost_when_a_process_is_killed(started, kind, victim)
         await speaker.crash()
         speaker.start()
         await speaker.publisher.configure([session])
-    if victim == "keeper":
-        # Its children outlive it; another one finds them.
-        started.engine.keeper = GoBgpEngine(started.directory).keeper
-        other = asyncio.create_task(started.engine.run())
-        await asyncio.sleep(0.3)
-        other.cancel()
     if victim == "settings":
         await speaker.publisher.configure([session._replace(hold_time_s=30)])
-    speaker.want("tor", changed if kind == "bird" else changed | ROUTES)
+    speaker.want("tor", changed)
     await speaker.live("tor")
-    await router.holds(changed if kind == "bird" else changed | ROUTES)
+    await router.holds(changed)
     await watch.stop()
     if victim == "speaker":
         assert started.engine.pids() == before
@@ -285,12 +286,10 @@ async def test_what_this_engine_cannot_honour_is_refused_with_a_reason(started):
 
 async def test_a_session_that_waits_with_a_key_comes_up_when_it_is_called(started):
     bird = started.bird("bird", ADDRESS(2))
-    text = (
-        (started.directory / "bird.conf").read_text().replace("passive on;", 'password "s3cret"; connect delay time 1;')
-    )
-    (started.directory / "bird.conf").write_text(
-        text.replace(f"neighbor {ADDRESS(1)} as", f"neighbor {ADDRESS(1)} port 11790 as")
-    )
+    text = (started.directory / "bird.conf").read_text()
+    text = text.replace("passive on;", 'password "s3cret"; connect delay time 1;')
+    text = text.replace(f"neighbor {ADDRESS(1)} as", f"neighbor {ADDRESS(1)} port {PORT} as")
+    (started.directory / "bird.conf").write_text(text)
     bird.command("configure")
     speaker = started.speaker
     await speaker.crash()
@@ -302,3 +301,114 @@ async def test_a_session_that_waits_with_a_key_comes_up_when_it_is_called(starte
     await bird.holds(ROUTES)
     told = [event for event in speaker.events if isinstance(event, SessionStateChanged)]
     assert [event.state for event in told] == ["Established"]
+
+
+async def test_a_wrong_as_number_is_told_and_the_other_peer_does_not_notice(started):
+    bird, other = started.bird("bird", ADDRESS(2)), started.bird("other", ADDRESS(3))
+    speaker = started.speaker
+    await speaker.publisher.configure([settings("bird", bird.address, peer_as=64999), settings("other", other.address)])
+    for name in ("bird", "other"):
+        speaker.want(name, ROUTES)
+    await speaker.live("other")
+    await other.holds(ROUTES)
+    await until(lambda: "AS numbers" in speaker.view("bird").reason, "the reason is told")
+    assert speaker.view("bird").state == "Idle"
+
+
+async def test_what_a_peer_announces_stays_out_of_the_table(started):
+    bird = started.bird("bird", ADDRESS(2))
+    text = (started.directory / "bird.conf").read_text().replace("export none", "export all")
+    routes = " ".join(f"route 10.50.{n // 250}.{n % 250}/32 blackhole;" for n in range(2000))
+    own = f"route {V4[0]} blackhole;"
+    (started.directory / "bird.conf").write_text(f"{text}\nprotocol static {{ ipv4; {routes} {own} }}\n")
+    bird.command("configure")
+    speaker = started.speaker
+    await speaker.publisher.configure([settings("bird", bird.address)])
+    speaker.want("bird", ROUTES)
+    await speaker.live("bird")
+    assert speaker.publisher.confirmed(PeerKey("bird")) == ROUTES
+    speaker.want("bird", fewer := {k: v for k, v in ROUTES.items() if k.prefix in V6})
+    await until(lambda: speaker.publisher.confirmed(PeerKey("bird")) == fewer, "the change confirmed")
+    await speaker.crash()
+    speaker.events.clear()
+    speaker.start()
+    await speaker.publisher.configure([settings("bird", bird.address)])
+    await speaker.live("bird")
+    assert speaker.publisher.confirmed(PeerKey("bird")) == fewer
+    assert not [event for event in speaker.events if isinstance(event, PeerUnsynced | DriftFound | RoutesWithdrawn)]
+
+
+async def test_a_keeper_finds_the_daemons_of_the_one_before(tmp_path):
+    if missing := programs("gobgpd"):
+        pytest.skip(f"{', '.join(missing)} not installed; apt-get install gobgpd")
+    place = Place(tmp_path, "session")
+    place.wanted.touch()
+    first = Keeper(tmp_path)
+    first.keep(0.0)
+    await until(place.socket.exists, "the daemon listens")
+    pid = first.pid_of(place)
+    second = Keeper(tmp_path)
+    second.keep(0.0)
+    assert second.pid_of(place) == pid
+    place.wanted.unlink()
+    second.keep(0.1)
+    await until(lambda: first.pid_of(place) is None, "the daemon is gone")
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_router_of_one_family_is_given_that_one(started):
+    bird = started.bird("bird", ADDRESS(2))
+    text = (started.directory / "bird.conf").read_text()
+    (started.directory / "bird.conf").write_text(text.replace("ipv6 { import all; export none; add paths rx; }", ""))
+    bird.command("configure")
+    speaker = started.speaker
+    await speaker.publisher.configure([settings("bird", bird.address)])
+    speaker.want("bird", ROUTES)
+    await speaker.live("bird")
+    four = {k: v for k, v in ROUTES.items() if k.prefix in V4}
+    await bird.holds(four)
+    assert speaker.publisher.confirmed(PeerKey("bird")) == four
+    speaker.want("bird", fewer := {k: v for k, v in ROUTES.items() if k.prefix not in V4[:5] + V6[:2]})
+    await bird.holds({k: v for k, v in fewer.items() if k in four})
+    assert "Established" in bird.command("show", "protocols", "p0")
+    assert speaker.view("bird").flaps == 0
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", [1])
+async def test_whatever_dies_router_and_desire_agree_in_the_end(started, seed):
+    generator = random.Random(seed)
+    bird = started.bird("bird", ADDRESS(2))
+    speaker = started.speaker
+    await speaker.publisher.configure([settings("bird", bird.address)])
+    wanted = dict(ROUTES)
+    speaker.want("bird", wanted)
+    await speaker.live("bird")
+    for _ in range(6):
+        for fault in generator.sample(["daemon", "speaker", "router", "session", "stall"], 2):
+            for _ in range(5):
+                for one in generator.sample(sorted(ROUTES), 8):
+                    attributes = ROUTES[one]._replace(med=generator.choice([None, 1, 2]))
+                    if wanted.pop(one, None) is None or generator.random() < 0.5:
+                        wanted[one] = attributes
+                speaker.want("bird", dict(wanted))
+                await asyncio.sleep(generator.random() * 0.05)
+            match fault:
+                case "daemon":
+                    os.kill(started.engine.pids()[0], signal.SIGKILL)
+                case "speaker":
+                    await speaker.crash()
+                    speaker.start()
+                    await speaker.publisher.configure([settings("bird", bird.address)])
+                    speaker.want("bird", dict(wanted))
+                case "router":
+                    bird.stop(signal.SIGKILL)
+                    bird.start()
+                case "session":
+                    bird.command("restart", "p0")
+                case "stall":
+                    bird.process.send_signal(signal.SIGSTOP)
+                    await asyncio.sleep(1)
+                    bird.process.send_signal(signal.SIGCONT)
+        await until(lambda: speaker.publisher.confirmed(PeerKey("bird")) == wanted, "all confirmed", 60)
+        await bird.holds(wanted, timeout_s=10)

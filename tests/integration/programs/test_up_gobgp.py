@@ -78,6 +78,8 @@ def test_no_prefix_is_lost_when_a_part_is_killed(place, victim):
         return len([hops for prefix, hops in routes.items() if "." in prefix and len(hops) == len(NODES)]) > 1
 
     until(two_routes, "the next Service is routed", READY_S)
+    if victim == "gobgp":
+        until(lambda: pids(place.up.directory).get("gobgp", 0) not in (0, parts["gobgp"]), "another keeper", READY_S)
     assert lost == []
     if "daemon" not in victim:
         assert daemons(place) == former

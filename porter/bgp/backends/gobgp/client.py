@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -12,12 +13,15 @@ import grpc.aio
 from google.protobuf import empty_pb2
 from google.protobuf.message import Message
 
+from porter.bgp.backends.gobgp import messages
 from porter.bgp.backends.gobgp.messages import family_message, read_path
 from porter.bgp.backends.gobgp.protocol import gobgp_pb2 as wire
 from porter.model.address import Family
 from porter.model.bgp import PathAttributes, RouteKey
 
 CALL_TIMEOUT_S = 10.0
+TABLE_TIMEOUT_S = 60.0
+SLOWEST_PATHS_PER_S = 500.0
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 MAX_PATHS_PER_MESSAGE = 500
 SOFT_OUT = 1
@@ -65,6 +69,14 @@ class DaemonClient:
         getattr(request, "global").CopyFrom(settings)
         await self._call("StartBgp", request, empty_pb2.Empty)
 
+    async def refuse_imports(self) -> None:
+        """Have it keep nothing of what peers announce in its table: that holds our routes alone."""
+        with contextlib.suppress(DaemonRefused):
+            # One that has this policy already refuses it.
+            await self._call("AddPolicy", wire.AddPolicyRequest(policy=messages.OWN_ROUTES), empty_pb2.Empty)
+        request = wire.SetPolicyAssignmentRequest(assignment=messages.ONLY_OWN_ROUTES)
+        await self._call("SetPolicyAssignment", request, empty_pb2.Empty)
+
     # ----------------------------------------------------------------------------------------------------- the session
 
     async def peer(self, address: str) -> wire.Peer | None:
@@ -102,8 +114,9 @@ class DaemonClient:
             request_serializer=wire.AddPathStreamRequest.SerializeToString,
             response_deserializer=empty_pb2.Empty.FromString,
         )
+        changes = list(paths)
         try:
-            await call(_requests(list(paths)), timeout=CALL_TIMEOUT_S)
+            await call(_requests(changes), timeout=CALL_TIMEOUT_S + len(changes) / SLOWEST_PATHS_PER_S)
         except grpc.aio.AioRpcError as error:
             raise _of_ours(error) from error
 
@@ -119,7 +132,7 @@ class DaemonClient:
         self, table: wire.TableType, name: str, family: Family
     ) -> AsyncIterator[tuple[RouteKey, PathAttributes]]:
         request = wire.ListPathRequest(table_type=table, name=name, family=family_message(family))
-        async for answer in self._stream("ListPath", request, wire.ListPathResponse):
+        async for answer in self._stream("ListPath", request, wire.ListPathResponse, timeout_s=TABLE_TIMEOUT_S):
             for path in answer.destination.paths:
                 yield read_path(answer.destination.prefix, path)
 

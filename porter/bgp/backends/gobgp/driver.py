@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -37,6 +37,7 @@ RETRY_S = 0.1
 BUSY_S = 0.02
 CONNECTING_S = 0.2
 IDLE_S = 0.5
+START_S = 5.0
 PATIENCE_S = 15.0
 """After so long without a session its peer is told to be unreachable, as far as GoBGP lets one know."""
 
@@ -64,12 +65,14 @@ class SessionDriver:
         self._wake = asyncio.Event()
         self._evidence = Evidence()
         self._held: dict[RouteKey, PathAttributes] = {}
+        self._inherited: dict[RouteKey, PathAttributes] = {}
         self._fresh = True
         """The daemon's table was not filled yet: the peer may have more than it holds."""
         self._introduced = False
         self._up = False
         self._uptime: tuple[int, int] = (0, 0)
         self._since_s = now()
+        self._missed_from_s = now() + START_S
         self._complaint = ""
 
     # ------------------------------------------------------------------------------------------------- what is asked
@@ -88,6 +91,24 @@ class SessionDriver:
         except (OSError, msgspec.MsgspecError):
             return messages.presumed(self.settings)
         return remembered._replace(families=remembered.families & frozenset(self.settings.families))
+
+    @property
+    def missing(self) -> bool:
+        """Whether its daemon is missed; one that was wanted just now is not yet."""
+        return not self.reached and self._now() > self._missed_from_s
+
+    @property
+    def held(self) -> Mapping[RouteKey, PathAttributes]:
+        """What the daemon holds, or held when it was last seen."""
+        return self._held
+
+    def inherit(self, held: Mapping[RouteKey, PathAttributes]) -> None:
+        """Take over what a former daemon held: the peer may keep it, and what is unwanted of it is withdrawn by name.
+
+        End-of-RIB would do for that, but FRR 8.4 purges only one stale path of each prefix at it, and a daemon can
+        withdraw only what it has announced itself.
+        """
+        self._inherited = {key: attributes for key, attributes in held.items() if key.path_id}
 
     async def dismiss(self) -> None:
         """End the session with a NOTIFICATION, at which the peer drops every route."""
@@ -117,6 +138,7 @@ class SessionDriver:
             log.warning("no daemon for this session", peer=self.settings.peer, reason=reason)
         if self.reached:
             self.reached = False
+            self._missed_from_s = 0.0
             self.session.detached(self._now())
         if self.session.session_state != "Established":
             self.session.reason = f"gobgpd: {reason}"
@@ -157,8 +179,11 @@ class SessionDriver:
             await client.start(messages.global_message(self.settings))
             self._fresh = True
             self._since_s = self._now()
+            self.inherit(self._held)
         self._held = await self._table(client)
         peer = await client.peer(self.settings.peer_address)
+        if peer is None:
+            await client.refuse_imports()
         self.reached, self._complaint = True, ""
         if peer is not None and _is_up(peer):
             self._fresh = False
@@ -227,9 +252,10 @@ class SessionDriver:
         desired = self.session.desired
         wanted = {} if desired is None else desired.routes
         canonical = self.session.rib.canonical
+        inherited, self._inherited = self._inherited, {}
         additions = {
             key: canonical(attributes)
-            for key, attributes in wanted.items()
+            for key, attributes in {**inherited, **wanted}.items()
             if family_of(key.prefix) in self.settings.families and self._held.get(key) != canonical(attributes)
         }
         removals = [key for key in self._held if key not in wanted] if self.session.certain else []

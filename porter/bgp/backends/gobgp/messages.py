@@ -30,6 +30,22 @@ UPDATE_OVERHEAD_BYTES = 23
 """The header, and the two lengths, of an UPDATE (RFC 4271, section 4.3)."""
 
 
+LOCAL_ROUTE, ACCEPT, REJECT, IMPORT = 3, 1, 2, 1
+OWN_ROUTES = wire.Policy(
+    name="own-routes",
+    statements=[
+        wire.Statement(
+            name="own-routes",
+            conditions=wire.Conditions(route_type=LOCAL_ROUTE),
+            actions=wire.Actions(route_action=ACCEPT),
+        )
+    ],
+)
+ONLY_OWN_ROUTES = wire.PolicyAssignment(
+    name="global", direction=IMPORT, policies=[wire.Policy(name=OWN_ROUTES.name)], default_action=REJECT
+)
+
+
 # --------------------------------------------------------------------------------------------------------- sessions
 
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import structlog
 
 from porter.bgp.backends.gobgp.driver import SessionDriver
-from porter.bgp.backends.gobgp.places import place_of
+from porter.bgp.backends.gobgp.places import agreement_file, place_of
 from porter.bgp.configuration import InvalidSession, PasswordSource, check_settings, write_private
 from porter.bgp.publisher import no_passwords
 from porter.events.catalogue import Event
@@ -188,6 +188,7 @@ class GoBgpPublisher:
             if former.session.session_state == "Established":
                 self._tell([SessionStateChanged(settings.peer, "Idle", "its settings changed")])
             driver.session.flaps = former.session.flaps
+            driver.inherit(former.held)
             if former.session.desired is not None:
                 driver.session.desire(former.session.desired)
         self._drivers[settings.peer] = driver
@@ -227,6 +228,7 @@ class GoBgpPublisher:
                     await self._moved.wait()
         for driver in going:
             was_up = driver.session.session_state == "Established"
+            agreement_file(self._directory, driver.settings.peer).unlink(missing_ok=True)
             await self._stop(driver.settings.peer)
             await driver.dismiss()
             await self._end(driver)
@@ -247,8 +249,9 @@ class GoBgpPublisher:
         self._moved.set()
         events: list[Event] = []
         if self._drivers:
-            away = [peer for peer, driver in sorted(self._drivers.items()) if not driver.reached]
-            if self._engine_up == bool(away):
+            away = [peer for peer, driver in sorted(self._drivers.items()) if driver.missing]
+            present = any(driver.reached for driver in self._drivers.values())
+            if (away and self._engine_up) or (not away and present and not self._engine_up):
                 self._engine_up = not away
                 reason = f"no gobgpd for {', '.join(away)}" if away else "every session has its gobgpd"
                 events.append(EngineStateChanged(self._speaker, self._engine_up, reason))

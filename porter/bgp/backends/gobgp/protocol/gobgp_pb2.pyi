@@ -68,6 +68,60 @@ class WatchEventResponse(_message.Message):
     peer: WatchEventResponse.PeerEvent
     def __init__(self, peer: _Optional[_Union[WatchEventResponse.PeerEvent, _Mapping]] = ...) -> None: ...
 
+class Conditions(_message.Message):
+    __slots__ = ("route_type",)
+    ROUTE_TYPE_FIELD_NUMBER: _ClassVar[int]
+    route_type: int
+    def __init__(self, route_type: _Optional[int] = ...) -> None: ...
+
+class Actions(_message.Message):
+    __slots__ = ("route_action",)
+    ROUTE_ACTION_FIELD_NUMBER: _ClassVar[int]
+    route_action: int
+    def __init__(self, route_action: _Optional[int] = ...) -> None: ...
+
+class Statement(_message.Message):
+    __slots__ = ("name", "conditions", "actions")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONDITIONS_FIELD_NUMBER: _ClassVar[int]
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    conditions: Conditions
+    actions: Actions
+    def __init__(self, name: _Optional[str] = ..., conditions: _Optional[_Union[Conditions, _Mapping]] = ..., actions: _Optional[_Union[Actions, _Mapping]] = ...) -> None: ...
+
+class Policy(_message.Message):
+    __slots__ = ("name", "statements")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATEMENTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    statements: _containers.RepeatedCompositeFieldContainer[Statement]
+    def __init__(self, name: _Optional[str] = ..., statements: _Optional[_Iterable[_Union[Statement, _Mapping]]] = ...) -> None: ...
+
+class PolicyAssignment(_message.Message):
+    __slots__ = ("name", "direction", "policies", "default_action")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_ACTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    direction: int
+    policies: _containers.RepeatedCompositeFieldContainer[Policy]
+    default_action: int
+    def __init__(self, name: _Optional[str] = ..., direction: _Optional[int] = ..., policies: _Optional[_Iterable[_Union[Policy, _Mapping]]] = ..., default_action: _Optional[int] = ...) -> None: ...
+
+class AddPolicyRequest(_message.Message):
+    __slots__ = ("policy",)
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    policy: Policy
+    def __init__(self, policy: _Optional[_Union[Policy, _Mapping]] = ...) -> None: ...
+
+class SetPolicyAssignmentRequest(_message.Message):
+    __slots__ = ("assignment",)
+    ASSIGNMENT_FIELD_NUMBER: _ClassVar[int]
+    assignment: PolicyAssignment
+    def __init__(self, assignment: _Optional[_Union[PolicyAssignment, _Mapping]] = ...) -> None: ...
+
 class Family(_message.Message):
     __slots__ = ("afi", "safi")
     AFI_FIELD_NUMBER: _ClassVar[int]
