@@ -14,22 +14,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
-import msgspec
 import structlog
 
 from porter.bgp.backends.gobgp import messages
+from porter.bgp.backends.gobgp.agreement import Agreement
 from porter.bgp.backends.gobgp.client import DaemonClient, DaemonRefused, DaemonUnreachable
 from porter.bgp.backends.gobgp.evidence import Evidence, Sent
+from porter.bgp.backends.gobgp.filling import filling
 from porter.bgp.backends.gobgp.places import Place, agreement_file
 from porter.bgp.backends.gobgp.protocol import gobgp_pb2 as wire
 from porter.bgp.commands import Announce, Command, ReadRib, Resend, SendEndOfRib, Withdraw
-from porter.bgp.configuration import write_private
 from porter.bgp.endofrib import MARGIN_S
 from porter.bgp.session import PeerSession
-from porter.model.address import family_of
 from porter.model.bgp import Negotiated, PathAttributes, RouteKey, SessionSettings
 from porter.ports import Desired
 
@@ -65,7 +64,11 @@ class SessionDriver:
         self._wake = asyncio.Event()
         self._evidence = Evidence()
         self._held: dict[RouteKey, PathAttributes] = {}
+        self._agreement = Agreement(agreement_file(place.directory, settings.peer), settings)
         self._inherited: dict[RouteKey, PathAttributes] = {}
+        self._lost_s = -math.inf
+        """When the last session ended, as far as is known."""
+        self._purge_due = False
         self._fresh = True
         """The daemon's table was not filled yet: the peer may have more than it holds."""
         self._introduced = False
@@ -83,14 +86,8 @@ class SessionDriver:
         self._wake.set()
 
     def presumed(self) -> Negotiated:
-        """What the session will agree on: what it last did, as far as is known."""
-        if self.session.rib.negotiated is not None:
-            return self.session.rib.negotiated
-        try:
-            remembered = msgspec.json.decode(self._agreement_file.read_bytes(), type=Negotiated)
-        except (OSError, msgspec.MsgspecError):
-            return messages.presumed(self.settings)
-        return remembered._replace(families=remembered.families & frozenset(self.settings.families))
+        """What the next session will agree on: what the last one did, as far as is known."""
+        return self._agreement.presumed
 
     @property
     def missing(self) -> bool:
@@ -103,22 +100,15 @@ class SessionDriver:
         return self._held
 
     def inherit(self, held: Mapping[RouteKey, PathAttributes]) -> None:
-        """Take over what a former daemon held: the peer may keep it, and what is unwanted of it is withdrawn by name.
-
-        End-of-RIB would do for that, but FRR 8.4 purges only one stale path of each prefix at it, and a daemon can
-        withdraw only what it has announced itself.
-        """
-        self._inherited = {key: attributes for key, attributes in held.items() if key.path_id}
+        """Take over what a former daemon held: the peer may keep it for as long as it waits for our return."""
+        self._inherited = dict(held)
+        self._lost_s = self._now()
 
     async def dismiss(self) -> None:
         """End the session with a NOTIFICATION, at which the peer drops every route."""
         with contextlib.suppress(DaemonUnreachable, DaemonRefused):
             async with DaemonClient(self.place.socket) as client:
                 await client.delete_peer(self.settings.peer_address)
-
-    @property
-    def _agreement_file(self) -> Path:
-        return agreement_file(self.place.directory, self.settings.peer)
 
     # ------------------------------------------------------------------------------------------------------ the daemon
 
@@ -179,7 +169,8 @@ class SessionDriver:
             await client.start(messages.global_message(self.settings))
             self._fresh = True
             self._since_s = self._now()
-            self.inherit(self._held)
+            if self._held:
+                self.inherit(self._held)
         self._held = await self._table(client)
         peer = await client.peer(self.settings.peer_address)
         if peer is None:
@@ -214,8 +205,9 @@ class SessionDriver:
             if again is None or not _is_up(again):
                 raise DaemonUnreachable("the session went down while it was looked at")
             peer = again
-        self._came_up(peer)
+        self._up, self._uptime = True, _uptime(peer)
         negotiated = messages.read_negotiated(self.settings, peer)
+        self._agreement.learn(negotiated)
         self.session.attached(negotiated, self._held, self._now(), same_engine=same_engine)
         self._introduced = True
 
@@ -236,9 +228,9 @@ class SessionDriver:
                 self.session.sent(sent.announced, sent.withdrawn, self._now())
             await self._obey(client)
         elif not _is_up(peer):
-            self._tell_trouble(peer)
-        elif not peer.graceful_restart.local_restarting:
-            self._began(peer)
+            await self._wait_on(client, peer)
+        else:
+            await self._began(client, peer)
 
     def _may_introduce(self) -> bool:
         """Whether the session may come up: what an empty daemon does not hold yet would be lost with its End-of-RIB."""
@@ -249,32 +241,58 @@ class SessionDriver:
 
     async def _introduce(self, client: DaemonClient) -> None:
         """Fill the table, then add the neighbour."""
-        desired = self.session.desired
-        wanted = {} if desired is None else desired.routes
-        canonical = self.session.rib.canonical
-        inherited, self._inherited = self._inherited, {}
-        additions = {
-            key: canonical(attributes)
-            for key, attributes in {**inherited, **wanted}.items()
-            if family_of(key.prefix) in self.settings.families and self._held.get(key) != canonical(attributes)
-        }
-        removals = [key for key in self._held if key not in wanted] if self.session.certain else []
-        await self._change(client, sorted(additions.items()), removals)
-        self.session.attached(None, self._held, self._now(), same_engine=True)
-        await client.add_peer(messages.peer_message(self.settings, self._password))
+        await self._fill(client)
+        offer = self.settings._replace(families=self._agreement.offered)
+        await client.add_peer(messages.peer_message(offer, self._password))
         self._introduced, self._fresh = True, False
         self._since_s = self._now()
 
-    def _came_up(self, peer: wire.Peer) -> None:
-        self._up = True
-        self._uptime = _uptime(peer)
-        negotiated = messages.read_negotiated(self.settings, peer)
-        with contextlib.suppress(OSError):
-            write_private(self._agreement_file, msgspec.json.encode(negotiated).decode())
+    async def _fill(self, client: DaemonClient) -> None:
+        desired = self.session.desired
+        additions, removals = filling(
+            held=self._held,
+            wanted={} if desired is None else desired.routes,
+            inherited=self._inherited,
+            families=self.settings.families,
+            canonical=self.session.rib.canonical,
+            certain=self.session.certain,
+            kept=self._kept,
+        )
+        self._purge_due = self._kept
+        self._inherited = {}
+        await self._change(client, additions, removals)
+        self.session.attached(None, self._held, self._now(), same_engine=True)
 
-    def _began(self, peer: wire.Peer) -> None:
-        """The session is up, and GoBGP is sending its whole table."""
-        self._came_up(peer)
+    @property
+    def _kept(self) -> bool:
+        """Whether the peer may still keep the routes of the last session."""
+        return self._now() < self._lost_s + self.settings.restart_time_s
+
+    async def _wait_on(self, client: DaemonClient, peer: wire.Peer) -> None:
+        """The session is not up. Once the peer has dropped what it kept, nothing must be withdrawn by name any more."""
+        if self._purge_due and not self._kept:
+            await self._fill(client)
+        if trouble := messages.trouble_of(peer, waited=self._now() - self._since_s > PATIENCE_S):
+            self.session.reason = trouble
+
+    async def _offers_fit(self, client: DaemonClient, peer: wire.Peer) -> bool:
+        """Whether an established session was offered what its peer has; otherwise it is offered that anew."""
+        negotiated = messages.read_negotiated(self.settings, peer)
+        self._agreement.learn(negotiated)
+        offered = {messages.family_of_message(one.config.family) for one in peer.afi_safis}
+        if not negotiated.families or negotiated.families == offered:
+            return True
+        log.info("the families that the peer has are offered anew", peer=self.settings.peer)
+        await client.delete_peer(self.settings.peer_address)
+        self._introduced = False
+        self._wake.set()
+        return False
+
+    async def _began(self, client: DaemonClient, peer: wire.Peer) -> None:
+        """The session is up. GoBGP sends its whole table when the peer said End-of-RIB, or a moment later."""
+        if not await self._offers_fit(client, peer) or peer.graceful_restart.local_restarting:
+            return
+        self._up, self._uptime = True, _uptime(peer)
         negotiated = messages.read_negotiated(self.settings, peer)
         self.session.established(negotiated, self._now())
         self._evidence.begin()
@@ -289,6 +307,7 @@ class SessionDriver:
         received = peer.state.messages.received.notification
         reason = "the peer sent a NOTIFICATION" if received else "the connection was lost, or the hold time ran out"
         self.session.closed(reason, self._now())
+        self._lost_s = self._now()
         if _is_up(peer):
             # It is up again already: nothing was watched, so that it is looked at from the start.
             raise DaemonUnreachable("the session was lost and is back")
@@ -296,21 +315,6 @@ class SessionDriver:
         self._introduced = False
         self._since_s = self._now()
         self._wake.set()
-
-    def _tell_trouble(self, peer: wire.Peer) -> None:
-        """GoBGP does not tell why a session does not come up; what it counts narrows it down."""
-        counts = peer.state.messages
-        if counts.sent.notification:
-            why = "the peer's OPEN was refused: compare the AS numbers and router ids of both sides"
-        elif counts.received.notification:
-            why = (
-                "the peer refuses the session: compare the AS numbers of both sides, and whether it knows this speaker"
-            )
-        elif self._now() - self._since_s > PATIENCE_S:
-            why = "no connection: compare addresses, port, TTL and MD5 key, and whether the peer listens"
-        else:
-            return
-        self.session.reason = why
 
     # -------------------------------------------------------------------------------------------------------- commands
 

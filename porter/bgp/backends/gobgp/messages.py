@@ -105,7 +105,8 @@ def family_message(family: Family) -> wire.Family:
     return wire.Family(afi=AFI[family], safi=UNICAST)
 
 
-def _family(message: wire.Family) -> Family | None:
+def family_of_message(message: wire.Family) -> Family | None:
+    """Our name of a family, if it is one of ours."""
     return FAMILY_OF_AFI.get(message.afi) if message.safi == UNICAST else None
 
 
@@ -122,9 +123,9 @@ def read_negotiated(settings: SessionSettings, peer: wire.Peer) -> Negotiated:
     extended = False
     for capability in peer.state.remote_cap:
         if multiprotocol := _as(capability, wire.MultiProtocolCapability):
-            families.add(_family(multiprotocol.family))
+            families.add(family_of_message(multiprotocol.family))
         elif with_add_path := _as(capability, wire.AddPathCapability):
-            add_path |= {_family(one.family) for one in with_add_path.tuples if one.mode in ADD_PATH_RECEIVES}
+            add_path |= {family_of_message(one.family) for one in with_add_path.tuples if one.mode in ADD_PATH_RECEIVES}
         elif next_hops := _as(capability, wire.ExtendedNexthopCapability):
             extended |= any(one.nexthop_family.afi == AFI[IPV6] for one in next_hops.tuples)
     # A peer without the capability speaks IPv4 alone (RFC 4760, section 8).
@@ -136,6 +137,16 @@ def ends_of_rib(peer: wire.Peer, negotiated: Negotiated) -> int:
     """How many End-of-RIB GoBGP sends: none to a peer that does not know of graceful restart."""
     knows = any(_as(capability, wire.GracefulRestartCapability) for capability in peer.state.remote_cap)
     return len(negotiated.families) if knows else 0
+
+
+def trouble_of(peer: wire.Peer, *, waited: bool) -> str:
+    """Why a session may not come up: GoBGP does not tell, but what it counts narrows it down ("": too early)."""
+    counts = peer.state.messages
+    if counts.sent.notification:
+        return "the peer's OPEN was refused: compare the AS numbers and router ids of both sides"
+    if counts.received.notification:
+        return "the peer refuses the session: compare the AS numbers of both sides, and whether it knows us"
+    return "no connection: compare addresses, port, TTL and MD5 key, and whether the peer listens" if waited else ""
 
 
 # ----------------------------------------------------------------------------------------------------------- routes
