@@ -109,7 +109,10 @@ class _Claims:
 
     def _may_share(self, service: ServiceObserved, uid: str, address: Address) -> bool:
         other = self._services.get(uid)
-        return uid == service.uid or (other is not None and not why_not_shared(service, other, address))
+        if uid == service.uid:
+            return True
+        allowed = self._state.pools.table.sharing_namespaces(address)
+        return other is not None and not why_not_shared(service, other, address, allowed)
 
     def _holds_by_status_and_shares(self, service: ServiceObserved, uid: str, address: Address) -> bool:
         other = self._services.get(uid)

@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from porter.allocator import messages
-from porter.allocator.grants import Grant, Refusal, from_pools, requested
+from porter.allocator.budget import Budget
+from porter.allocator.grants import (
+    MAX_CANDIDATES,
+    Asking,
+    Grant,
+    Refusal,
+    from_pools,
+    kept_for_another,
+    requested,
+)
 from porter.events.decided import AddressAdopted, AddressAllocated, AddressReleased, AllocationRefused
 from porter.events.observed import ServiceObserved
 from porter.model.address import Address, Family, family_of
@@ -39,10 +48,25 @@ def decide(state: ClusterState, uid: str) -> tuple[Decision, ...]:
     if not state.ledger.open:
         return ()
     service = state.inventory.services.get(uid)
-    decisions = _releases_of_gone(state, uid) if service is None else _Claim(state, service).decide()
+    decisions = _releases_of_gone(state, uid) if service is None else _answer(state, service)
     if not decisions:
         state.pools.consider(uid)
+    refusal = decisions[0] if len(decisions) == 1 else None if decisions else state.pools.refusal(uid)
+    if service is not None and isinstance(refusal, AllocationRefused):
+        _consider_alike(state, service, refusal)
     return decisions
+
+
+def _consider_alike(state: ClusterState, service: ServiceObserved, refusal: AllocationRefused) -> None:
+    """What a plain Service is refused is what others of its kind are refused: they need no question of their own."""
+    pools = state.pools
+    if pools.of(service.uid) or service.held or service.sharing_key or service.requested_addresses:
+        return
+    if service.problems or f"{service.namespace}/{service.name}" in pools.table.reserved_for:
+        return
+    asks = (service.namespace, service.families, service.family_policy, service.requested_pool)
+    kind = (asks, pools.orders.matched(service.labels), refusal.reason, refusal.candidates)
+    pools.consider_alike(service.uid, kind)
 
 
 def cause(state: ClusterState, uid: str) -> int:
@@ -52,35 +76,70 @@ def cause(state: ClusterState, uid: str) -> int:
         return departure.position
     refusal = state.pools.refusals.get(uid)
     position = state.inventory.position_of(uid)
-    if refusal is not None and max(refusal[1], position) < state.pools.reopened:
+    if refusal is None:
+        return position
+    asked_at = max(refusal[1], position)
+    if asked_at < state.pools.reopened:
         return state.pools.reopened
-    return position
+    edited_at = _sharers_edited_at(state, uid)
+    return edited_at if edited_at > asked_at else position
+
+
+def _sharers_edited_at(state: ClusterState, uid: str) -> int:
+    """The last change of a Service that holds what this one asks for: its ports or its key may let it share now."""
+    service, pools = state.inventory.services.get(uid), state.pools
+    if service is None:
+        return 0
+    by_key = pools.with_sharing_key(service.sharing_key) if service.sharing_key else ()
+    holders = (one for address in (*service.requested_addresses, *by_key) for one in pools.by_address.get(address, ()))
+    return max((state.inventory.position_of(one.uid) for one in holders if one.uid != uid), default=0)
 
 
 def _releases_of_gone(state: ClusterState, uid: str) -> tuple[Decision, ...]:
     departure = state.pools.departed.get(uid)
     reason = departure.reason if departure is not None else Reason.SERVICE_DELETED
-    return tuple(_release(one, reason) for one in state.pools.of(uid))
+    return tuple(_release(state, one, reason) for one in state.pools.of(uid))
 
 
-def _release(allocation: Allocation, reason: str) -> AddressReleased:
-    address, pool, uid, namespace, name = allocation[:5]
-    return AddressReleased(uid, namespace, name, address, pool, reason)
+def _release(state: ClusterState, allocation: Allocation, reason: str) -> AddressReleased:
+    """The release names the pool that the address counts for now: that one's releaseDelay holds."""
+    address, _, uid, namespace, name = allocation[:5]
+    return AddressReleased(uid, namespace, name, address, state.pools.pool_of(allocation), reason)
+
+
+def _answer(state: ClusterState, service: ServiceObserved) -> tuple[Decision, ...]:
+    claim = _Claim(state, service, moving=True)
+    decisions = claim.decide()
+    if claim.overdrawn:
+        # It keeps what it was to give back, so that its quota has no room from that.
+        decisions = _Claim(state, service, moving=False).decide()
+    return decisions
 
 
 class _Claim:
-    """One Service's claim while it is decided: what it has, what it is granted, and what stands against it."""
+    """One Service's claim while it is decided: what it has, what it is granted, and what stands against it.
 
-    def __init__(self, state: ClusterState, service: ServiceObserved) -> None:
+    With `moving`, the quota counts as given back what would be replaced; `overdrawn` tells that it was not.
+    """
+
+    def __init__(self, state: ClusterState, service: ServiceObserved, *, moving: bool) -> None:
         self._state = state
         self._service = service
         self._wanted = wanted_families(service)
         self._held = state.pools.of(service.uid)
+        self._leaving = tuple(one for one in self._held if not self._stays(one)) if moving else ()
+        self._asking = Asking(state, service, Budget(state, service.namespace, self._leaving))
         self._adopted: list[Grant] = []
         self._grants: list[Grant] = []
         self._released: list[tuple[Allocation, Reason]] = []
         self._refusal: Refusal | None = None
         self._candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def overdrawn(self) -> bool:
+        """Whether something was granted in place of what is not given back after all."""
+        released = [one for one, _ in self._released]
+        return bool(self._grants) and any(one not in released for one in self._leaving)
 
     def decide(self) -> tuple[Decision, ...]:
         """The decisions, in an order that never leaves the Service without an address that it could have.
@@ -88,7 +147,7 @@ class _Claim:
         1. What another controller gave is adopted if it is ours to give, and free.
         2. Requested addresses are granted, or refused.
         3. Families that lack an address get one.
-        4. What no longer fits the request is released, if something else is there.
+        4. What no longer fits the request is released, if all that is asked for in its place is there.
         5. A refusal is told once.
         """
         problem = disqualifying(self._service.problems)
@@ -102,7 +161,8 @@ class _Claim:
             # Both families or none; but what is there already is not taken away.
             self._grants = []
         self._replace()
-        return (*self._given(), *(_release(one, why) for one, why in self._released), *self._refusals())
+        released = (_release(self._state, one, why) for one, why in self._released)
+        return (*self._given(), *released, *self._refusals())
 
     def _adopt(self) -> None:
         pools = self._state.pools
@@ -113,16 +173,25 @@ class _Claim:
                 pool = pools.table.holding(address) if family_of(address) == family else None
                 if pool is None or address in pools.by_address or not self._fits(address):
                     continue
+                if kept_for_another(self._state, self._service, pool, address) is not None:
+                    continue
                 self._adopted.append(Grant(family, address, pool.name, Reason.ADOPTED_FROM_STATUS))
                 break
 
     def _fits(self, address: Address) -> bool:
         """Whether an address is what the Service asks for."""
         service = self._service
-        asked = [one for one in service.requested_addresses if family_of(one) == family_of(address)]
+        asked = self._asked(family_of(address))
         if asked and address not in asked:
             return False
         return not service.requested_pool or self._state.pools.in_pool(address, service.requested_pool)
+
+    def _asked(self, family: Family) -> tuple[Address, ...]:
+        """The addresses of a family that the Service requests."""
+        return tuple(one for one in self._service.requested_addresses if family_of(one) == family)
+
+    def _stays(self, allocation: Allocation) -> bool:
+        return family_of(allocation.address) in self._wanted and self._fits(allocation.address)
 
     def _has(self, family: Family) -> bool:
         """Whether the Service has, or is granted, an address of a family."""
@@ -134,16 +203,17 @@ class _Claim:
         for address in self._service.requested_addresses:
             family = family_of(address)
             if address in mine:
-                continue
-            if family not in self._wanted:
+                if not self._fits(address):
+                    self._refuse(messages.outside_pool(address, self._service.requested_pool))
+            elif family not in self._wanted:
                 message = messages.wrong_family(address, family, self._wanted)
                 self._refuse(Refusal(Reason.FAMILY_UNAVAILABLE, message))
-                continue
-            answer = requested(self._state, self._service, address)
-            if isinstance(answer, Refusal):
-                self._refuse(answer)
             else:
-                self._grants.append(answer)
+                answer = requested(self._asking, address)
+                if isinstance(answer, Grant):
+                    self._grants.append(answer)
+                else:
+                    self._refuse(answer)
 
     def _grant_missing(self) -> None:
         asked = {family_of(address) for address in self._service.requested_addresses}
@@ -156,9 +226,9 @@ class _Claim:
         pools = self._state.pools
         preferred = tuple(pools.pool_of(one) for one in self._held)
         preferred += tuple(grant.pool for grant in (*self._adopted, *self._grants))
-        search = from_pools(self._state, self._service, missing, preferred)
+        search = from_pools(self._asking, missing, preferred)
         self._grants.extend(search.grants)
-        self._candidates = search.candidates
+        self._candidates = (*self._candidates, *search.candidates)[:MAX_CANDIDATES]
         if search.refusal is None:
             return
         one_is_enough = self._service.family_policy != REQUIRE_DUAL_STACK and len(self._wanted) > 1
@@ -174,23 +244,26 @@ class _Claim:
         """Whether something that is held is not what is asked for."""
         return any(not self._fits(one.address) for one in self._held if family_of(one.address) in self._wanted)
 
-    def _refuse(self, refusal: Refusal) -> None:
-        self._refusal = self._refusal or refusal
+    def _refuse(self, why: Refusal | Candidate) -> None:
+        if isinstance(why, Candidate):
+            self._candidates = (*self._candidates, why)[:MAX_CANDIDATES]
+            why = Refusal(why.reason, why.message)
+        self._refusal = self._refusal or why
 
     def _replace(self) -> None:
-        granted = {grant.family for grant in self._grants}
         for one in self._held:
             family = family_of(one.address)
             if family not in self._wanted:
                 if any(self._has(other) for other in self._wanted):
                     self._released.append((one, Reason.FAMILY_DROPPED))
-            elif not self._fits(one.address) and (family in granted or self._has_another(one)):
+            elif not self._fits(one.address) and self._is_met(family):
                 self._released.append((one, Reason.REQUEST_CHANGED))
 
-    def _has_another(self, allocation: Allocation) -> bool:
-        """Whether the Service holds another address of the family, which is what it asks for."""
-        family = family_of(allocation.address)
-        return any(family_of(one.address) == family and self._fits(one.address) for one in self._held)
+    def _is_met(self, family: Family) -> bool:
+        """Whether the Service has, or is granted, all that it asks for of a family."""
+        had = [one.address for one in self._held] + [grant.address for grant in (*self._adopted, *self._grants)]
+        fitting = [address for address in had if family_of(address) == family and self._fits(address)]
+        return bool(fitting) and set(self._asked(family)).issubset(fitting)
 
     def _given(self) -> Iterable[Decision]:
         uid, namespace, name = self._service.uid, self._service.namespace, self._service.name

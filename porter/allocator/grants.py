@@ -1,20 +1,22 @@
-"""Finding addresses for a Service: the requested ones, or by the order of the pools."""
+"""Finding addresses for a Service: requested, reserved or shared ones, or by the order of the pools."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from porter.allocator import messages
+from porter.allocator.budget import Budget
 from porter.events.observed import ServiceObserved
 from porter.model.address import Address, Family, family_of
 from porter.model.reasons import Candidate, Reason
-from porter.model.selector import Pairs
-from porter.policy.pool_choice import Pool, Rule, automatic_rules, unusable
+from porter.policy.pool_choice import Pool
+from porter.policy.pool_order import Rule, closed
 from porter.policy.sharing import why_not_shared
 from porter.projections.cluster import ClusterState
 
-MAX_CANDIDATES = 16
-"""Most pools that a decision names as passed over."""
+MAX_CANDIDATES = 8
+"""Most pools that a decision names as passed over: with dozens of pools a burst's journal would hold little else."""
 
 
 class Grant(NamedTuple):
@@ -42,108 +44,204 @@ class Search(NamedTuple):
     candidates: tuple[Candidate, ...] = ()
 
 
-def requested(state: ClusterState, service: ServiceObserved, address: Address) -> Grant | Refusal:
+class Asking(NamedTuple):
+    """A Service that asks, with what its namespace may still be given."""
+
+    state: ClusterState
+    service: ServiceObserved
+    budget: Budget
+
+    @property
+    def key(self) -> str:
+        """The Service as "namespace/name"."""
+        return f"{self.service.namespace}/{self.service.name}"
+
+
+def requested(asking: Asking, address: Address) -> Grant | Refusal | Candidate:
     """Look whether a Service may have the address that it asks for.
 
-    In this order: a pool must hold the address, the requested pool if there is one; the pool must give addresses; and
-    nobody may hold it already, but Services that share it.
+    A pool must hold it, the requested pool if there is one, and nothing may stand against giving it (`why_not`). The
+    answer is a candidate if a pool was asked and says no.
     """
-    pool = state.pools.table.holding(address)
-    if service.requested_pool:
-        named = state.pools.table.by_name.get(service.requested_pool)
-        if named is None:
-            return Refusal(Reason.POOL_NOT_FOUND, messages.no_such_pool(service.requested_pool))
-        if not named.holds(address):
-            return Refusal(Reason.ADDRESS_OUTSIDE_POOLS, messages.outside_pool(address, named.name))
-        pool = named
-    if pool is None:
-        return Refusal(Reason.ADDRESS_OUTSIDE_POOLS, messages.outside_pools(address))
-    why = unusable(pool)
-    if why is not None:
-        return Refusal(why.reason, why.message)
-    for holder in state.pools.by_address.get(address, ()):
-        other = state.inventory.services.get(holder.uid)
-        clause = "its Service is gone but not yet released" if other is None else ""
-        if other is not None:
-            clause = why_not_shared(service, other, address)
-        if clause:
-            asked = other is not None and (service.sharing_key or address in other.requested_addresses)
-            return Refusal(Reason.ADDRESS_IN_USE, messages.held_by(holder, clause if asked else ""))
-    return Grant(family_of(address), address, pool.name, Reason.REQUESTED_ADDRESS, service.sharing_key)
-
-
-def from_pools(
-    state: ClusterState, service: ServiceObserved, missing: tuple[Family, ...], preferred: tuple[str, ...]
-) -> Search:
-    """Find the lowest free address of each missing family.
-
-    Each family comes from the first rule that has one; within a rule from a single pool for all families if there is
-    one. `preferred` are the pools that the Service has an address of: they are asked before the rules.
-    """
-    table = state.pools.table
-    passed: tuple[Candidate, ...] = ()
+    table, service = asking.state.pools.table, asking.service
+    pool = table.holding(address)
     if service.requested_pool:
         pool = table.by_name.get(service.requested_pool)
         if pool is None:
-            return Search((), Refusal(Reason.POOL_NOT_FOUND, messages.no_such_pool(service.requested_pool)))
-        why = unusable(pool)
-        if why is not None:
-            return Search((), Refusal(why.reason, why.message), (why,))
-        rules: tuple[Rule, ...] = (Rule(Reason.REQUESTED_POOL, (pool,)),)
-    else:
-        rules, passed = automatic_rules(table, service.namespace, _labels(state, service.namespace))
-        rules = (*_rules_of(rules, preferred), *rules)
-    return _search(state, service, missing, rules, passed)
+            return Refusal(Reason.POOL_NOT_FOUND, messages.no_such_pool(service.requested_pool))
+        if not pool.holds(address):
+            return messages.outside_pool(address, pool.name)
+    if pool is None:
+        return Refusal(Reason.ADDRESS_OUTSIDE_POOLS, messages.outside_pools(address))
+    why = why_not(asking, pool, address)
+    if why is not None:
+        return why
+    return _grant(asking, pool, address, Reason.REQUESTED_ADDRESS)
 
 
-def _rules_of(rules: tuple[Rule, ...], preferred: tuple[str, ...]) -> tuple[Rule, ...]:
-    """The same rules for the pools that the Service is served from already."""
-    narrowed = (Rule(reason, tuple(pool for pool in pools if pool.name in preferred)) for reason, pools in rules)
-    return tuple(rule for rule in narrowed if rule.pools)
+def why_not(asking: Asking, pool: Pool, address: Address) -> Candidate | None:
+    """What stands against giving a Service one certain address of a pool, or None.
+
+    In this order: the pool gives the Service nothing; the address is excluded; it is kept for another Service; it
+    cools down; somebody holds it and does not share it; the namespace's quota is used up.
+    """
+    state, service = asking.state, asking.service
+    why = closed(pool, service, state.inventory.namespace_labels(service.namespace))
+    if why is not None:
+        return why
+    if not pool.gives(address):
+        return messages.excluded(address, pool)
+    return (
+        kept_for_another(state, service, pool, address)
+        or _held(asking, pool, address)
+        or asking.budget.why_not(pool, address)
+    )
 
 
-def _labels(state: ClusterState, namespace: str) -> Pairs:
-    fact = state.inventory.namespaces.get(namespace)
-    return fact.labels if fact is not None else ()
+def kept_for_another(state: ClusterState, service: ServiceObserved, pool: Pool, address: Address) -> Candidate | None:
+    """Why a free address is not for this Service: reserved for another one, or cooling down since another one had it.
+
+    Where the address is reserved for the Service itself, what it released under an earlier UID does not cool for it.
+    """
+    reservation = state.pools.table.reserved.get(address)
+    reserved = reservation is not None and reservation[1:] == (service.namespace, service.name)
+    if reservation is not None and not reserved:
+        return messages.reserved(reservation, pool.name)
+    cooling = state.pools.cooling.get(address)
+    if cooling is None or cooling.uid == service.uid:
+        return None
+    if reserved and (cooling.namespace, cooling.name) == (service.namespace, service.name):
+        return None
+    fact = state.inventory.pools.get(cooling.pool)
+    return messages.cooling_down(address, pool.name, cooling, fact.release_delay_ms if fact is not None else 0)
 
 
-def _search(
-    state: ClusterState,
-    service: ServiceObserved,
-    missing: tuple[Family, ...],
-    rules: tuple[Rule, ...],
-    passed: tuple[Candidate, ...],
-) -> Search:
-    grants: dict[Family, Grant] = {}
+def _held(asking: Asking, pool: Pool, address: Address) -> Candidate | None:
+    state, service = asking.state, asking.service
+    for holder in state.pools.by_address.get(address, ()):
+        other = state.inventory.services.get(holder.uid)
+        if holder.uid == service.uid:
+            continue
+        if other is None:
+            return messages.held_by(pool.name, holder, "its Service is gone but not yet released", sharing=False)
+        clause = why_not_shared(service, other, address, pool.fact.sharing_namespaces)
+        if clause:
+            both_ask = address in service.requested_addresses and address in other.requested_addresses
+            wants_to = bool(service.sharing_key) or (both_ask and service.namespace == other.namespace)
+            return messages.held_by(pool.name, holder, clause, sharing=wants_to)
+    return None
+
+
+def _grant(asking: Asking, pool: Pool, address: Address, reason: Reason) -> Grant:
+    asking.budget.take(pool.name, address)
+    return Grant(family_of(address), address, pool.name, reason, asking.service.sharing_key)
+
+
+def from_pools(asking: Asking, missing: tuple[Family, ...], preferred: tuple[str, ...]) -> Search:
+    """Find an address of each missing family.
+
+    1. One that is reserved for the Service, of the requested pool if there is one.
+    2. One that is held under the Service's sharing key in a pool that may serve it, the lowest.
+    3. The lowest free one. Each family comes from the first rule that has one; within a rule from a single pool for all
+       families if there is one. `preferred` are the pools that the Service has an address of: they are asked first.
+    """
     turned_down: dict[Candidate, None] = {}
-    for rule in rules:
-        left = tuple(family for family in missing if family not in grants)
+    found = _reserved(asking, missing, turned_down)
+    left = tuple(family for family in missing if family not in found)
+    if not left:
+        return Search(tuple(found.values()), None, tuple(turned_down)[:MAX_CANDIDATES])
+    rules = _rules(asking, preferred)
+    if isinstance(rules, Refusal):
+        return Search(tuple(found.values()), rules)
+    order, passed = rules
+    if asking.service.sharing_key:
+        found.update(_shared(asking, left, order))
+    for rule in order:
+        left = tuple(family for family in missing if family not in found)
         if not left:
             break
-        for grant in _from_rule(state, rule, left, turned_down):
-            grants[grant.family] = grant
+        for grant in _from_rule(asking, rule, left, turned_down):
+            asking.budget.take(grant.pool, grant.address)
+            found[grant.family] = grant
     candidates = (*turned_down, *passed)[:MAX_CANDIDATES]
-    found = tuple(grants[family] for family in missing if family in grants)
-    lacking = next((family for family in missing if family not in grants), None)
-    if lacking is None:
-        return Search(found, None, candidates)
-    return Search(found, _why(service, lacking, tuple(turned_down), candidates), candidates)
+    grants = tuple(found[family] for family in missing if family in found)
+    lacking = next((family for family in missing if family not in found), None)
+    why = None if lacking is None else _why(asking, lacking, tuple(turned_down), candidates)
+    return Search(grants, why, candidates)
+
+
+def _reserved(asking: Asking, missing: tuple[Family, ...], turned_down: dict[Candidate, None]) -> dict[Family, Grant]:
+    found: dict[Family, Grant] = {}
+    for pool, address in asking.state.pools.table.reserved_for.get(asking.key, ()):
+        family = family_of(address)
+        if family not in missing or family in found:
+            continue
+        if asking.service.requested_pool not in {"", pool.name}:
+            continue
+        why = why_not(asking, pool, address)
+        if why is None:
+            found[family] = _grant(asking, pool, address, Reason.RESERVED_ADDRESS)
+        else:
+            turned_down[why] = None
+    return found
+
+
+def _rules(asking: Asking, preferred: tuple[str, ...]) -> tuple[tuple[Rule, ...], tuple[Candidate, ...]] | Refusal:
+    pools, service = asking.state.pools, asking.service
+    if not service.requested_pool:
+        order, passed = pools.orders.of(service, asking.state.inventory.namespace_labels(service.namespace))
+        return ((*_rules_of(order, preferred), *order), passed) if preferred else (order, passed)
+    pool = pools.table.by_name.get(service.requested_pool)
+    if pool is None:
+        return Refusal(Reason.POOL_NOT_FOUND, messages.no_such_pool(service.requested_pool))
+    why = closed(pool, service, asking.state.inventory.namespace_labels(service.namespace))
+    return ((Rule(Reason.REQUESTED_POOL, (pool,)),), ()) if why is None else ((), (why,))
+
+
+def _rules_of(rules: tuple[Rule, ...], preferred: tuple[str, ...]) -> Iterator[Rule]:
+    """The same rules for the pools that the Service is served from already."""
+    for reason, pools in rules:
+        narrowed = tuple(pool for pool in pools if pool.name in preferred)
+        if narrowed:
+            yield Rule(reason, narrowed)
+
+
+def _serves(rule: Rule, pool: Pool, family: Family) -> bool:
+    """Whether a pool may be used for a family by a rule: a default pool is one for certain families."""
+    return rule.reason is not Reason.DEFAULT_POOL or family in pool.default_for
+
+
+def _shared(asking: Asking, missing: tuple[Family, ...], order: Iterable[Rule]) -> dict[Family, Grant]:
+    pools, service = asking.state.pools, asking.service
+    eligible = {
+        (pool.name, family)
+        for rule in order
+        for pool in rule.pools
+        for family in missing
+        if _serves(rule, pool, family)
+    }
+    found: dict[Family, Grant] = {}
+    for address in pools.with_sharing_key(service.sharing_key):
+        family, pool = family_of(address), pools.table.holding(address)
+        if pool is None or family in found or (pool.name, family) not in eligible:
+            continue
+        if address not in pools.addresses_of(service.uid) and why_not(asking, pool, address) is None:
+            found[family] = _grant(asking, pool, address, Reason.SHARED_ADDRESS)
+    return found
 
 
 def _from_rule(
-    state: ClusterState, rule: Rule, families: tuple[Family, ...], turned_down: dict[Candidate, None]
+    asking: Asking, rule: Rule, families: tuple[Family, ...], turned_down: dict[Candidate, None]
 ) -> tuple[Grant, ...]:
     found: dict[Family, Grant] = {}
     for pool in rule.pools:
         here: dict[Family, Grant] = {}
         for family in families:
-            address = _lowest(state, rule, pool, family)
-            if address is not None:
-                here[family] = Grant(family, address, pool.name, rule.reason)
-            elif pool.ranges_of(family):
-                turned_down[messages.exhausted(pool.name, family)] = None
+            answer = _lowest(asking, rule, pool, family, len(here))
+            if isinstance(answer, Candidate):
+                turned_down[answer] = None
             else:
-                turned_down[messages.lacks_family(pool.name, family)] = None
+                here[family] = answer
         if len(here) == len(families):
             return tuple(here.values())
         for family, grant in here.items():
@@ -151,22 +249,32 @@ def _from_rule(
     return tuple(found.values())
 
 
-def _lowest(state: ClusterState, rule: Rule, pool: Pool, family: Family) -> Address | None:
-    if rule.reason is Reason.DEFAULT_POOL and family not in pool.default_for:
-        return None
-    return state.pools.lowest_free(pool, family)
+def _lowest(asking: Asking, rule: Rule, pool: Pool, family: Family, also: int) -> Grant | Candidate:
+    """The lowest free address of a pool, when `also` others of it are about to be granted; or why there is none."""
+    if not pool.ranges_of(family):
+        return messages.lacks_family(pool.name, family)
+    address = None
+    if _serves(rule, pool, family):
+        address = asking.state.pools.lowest_free(pool, family, asking.service.uid)
+    if address is None:
+        return messages.exhausted(pool.name, family)
+    return asking.budget.why_not(pool, also=also) or Grant(
+        family, address, pool.name, rule.reason, asking.service.sharing_key
+    )
 
 
 def _why(
-    service: ServiceObserved, family: Family, turned_down: tuple[Candidate, ...], candidates: tuple[Candidate, ...]
+    asking: Asking, family: Family, turned_down: tuple[Candidate, ...], candidates: tuple[Candidate, ...]
 ) -> Refusal:
     """The refusal as a whole: what the pools that a rule named say; else that no rule named one."""
     full = next((one for one in turned_down if one.reason == Reason.POOL_EXHAUSTED), None)
-    first = full or next(iter(turned_down), None) or next((one for one in candidates if _is_mendable(one)), None)
+    first = full or next(iter(turned_down), None)
+    if first is None and asking.service.requested_pool:
+        first = next(iter(candidates), None)
+    first = first or next((one for one in candidates if _is_mendable(one)), None)
     if first is not None:
         return Refusal(first.reason, first.message)
-    name = f"{service.namespace}/{service.name}"
-    return Refusal(Reason.NO_POOL, messages.no_pool(name, family, candidates))
+    return Refusal(Reason.NO_POOL, messages.no_pool(asking.key, family, candidates))
 
 
 def _is_mendable(candidate: Candidate) -> bool:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from porter.model.address import Address, Family
+from porter.events.observed import Reservation
+from porter.model.address import Address, Family, address_number, family_of
 from porter.model.reasons import Candidate, Reason
+from porter.policy.pool_choice import Pool
+from porter.policy.sharing import NEEDS_KEY
+from porter.policy.spans import is_buggy
+from porter.projections.holdings import Cooling
 from porter.projections.pools import Allocation
 
 POOL_ANNOTATION = "eip.openelb.kubesphere.io/v1alpha2"
@@ -16,11 +21,53 @@ def clock_time(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%H:%M UTC")
 
 
-def held_by(holder: Allocation, clause: str = "") -> str:
-    """An address is somebody else's; `clause` says why it cannot be shared."""
-    since = f"since {clock_time(holder.since_ms)} (#{holder.position})"
-    sharing = f" and cannot be shared, because {clause}" if clause else ""
-    return f"{holder.address} is held by {holder.service} {since}{sharing}; request another address or release that one"
+def held_by(pool: str, holder: Allocation, clause: str, *, sharing: bool) -> Candidate:
+    """An address is somebody else's. `clause` says why it cannot be shared, which is told if `sharing` was wanted."""
+    text = f"{holder.address} is held by {holder.service} since {clock_time(holder.since_ms)} (#{holder.position})"
+    if clause.startswith(NEEDS_KEY):
+        text = f"{text}; {clause}"
+    else:
+        because = f" and cannot be shared, because {clause}" if sharing else ""
+        text = f"{text}{because}; request another address or release that one"
+    return Candidate(pool, Reason.SHARING_REFUSED if sharing else Reason.ADDRESS_IN_USE, text)
+
+
+def reserved(reservation: Reservation, pool: str) -> Candidate:
+    """An address is kept for another Service."""
+    owner = f"{reservation.namespace}/{reservation.name}"
+    message = (
+        f"{reservation.address} is reserved for {owner} in Eip {pool}; "
+        "request another address or take it out of spec.reservations"
+    )
+    return Candidate(pool, Reason.RESERVED, message)
+
+
+def cooling_down(address: Address, pool: str, cooling: Cooling, delay_ms: int) -> Candidate:
+    """An address was released a short while ago."""
+    until = clock_time(cooling.since_ms + delay_ms)
+    message = (
+        f"{address} stays unused until {until}, because {cooling.namespace}/{cooling.name} released it at "
+        f"{clock_time(cooling.since_ms)} (#{cooling.position}); wait or request another address"
+    )
+    return Candidate(pool, Reason.COOLING_DOWN, message)
+
+
+def over_quota(pool: str, namespace: str, held: int, limit: int) -> Candidate:
+    """A namespace holds as many addresses of a pool as it may."""
+    message = (
+        f"namespace {namespace} holds {held} of the {limit} addresses that the quota of Eip {pool} allows it; "
+        "release one or raise spec.quota"
+    )
+    return Candidate(pool, Reason.QUOTA_EXCEEDED, message)
+
+
+def excluded(address: Address, pool: Pool) -> Candidate:
+    """A pool holds an address and never hands it out."""
+    why = "excluded from Eip {} by spec.excludes"
+    if pool.fact.avoid_buggy and is_buggy(family_of(address), address_number(address)):
+        why = "avoided by spec.avoidBuggyIPs of Eip {}"
+    message = f"{address} is {why.format(pool.name)}; request another address"
+    return Candidate(pool.name, Reason.ADDRESS_OUTSIDE_POOLS, message)
 
 
 def outside_pools(address: Address) -> str:
@@ -28,9 +75,10 @@ def outside_pools(address: Address) -> str:
     return f"no Eip holds {address}; add it to an Eip or request another address"
 
 
-def outside_pool(address: Address, pool: str) -> str:
+def outside_pool(address: Address, pool: str) -> Candidate:
     """The requested pool does not hold the requested address."""
-    return f"Eip {pool} does not hold {address}; request one of its addresses or another Eip"
+    message = f"Eip {pool} does not hold {address}; request one of its addresses or another Eip"
+    return Candidate(pool, Reason.ADDRESS_OUTSIDE_POOLS, message)
 
 
 def wrong_family(address: Address, family: Family, wanted: tuple[Family, ...]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from porter.model.address import Prefix
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SpeakerName
 from porter.ports import Desired
-from porter.projections.adj_rib_out import adj_rib_out
+from porter.projections.adj_rib_out import adj_rib_out, concerned
 from porter.projections.cluster import ClusterState
 
 Routes = dict[RouteKey, PathAttributes]
@@ -62,8 +62,9 @@ class AdjRibsOut:
     def changed(self, state: ClusterState, prefixes: frozenset[Prefix], *, certain: bool) -> Iterable[Desired]:
         """Follow changed prefixes; yields only the peers for which a route really changed."""
         for peer, rib in sorted(self._peers.items()):
-            fresh: dict[Prefix, Routes] = {prefix: {} for prefix in prefixes}
-            for key, attributes in self._compute(state, peer, rib.negotiated, prefixes).items():
+            touched = self._concerned(state, peer, prefixes)
+            fresh: dict[Prefix, Routes] = {prefix: {} for prefix in touched}
+            for key, attributes in self._compute(state, peer, rib.negotiated, touched).items():
                 fresh[key.prefix][key] = attributes
             keys: set[RouteKey] = set()
             for prefix, routes in fresh.items():
@@ -79,6 +80,10 @@ class AdjRibsOut:
                     rib.by_prefix.pop(prefix, None)
             if keys:
                 yield Desired(peer, rib.routes, state.ledger.position, certain, frozenset(keys))
+
+    def _concerned(self, state: ClusterState, peer: PeerKey, prefixes: frozenset[Prefix]) -> frozenset[Prefix]:
+        touched = concerned(state, peer, prefixes)
+        return touched if self.retained is None else touched | concerned(self.retained, peer, prefixes)
 
     def _compute(
         self, state: ClusterState, peer: PeerKey, negotiated: Negotiated, prefixes: frozenset[Prefix] | None

@@ -12,8 +12,17 @@ from porter.events.decided import AllocationRefused
 from porter.events.envelope import Head
 from porter.events.observed import PoolObserved, ServiceObserved
 from porter.model.address import AddressRange, address_number, family_of
+from porter.policy.pool_order import NO_LIMIT
+from porter.projections import pool_report
 from porter.projections.cluster import ClusterState
+from porter.projections.pool_report import Capacity, CoolingAddress
 from porter.projections.pools import Allocation
+from porter.projections.status.services import degraded_message
+
+COOLING_TOLD_MAX = 100
+"""Most addresses of a pool that are named while they cool down, the next to be free first; all are counted."""
+
+NOTHING = Capacity(0, 0, 0, 0, 0)
 
 REASONS_TOLD_MAX = 5
 """Most Services that wait are named among the problems of the status; the services answer names all."""
@@ -80,9 +89,15 @@ def _service(state: ClusterState, service: ServiceObserved, position: int) -> Js
         "trafficPolicy": service.traffic_policy,
         "families": list(service.families),
         "ports": [{"protocol": protocol, "port": port} for protocol, port in service.ports],
-        "requested": {"pool": service.requested_pool, "addresses": list(service.requested_addresses)},
+        "familyPolicy": service.family_policy,
+        "requested": {
+            "pool": service.requested_pool,
+            "addresses": list(service.requested_addresses),
+            "sharingKey": service.sharing_key,
+        },
         "allocations": [allocation_json(allocation) for allocation in state.pools.of(service.uid)],
         "refusal": None if refusal is None else _refusal(refusal),
+        "degraded": degraded_message(state, service.uid),
         "problems": as_json(service.problems),
     }
 
@@ -108,9 +123,7 @@ def _pool(state: ClusterState, pool: PoolObserved, position: int) -> Json:
     ranges = [
         AddressRange(family_of(first), address_number(first), address_number(last)) for first, last in pool.ranges
     ]
-    size = sum(each.size for each in ranges)
-    counted = state.pools.counted_for(pool.name)
-    inside = sum(1 for address in counted if state.pools.in_pool(address, pool.name))
+    numbers = pool_report.capacity(state, pool.name) or NOTHING
     return {
         "name": pool.name,
         "ranges": [str(each) for each in ranges],
@@ -118,11 +131,36 @@ def _pool(state: ClusterState, pool: PoolObserved, position: int) -> Json:
         "disabled": pool.disabled,
         "default": pool.default,
         "priority": pool.priority,
-        "size": size,
-        "used": len(counted),
-        "available": size - inside,
+        "autoAssign": pool.auto_assign,
+        "size": numbers.size,
+        "used": state.pools.usage(pool.name),
+        "available": numbers.available,
+        "reserved": numbers.reserved,
+        "cooling": numbers.cooling,
+        "excludes": [first if first == last else f"{first}-{last}" for first, last in pool.excludes],
+        "avoidBuggyIPs": pool.avoid_buggy,
+        "reservations": as_json(pool.reservations),
+        "releaseDelayMs": pool.release_delay_ms,
+        "quota": {
+            "perNamespace": None if pool.quota_per_namespace == NO_LIMIT else pool.quota_per_namespace,
+            "overrides": dict(pool.quota_overrides),
+            "over": as_json(pool_report.over_quota(state, pool.name)),
+        },
+        "sharingNamespaces": list(pool.sharing_namespaces),
+        "coolingDown": [_cooling(one) for one in pool_report.cooling(state, pool.name)[:COOLING_TOLD_MAX]],
+        "warnings": as_json(pool_report.warnings(state, pool.name)),
         "position": position,
         "problems": as_json(pool.problems),
+    }
+
+
+def _cooling(one: CoolingAddress) -> Json:
+    released = one.released
+    return {
+        "address": one.address,
+        "service": {"namespace": released.namespace, "name": released.name, "uid": released.uid},
+        "until": time_json(one.until_ms),
+        "position": released.position,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from porter.app.clock import SystemClock
 from porter.app.edge import connect
 from porter.app.follow import Folded, from_newest_baseline, up_to_head
 from porter.app.leader import Leading, Recovery
+from porter.app.passwords import keep_inline
+from porter.app.process import set_imports_aside
 from porter.app.settings import Settings
 from porter.app.start import Beginning, Seen, begin, positions_are_lost
 from porter.app.status import StatusDesk
@@ -84,7 +87,9 @@ class Controller:
         inventory = "ok" if ledger.synced else "no leader has compared the journal with the cluster yet"
         if ledger.recovering:
             inventory = "the journal lost positions and is being recovered; nothing is allocated or withdrawn meanwhile"
-        sources = {name: "ok" if state == "synced" else state for name, state in self._parts.source.parts().items()}
+        # A kind that can be done without is "synced", and goes on to say that it is not there.
+        parts = self._parts.source.parts()
+        sources = {name: re.sub("^synced", "ok", state) for name, state in parts.items()}
         return {"journal": journal, "inventory": inventory, **sources}
 
     async def run(self) -> None:
@@ -282,10 +287,11 @@ async def run_controller(settings: Settings) -> None:
     clock = SystemClock()
     try:
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-            source, election, writer = await connect(settings, clock, stack)
+            source, election, writer, recorder, passwords, beside = await connect(settings, clock, stack)
             desk: StatusDesk
             speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk))
-            desk = StatusDesk(writer, lambda: speakers.sessions)
+            desk = StatusDesk(writer, recorder, lambda: speakers.sessions)
+            view.untold = lambda: recorder.dropped
             parts = Parts(
                 source,
                 election,
@@ -297,16 +303,21 @@ async def run_controller(settings: Settings) -> None:
                 lambda: journals.check(settings.unsafe),
             )
             controller = Controller(settings, parts)
+            set_imports_aside()
             for name, part in (
                 ("source", source.run()),
                 ("election", election.run()),
                 ("status writer", writer.run()),
+                ("recorder", recorder.run()),
                 ("status desk", desk.run()),
                 ("speakers' streams", speakers.run()),
                 ("controller", controller.run()),
+                ("passwords", keep_inline(settings.passwords_file, passwords)),
                 ("http", serve(settings, view, journals.journal())),
             ):
                 tasks.create_task(part, name=name)
+            for name, run in beside:
+                tasks.create_task(run(), name=name)
     finally:
         await journals.close()
 

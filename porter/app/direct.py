@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
-from porter.app import answers, route_answers
+from porter.app import answers, explain, route_answers
 from porter.app.answer_json import Json
 from porter.app.events import EventFilter, read_events
 from porter.app.follow import from_newest_baseline, up_to_head
@@ -42,6 +42,9 @@ def ask(question: str, query: Mapping[str, str], settings: Settings) -> Json:
         try:
             head = await _head(journals.journal(), settings.cluster)
             model = await read_model(journals)
+            if question == "explain":
+                # This one asks the journal, too, how it came to what the folds say.
+                return await explain.explain(model, journals.journal(), explain.Question.from_query(query))
         finally:
             await journals.close()
         return ANSWERS[question](model, query, settings, head)

@@ -1,20 +1,31 @@
-"""Where a controller's objects are: an API server, or a folder of manifests. Both give the same three parts."""
+"""Where a controller's objects are: an API server, or a folder of manifests. Both give the same four parts."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from porter.app.settings import InvalidSettings, Settings
-from porter.ports import Clock, Election, Source, StatusWriter
+from porter.ports import Clock, Election, EventRecorder, Source, StatusWriter
+
+if TYPE_CHECKING:
+    from porter.kube.manifests import ManifestSource
+    from porter.kube.source import KubeSource
 
 
 class Edge(NamedTuple):
-    """Source, election and status writer of one place."""
+    """Source, election, status writer and recorder of one place, and what else runs there, by name.
+
+    `passwords` are those that its BgpPeers hold, None while not all of them were seen.
+    """
 
     source: Source
     election: Election
     writer: StatusWriter
+    recorder: EventRecorder
+    passwords: Callable[[], Mapping[str, str] | None]
+    beside: tuple[tuple[str, Callable[[], Coroutine[None, None, None]]], ...] = ()
 
 
 async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
@@ -34,6 +45,7 @@ async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitS
 def _manifests(settings: Settings, clock: Clock) -> Edge:
     from porter.kube.facts import FactSettings  # noqa: PLC0415
     from porter.kube.file_election import FileElection  # noqa: PLC0415
+    from porter.kube.manifest_events import LogEventRecorder  # noqa: PLC0415
     from porter.kube.manifest_status import STATUS_FOLDER, ManifestStatusWriter  # noqa: PLC0415
     from porter.kube.manifests import ManifestSource  # noqa: PLC0415
 
@@ -41,16 +53,18 @@ def _manifests(settings: Settings, clock: Clock) -> Edge:
     # The lock stands beside the objects: controllers of several state directories share these, and nothing else.
     lock_dir = settings.manifests / STATUS_FOLDER
     election = FileElection(settings.directory, clock, lock_dir=lock_dir)
-    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified)
+    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
     source = ManifestSource(settings.manifests, facts)
     writer = ManifestStatusWriter(settings.manifests, source.inventory, election.leads, clock)
-    return Edge(source, election, writer)
+    return Edge(source, election, writer, LogEventRecorder(), _passwords_of(source))
 
 
 async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
     # The client's import costs tens of megabytes, which a controller over manifests does without.
     from porter.kube.client import ApiError, InvalidKubeconfig, KubeClient  # noqa: PLC0415
+    from porter.kube.events import KubeEventRecorder  # noqa: PLC0415
     from porter.kube.facts import FactSettings  # noqa: PLC0415
+    from porter.kube.finalizers import FinalizerWriter  # noqa: PLC0415
     from porter.kube.lease import LeaseElection  # noqa: PLC0415
     from porter.kube.source import KubeSource  # noqa: PLC0415
     from porter.kube.status import KubeStatusWriter  # noqa: PLC0415
@@ -65,6 +79,14 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
         # In a cluster the installation made the namespace. Where this fails the campaign says why.
         with contextlib.suppress(ApiError):
             await election.ensure_namespace()
-    source = KubeSource(client, FactSettings(settings.load_balancer_class, settings.claim_unclassified))
+    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
+    source = KubeSource(client, facts)
     writer = KubeStatusWriter(client, source.inventory, election.leads, clock)
-    return Edge(source, election, writer)
+    recorder = KubeEventRecorder(client, election.leads, settings.name)
+    finalizers = FinalizerWriter(client, source.inventory, election.leads)
+    beside = (("OpenELB's finalizers", finalizers.run),)
+    return Edge(source, election, writer, recorder, _passwords_of(source), beside)
+
+
+def _passwords_of(source: KubeSource | ManifestSource) -> Callable[[], Mapping[str, str] | None]:
+    return lambda: source.inventory.passwords if source.synced else None

@@ -16,12 +16,13 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from porter.app import answers, metrics, route_answers
+from porter.app import answers, explain, metrics, route_answers
 from porter.app.events import BadQuestion, EventFilter, read_events
 from porter.app.settings import InvalidSettings, Settings
 from porter.app.settings_check import check_http, is_loopback
 from porter.app.view import View
 from porter.events.decided import SpeakerDrained, SpeakerUndrained
+from porter.files import write_atomically
 from porter.ports import Journal, JournalError, JournalUnavailable
 from porter.telemetry.metrics import expose
 
@@ -39,6 +40,7 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
     "pools": frozenset(),
     "services": frozenset(),
     "peers": frozenset(),
+    "explain": frozenset({"ip", "service"}),
     "events": frozenset({"after", "aggregate", "follow", "limit", "type"}),
     "drain": frozenset(),
 }
@@ -65,7 +67,7 @@ class Api:
         app.router.add_get("/livez", self.livez)
         app.router.add_get("/readyz", self.readyz)
         app.router.add_get("/metrics", self.metrics)
-        for name in ("status", "routes", "pools", "services", "peers", "events"):
+        for name in ("status", "routes", "pools", "services", "peers", "explain", "events"):
             app.router.add_get(f"/v1/{name}", _understood(name, getattr(self, name)))
         app.router.add_post("/v1/drain", _understood("drain", self.drain))
         return app
@@ -84,7 +86,7 @@ class Api:
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """The metrics in Prometheus' text format, or in OpenMetrics where the request accepts that."""
-        about = metrics.Self(self._view.leading, self._view.parts())
+        about = metrics.Self(self._view.leading, self._view.parts(), self._view.untold())
         body, content_type = expose(metrics.measured(self._view.read_model(), about), request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
@@ -107,6 +109,13 @@ class Api:
     async def peers(self, _request: web.Request) -> web.StreamResponse:
         """Every session of every peer."""
         return _json(route_answers.peers(self._view.read_model()))
+
+    async def explain(self, request: web.Request) -> web.StreamResponse:
+        """Why the Service `service=` has what it has, or what the address `ip=` is."""
+        question = explain.Question.from_query(request.query)
+        history = await explain.recall_for(self._view.read_model(), self._journal, question)
+        # The folds went on while the journal was read.
+        return _json(explain.answer(self._view.read_model(), question, history))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The journal's newest events, or those behind `after=`; with `follow=1` one per line, as they come."""
@@ -192,7 +201,7 @@ async def _errors_as_json(request: web.Request, handler: Answer) -> web.StreamRe
     except web.HTTPException as error:
         return _json({"message": error.text or error.reason}, error.status)
     except BadQuestion as error:
-        return _json({"message": str(error)}, 400)
+        return _json({"message": str(error)}, 404 if isinstance(error, explain.Unknown) else 400)
     except JournalUnavailable as error:
         return _json({"message": f"the journal is unavailable: {error}"}, 503)
     except JournalError as error:
@@ -261,6 +270,4 @@ def _address_text(host: str, port: int) -> str:
 
 
 def _write_address(path: Path, address: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(address + "\n")
-    temporary.replace(path)
+    write_atomically(path, f"{address}\n".encode(), durable=False)

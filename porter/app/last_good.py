@@ -7,7 +7,6 @@ damaged file is as good as none: the speaker then waits for the journal, and sen
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ import msgpack
 import structlog
 
 from porter.events.envelope import Checkpoint
+from porter.files import PRIVATE, write_atomically
 from porter.model.bgp import SessionSettings
 from porter.projections import baseline
 from porter.projections.cluster import ClusterState
@@ -53,14 +53,7 @@ def write(path: Path, good: Encoded) -> None:
         OSError: the disk refused.
     """
     body: bytes = msgpack.packb([_FORMAT, baseline.REDUCER_VERSION, *good])
-    beside = path.with_name(f"{path.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(hashlib.sha256(body).digest())
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    write_atomically(path, hashlib.sha256(body).digest() + body, durable=True, mode=PRIVATE)
 
 
 def read(path: Path) -> LastGood | None:

@@ -21,15 +21,17 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from porter.allocator.adopt import adopt
 from porter.allocator.decide import cause, decide, unsettled
 from porter.allocator.path_identifiers import assign
+from porter.allocator.timers import due, next_due_ms
 from porter.app import facts
 from porter.app.follow import from_newest_baseline, up_to_head
 from porter.app.start import Beginning
 from porter.app.status import StatusDesk
 from porter.app.streams import SpeakerStreams
+from porter.app.upkeep import Upkeep
 from porter.app.view import View
 from porter.events.catalogue import Event
-from porter.events.decided import BaselineRecorded, RecoveryCompleted, SpeakerDrained, SpeakerUndrained
-from porter.events.envelope import MAX_EVENTS_PER_COMMIT, Checkpoint, Commit, Draft, Envelope, Head
+from porter.events.decided import RecoveryCompleted, SpeakerDrained, SpeakerUndrained
+from porter.events.envelope import MAX_EVENTS_PER_COMMIT, Commit, Draft, Envelope, Head
 from porter.events.observed import InventorySynced, ServiceGone, ServiceObserved
 from porter.model.address import Address
 from porter.ports import (
@@ -45,7 +47,6 @@ from porter.ports import (
     JournalUnavailable,
     Source,
 )
-from porter.projections import baseline
 from porter.projections.cluster import ClusterState, evolve
 
 FACTS_PER_COMMIT = 96
@@ -53,10 +54,6 @@ FACTS_PER_COMMIT = 96
 HEAD_CHECK_INTERVAL_S = 1.0
 GIVE_UP_S = 8.0
 """A leader that cannot append for this long gives the Lease up: another one may reach the server."""
-BASELINE_INTERVAL_EVENTS = 20_000
-TRIM_ABOVE_BYTES = 512 * 1024 * 1024
-"""The journal's size limit: beyond it, what lies before the newest baseline is trimmed."""
-WITNESS_INTERVAL_S = 30.0
 MAX_ACTIONS_WAITING = 64
 LAST_WORDS_S = 0.1
 """How long a deposed leader lets the facts come in that its watches hold already."""
@@ -117,8 +114,7 @@ class Leading:
         self._answers: list[asyncio.Future[int]] = []
         self._wake = asyncio.Event()
         self._next_head_check_s = 0.0
-        self._next_witness_s = clock.monotonic_s() + WITNESS_INTERVAL_S
-        self._witnessed: frozenset[Event] = frozenset()
+        self._upkeep = Upkeep(journal, speakers, clock)
 
     async def run(self, beginning: Beginning, recovery: Recovery) -> None:
         """Lead until deposed.
@@ -215,6 +211,9 @@ class Leading:
 
     async def _wait(self) -> None:
         timeout_s = max(0.0, self._next_head_check_s - self._clock.monotonic_s())
+        due_ms = next_due_ms(self.state)
+        if due_ms is not None:
+            timeout_s = min(timeout_s, max(0, due_ms - self._clock.wall_ms()) / 1000)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
@@ -227,6 +226,7 @@ class Leading:
             answers = self._take_actions(batch)
             self._take_facts(batch)
             if deciding:
+                self._take_elapsed(batch)
                 self._take_decisions(batch)
             if not batch.drafts:
                 break
@@ -237,7 +237,7 @@ class Leading:
             if not deciding and not self._dirty:
                 break
         await self._check_head()
-        await self._upkeep()
+        await self._keep_up()
 
     def _take_actions(self, batch: _Batch) -> list[asyncio.Future[int]]:
         answers = []
@@ -264,6 +264,11 @@ class Leading:
         for fact in facts.differences(self.state, self._source, key):
             self._fold(batch, fact, correlation=fact.aggregate)
 
+    def _take_elapsed(self, batch: _Batch) -> None:
+        for elapsed in due(self.state, batch.time_ms, FACTS_PER_COMMIT - len(batch.drafts)):
+            since = self.state.pools.cooling[elapsed.address]
+            self._fold(batch, elapsed, causation=since.position, correlation=elapsed.aggregate)
+
     def _take_decisions(self, batch: _Batch) -> None:
         for payload in assign(self.state):
             if batch.room:
@@ -285,7 +290,7 @@ class Leading:
         draft = Draft(payload, causation, correlation)
         envelope = Envelope(batch.position, self.head.epoch, batch.time_ms, causation, correlation, "", payload)
         self.state = evolve(self.state, envelope)
-        self._desk.touched(payload)
+        self._desk.touched(envelope)
         batch.drafts.append(draft)
         batch.position += 1
 
@@ -304,6 +309,18 @@ class Leading:
     async def _append(self, batch: _Batch) -> Commit:
         assert self.head is not None
         genesis = self.head.genesis
+        try:
+            commit = await self._journal.append(batch.drafts, time_ms=batch.time_ms)
+        except JournalUnavailable as error:
+            commit = await self._append_again(batch, error)
+        if commit.last_position != batch.position - 1:
+            raise Conflict(f"the commit ends at #{commit.last_position}, but #{batch.position - 1} was folded")
+        self._committed(genesis, commit)
+        return commit
+
+    async def _append_again(self, batch: _Batch, failed: JournalUnavailable | None) -> Commit:
+        """Append what did not get in at once. A retrying costs as much as an append: it is set up when it is needed."""
+        commit: Commit
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(JournalUnavailable),
             wait=wait_random_exponential(multiplier=0.02, max=0.5),
@@ -312,10 +329,10 @@ class Leading:
             reraise=True,
         ):
             with attempt:
+                if failed is not None:
+                    first, failed = failed, None
+                    raise first
                 commit = await self._journal.append(batch.drafts, time_ms=batch.time_ms)
-        if commit.last_position != batch.position - 1:
-            raise Conflict(f"the commit ends at #{commit.last_position}, but #{batch.position - 1} was folded")
-        self._committed(genesis, commit)
         return commit
 
     def _unavailable(self, reason: str) -> None:
@@ -357,24 +374,11 @@ class Leading:
             raise Fork(f"the journal's head is {head}, but this leader wrote {self.head}")
         self._view.journal_problem = ""
 
-    async def _upkeep(self) -> None:
+    async def _keep_up(self) -> None:
         assert self.head is not None
-        now_s = self._clock.monotonic_s()
-        if now_s >= self._next_witness_s:
-            self._next_witness_s = now_s + WITNESS_INTERVAL_S
-            fresh = [event for event in self._speakers.witnessed() if event not in self._witnessed]
-            self._witnessed = frozenset(self._speakers.witnessed())
-            await self._append_all(Draft(event) for event in fresh)
-        if self.head.position - self.state.ledger.baseline_position >= BASELINE_INTERVAL_EVENTS:
-            await self._record_baseline()
-
-    async def _record_baseline(self) -> None:
-        assert self.head is not None
-        before: Checkpoint = self.head.checkpoint
-        state = baseline.encode(self.state)
-        recorded = BaselineRecorded(baseline.REDUCER_VERSION, baseline.digest(state), state)
-        await self._append_all((Draft(recorded),))
-        _log.info("baseline recorded", position=self.head.position, bytes=len(state))
-        if await self._journal.size_bytes() > TRIM_ABOVE_BYTES:
-            dropped = await self._journal.trim(before)
-            _log.warning("the journal exceeded its size limit and was trimmed", before=before.position, entries=dropped)
+        await self._append_all(Draft(event) for event in self._upkeep.heads())
+        recorded = self._upkeep.baseline(self.state)
+        if recorded is not None:
+            before = self.head.checkpoint
+            await self._append_all((Draft(recorded),))
+            await self._upkeep.recorded(recorded, before)

@@ -24,10 +24,12 @@ _SESSION = ("peer", "speaker")
 
 
 class Self(NamedTuple):
-    """What a controller says of itself: whether it leads, and "ok" or a sentence for each of its parts."""
+    """What a controller says of itself: whether it leads, "ok" or a sentence for each of its parts, and how many
+    Kubernetes Events it gave up."""
 
     leading: bool
     parts: Mapping[str, str]
+    untold: int = 0
 
 
 def measured(model: ReadModel, self_: Self) -> tuple[Measured, ...]:
@@ -50,6 +52,8 @@ def _controller(state: ClusterState, self_: Self) -> Iterator[Measured]:
     ledger = state.ledger
     parts: Samples = tuple(((name,), float(said == "ok")) for name, said in sorted(self_.parts.items()))
     yield Measured("build_info", "gauge", "The version that runs; always 1.", ("version",), (((__version__,), 1.0),))
+    text = "Kubernetes Events that were given up, because too many waited or the API server refused them."
+    yield Measured("events_dropped", "counter", text, (), _one(self_.untold))
     yield Measured("leader", "gauge", "Whether this controller leads.", (), _one(self_.leading))
     yield Measured("component_ready", "gauge", "Whether a part of this controller is ready.", ("component",), parts)
     yield Measured("journal_position", "gauge", "The position that is folded.", (), _one(ledger.position))

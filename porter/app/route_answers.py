@@ -12,7 +12,7 @@ from porter.app.view import ReadModel
 from porter.events.observed import PeerObserved
 from porter.model.address import FAMILIES, InvalidAddress, Prefix, parse_prefix
 from porter.model.bgp import Negotiated, PathAttributes, RouteKey
-from porter.projections.adj_rib_out import adj_rib_out, refused
+from porter.projections.adj_rib_out import adj_rib_out, concerned, peer_problems, refused, source_of
 from porter.projections.sessions import PeerSession
 
 DESIRED, SENT, CONFIRMED = "desired", "sent", "confirmed"
@@ -131,7 +131,7 @@ def session_problems(model: ReadModel) -> list[str]:
 
 def readiness(parts: Mapping[str, str], model: ReadModel, *, all_sessions: bool) -> Json:
     """Whether every part is ok, and with `all_sessions` also every session that there is to be."""
-    ready = all(state == "ok" for state in parts.values())
+    ready = all(state == "ok" or state.startswith("ok,") for state in parts.values())
     if all_sessions:
         ready = ready and not session_problems(model)
     return {"ready": ready, "parts": dict(parts), "peers": peer_answers(model)}
@@ -147,7 +147,7 @@ def _peer(model: ReadModel, peer: PeerObserved) -> Json:
         "refused": "" if problem is None else problem.message,
         "sessions": [_session(speaker, session) for speaker, session in model.sessions.of_peer(peer.name)],
         "position": model.state.inventory.position_of_object("Peer", peer.name),
-        "problems": as_json(peer.problems),
+        "problems": as_json((*peer.problems, *peer_problems(model.state, peer.name))),
     }
 
 
@@ -169,7 +169,9 @@ def _session(speaker: str, session: PeerSession) -> Json:
 def _adj_ribs_out(model: ReadModel, wanted: RouteFilter) -> Iterator[Sent]:
     """The Adj-RIB-Out of each session that there is to be, with what became of each route."""
     state = model.state
-    prefixes = [prefix for prefix in state.loc_rib.routes if wanted.holds(prefix)]
+    every = state.loc_rib.routes
+    # Nothing but itself lies inside of a host prefix.
+    prefixes = frozenset({wanted.prefix} if wanted.prefix in every else filter(wanted.holds, every))
     for speaker, told in sorted(model.sessions.speakers.items()):
         if wanted.speaker not in ("", speaker):
             continue
@@ -177,9 +179,10 @@ def _adj_ribs_out(model: ReadModel, wanted: RouteFilter) -> Iterator[Sent]:
             if wanted.peer not in ("", name) or refused(state, name) is not None:
                 continue
             session = told.peers.get(name, NO_SESSION)
-            rib = adj_rib_out(state, name, speaker, _negotiated(session, peer), prefixes)
+            touched = concerned(state, name, prefixes)
+            rib = adj_rib_out(state, name, speaker, _negotiated(session, peer), touched)
             for key in sorted(rib):
-                yield Sent(speaker, name, key, rib[key], _became(model, session, key, rib[key]))
+                yield Sent(speaker, name, key, rib[key], _became(model, name, session, key, rib[key]))
 
 
 def _negotiated(session: PeerSession, peer: PeerObserved) -> Negotiated:
@@ -189,19 +192,20 @@ def _negotiated(session: PeerSession, peer: PeerObserved) -> Negotiated:
     return Negotiated(families, add_path, session.hold_time_s)
 
 
-def _became(model: ReadModel, session: PeerSession, key: RouteKey, attributes: PathAttributes) -> str:
+def _became(model: ReadModel, peer: str, session: PeerSession, key: RouteKey, attributes: PathAttributes) -> str:
     if not session.established:
         return DESIRED
     told = session.confirmed.get(key)
     if told is not None:
         return CONFIRMED if told.next_hop == attributes.next_hop else SENT
     # A SYNC confirms all routes up to its position by one event, without naming them.
-    route = model.state.loc_rib.routes[key.prefix]
-    return CONFIRMED if session.synced and route.position <= session.position else SENT
+    route = source_of(model.state, peer, key.prefix)
+    return CONFIRMED if session.synced and route is not None and route.position <= session.position else SENT
 
 
 def _route(model: ReadModel, sent: Sent) -> Json:
-    route = model.state.loc_rib.routes[sent.key.prefix]
+    route = source_of(model.state, sent.peer, sent.key.prefix)
+    assert route is not None, "every route of an Adj-RIB-Out stands for one of the Loc-RIB"
     attributes = as_json(sent.attributes)
     return {
         "prefix": sent.key.prefix,

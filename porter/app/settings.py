@@ -36,6 +36,8 @@ class Settings:
     in_cluster: bool = False
     manifests: Path | None = None
     local_address: str = ""
+    secrets_dir: Path | None = None
+    """The folder of mounted Secrets, for peers with a `passwordSecret`: DIR/<name>/password."""
     name: str = field(default_factory=socket.gethostname)
     load_balancer_class: str = DEFAULT_LOAD_BALANCER_CLASS
     claim_unclassified: bool = False
@@ -74,6 +76,11 @@ class Settings:
     def gobgp_directory(self) -> Path:
         """Where the speaker and the keeper of its GoBGP daemons meet."""
         return self.directory / "gobgp"
+
+    @property
+    def passwords_file(self) -> Path:
+        """The passwords that are written into BgpPeers: kept by the controller, read by the speaker."""
+        return self.directory / "passwords.json"
 
     @property
     def last_good_file(self) -> Path:

@@ -16,6 +16,8 @@ from porter.app.adj_rib import AdjRibsOut
 from porter.app.clock import SystemClock
 from porter.app.follow import from_newest_baseline
 from porter.app.local_address import AddressBook
+from porter.app.passwords import POLL_S, Passwords
+from porter.app.process import set_imports_aside
 from porter.app.settings import Settings
 from porter.bgp.outcomes import rib_digest
 from porter.events.catalogue import Event
@@ -26,13 +28,16 @@ from porter.model.address import Address
 from porter.model.bgp import Negotiated, PeerKey, SessionSettings, SpeakerName
 from porter.ports import ForeignJournal, Journal, JournalError, JournalUnavailable, Publisher
 from porter.projections import baseline
-from porter.projections.adj_rib_out import malformed, session_settings
-from porter.projections.cluster import ClusterState, evolve
+from porter.projections.adj_rib_out import exported_from, malformed, session_settings
+from porter.projections.cluster import ClusterState, fold
 
 RETRY_S = 0.2
 TELL_PRESENT_EVENTS = 5_000
 """After so many outcomes the sessions are told anew: the speaker's stream only keeps the newest ones."""
-LAST_GOOD_MIN_INTERVAL_S = 0.2
+CONFIGURE_INTERVAL_S = 1.0
+"""While pages come in, the sessions are looked at this often although no fact about them changed: this machine's own
+addresses, which they are made of, are no facts."""
+LAST_GOOD_MIN_INTERVAL_S = 1.0
 LAST_GOOD_COST_FACTOR = 20
 """The last-good file is rewritten when the state changed, spending at most one part in this many of the time on it."""
 
@@ -50,7 +55,14 @@ class OutcomeSink(Protocol):
 class Speaker:
     """One speaker process between the journal and its publisher."""
 
-    def __init__(self, settings: Settings, journal: Journal, publisher: Publisher, outcomes: OutcomeSink) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        publisher: Publisher,
+        outcomes: OutcomeSink,
+        passwords: Passwords | None = None,
+    ) -> None:
         self.state = ClusterState.empty()
         self.checkpoint: Checkpoint = BEGINNING
         self._name = SpeakerName(settings.name)
@@ -58,12 +70,15 @@ class Speaker:
         self._journal = journal
         self._publisher = publisher
         self._outcomes = outcomes
+        self._passwords = passwords
         self._ribs = AdjRibsOut(self._name)
         self._addresses = AddressBook(settings.local_address)
         self._certain = False
         self._target_position = 0
         self._sessions: tuple[SessionSettings, ...] = ()
         self._exported: object = None
+        self._configured: tuple[object, ClusterState | None] = (None, None)
+        self._configure_again_s = 0.0
         self._genesis = ""
         self._unsaved = asyncio.Event()
 
@@ -84,6 +99,8 @@ class Speaker:
             tasks.create_task(self._relay_outcomes(), name="outcomes")
             tasks.create_task(self._follow(), name="journal")
             tasks.create_task(self._save(), name="last-good file")
+            if self._passwords is not None:
+                tasks.create_task(self._watch_passwords(self._passwords), name="passwords")
 
     # ------------------------------------------------------------------------------------------------ the journal
 
@@ -130,21 +147,22 @@ class Speaker:
             self._publish_page()
             if page:
                 self._unsaved.set()
-                await self._configure()
+                if self._sessions_may_differ():
+                    await self._configure()
 
     async def _verify_checkpoint(self) -> None:
         async for _ in self._journal.read(self.checkpoint):
             return
 
     def _fold(self, commit: Commit) -> None:
-        for envelope in commit.events:
-            payload = envelope.payload
-            if isinstance(payload, EpochStarted):
-                self._genesis = payload.genesis
-                if payload.recovering and self._ribs.retained is None:
-                    self._certain = False
-                    self._ribs.retained = self.state.fork()
-            self.state = evolve(self.state, envelope)
+        # An epoch begins with this event, as every reader checks, and it stands nowhere else.
+        first = commit.events[0].payload
+        if isinstance(first, EpochStarted):
+            self._genesis = first.genesis
+            if first.recovering and self._ribs.retained is None:
+                self._certain = False
+                self._ribs.retained = self.state.fork()
+        self.state = fold(self.state, commit.events)
         self.checkpoint = commit.checkpoint
 
     def _publish_page(self) -> None:
@@ -152,7 +170,7 @@ class Speaker:
         ledger = self.state.ledger
         prefixes = self.state.loc_rib.take_changed()
         certain = ledger.synced and not ledger.recovering and ledger.position >= self._target_position
-        exported = self._exported_from()
+        exported = exported_from(self.state)
         if certain != self._certain or exported != self._exported:
             if certain and self._ribs.retained is not None:
                 self._ribs.retained = None
@@ -167,15 +185,6 @@ class Speaker:
             return
         for each in desired:
             self._publisher.desire(each)
-
-    def _exported_from(self) -> object:
-        """What every route of every peer depends on: a change of it means computing everything anew."""
-        inventory = self.state.inventory
-        return (
-            tuple(inventory.peers.items()),
-            tuple(inventory.confs.items()),
-            tuple(self.state.ledger.drained),
-        )
 
     def _lost(self, error: JournalError) -> None:
         """The journal is not the one that was followed: keep everything, tell what is announced, and begin anew.
@@ -214,8 +223,19 @@ class Speaker:
 
     # ------------------------------------------------------------------------------------------------- the engine
 
+    def _sessions_may_differ(self) -> bool:
+        """Whether anything changed that sessions are made of: this is asked for each page, and is cheap."""
+        exported, retained = self._configured
+        return (
+            retained is not self._ribs.retained
+            or exported != self._exported
+            or time.monotonic() >= self._configure_again_s
+        )
+
     async def _configure(self) -> None:
         """Tell the publisher which sessions there are, when that changed; an uncertain state takes none away."""
+        self._configured = (self._exported, self._ribs.retained)
+        self._configure_again_s = time.monotonic() + CONFIGURE_INTERVAL_S
         sessions = {session.peer: session for session in self._wanted_sessions(self.state)}
         if self._ribs.retained is not None:
             for session in self._wanted_sessions(self._ribs.retained):
@@ -254,6 +274,13 @@ class Speaker:
         return session_settings(
             state, peer, speaker=self._name, router_id=self._addresses.own_ipv4(), local_address=local_address
         )
+
+    async def _watch_passwords(self, passwords: Passwords) -> None:
+        """Have the engine take a changed password: only that session restarts."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            if await asyncio.to_thread(passwords.refresh):
+                await self._publisher.configure(self._sessions)
 
     async def _relay_outcomes(self) -> None:
         told = 0
@@ -315,12 +342,14 @@ class Speaker:
             await asyncio.sleep(max(LAST_GOOD_MIN_INTERVAL_S, cost_s * LAST_GOOD_COST_FACTOR))
 
 
-def publisher_of(settings: Settings) -> Publisher:
+def publisher_of(settings: Settings, passwords: Passwords) -> Publisher:
     """The publisher of the engine that was chosen; only its own libraries are imported."""
     if settings.engine == "gobgp":
         from porter.bgp.backends.gobgp.publisher import GoBgpPublisher  # noqa: PLC0415
 
-        return GoBgpPublisher(speaker=settings.name, directory=settings.gobgp_directory, clock=SystemClock())
+        return GoBgpPublisher(
+            speaker=settings.name, directory=settings.gobgp_directory, clock=SystemClock(), passwords=passwords
+        )
     from porter.bgp.publisher import ExaBgpPublisher  # noqa: PLC0415
 
     return ExaBgpPublisher(
@@ -328,6 +357,7 @@ def publisher_of(settings: Settings) -> Publisher:
         socket_path=settings.relay_socket,
         configuration_path=settings.engine_configuration,
         clock=SystemClock(),
+        passwords=passwords,
     )
 
 
@@ -343,7 +373,10 @@ async def run_speaker(settings: Settings) -> None:
     settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     journals = RedisJournals(settings.redis_url, settings.cluster, writer=settings.name)
     outcomes = OutcomeStream(journals.speaker(settings.name), holder=settings.name)
-    speaker = Speaker(settings, journals.journal(), publisher_of(settings), outcomes)
+    passwords = Passwords(settings.secrets_dir, settings.passwords_file)
+    publisher = publisher_of(settings, passwords)
+    speaker = Speaker(settings, journals.journal(), publisher, outcomes, passwords)
+    set_imports_aside()
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(outcomes.run(), name="outcome stream")

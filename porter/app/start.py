@@ -39,7 +39,6 @@ class Beginning(NamedTuple):
     claim: Claim
     drafts: tuple[Draft, ...]
     recovering: bool
-    first_genesis: bool
 
 
 def positions_are_lost(head: Head | None, anchor: Anchor | None, seen: Seen) -> bool:
@@ -100,4 +99,4 @@ def begin(
         reason = f"the journal ended at #{last}" if last else "the journal was empty"
         drafts.append(Draft(PositionsLost(last + 1, seen.position, reason), causation=first))
     claim = Claim(genesis, epoch, head, first, lost, holder)
-    return Beginning(claim, tuple(drafts), lost, head is None and not lost)
+    return Beginning(claim, tuple(drafts), lost)

@@ -9,20 +9,44 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from porter.app.object_events import DECISIONS, object_event
 from porter.events.catalogue import Event
-from porter.events.decided import AddressAdopted, AddressAllocated, AddressReleased, AllocationRefused
+from porter.events.decided import (
+    AddressAdopted,
+    AddressAllocated,
+    AddressReleased,
+    AllocationRefused,
+    CoolDownElapsed,
+)
+from porter.events.envelope import Envelope
 from porter.events.observed import (
+    AdvertisementGone,
+    AdvertisementObserved,
     ConfObserved,
+    NodeGone,
+    NodeObserved,
+    PeerGone,
     PeerObserved,
     PoolGone,
     PoolObserved,
     ServiceGone,
     ServiceObserved,
+    ServiceRangeGone,
+    ServiceRangeObserved,
 )
-from porter.ports import ObjectStatus, StatusWriter
+from porter.model.address import Address
+from porter.ports import EventRecorder, ObjectStatus, StatusWriter
 from porter.projections.cluster import ClusterState
 from porter.projections.sessions import Sessions
-from porter.projections.status import conf_status, peer_status, pool_status, service_annotations, service_labels
+from porter.projections.status import (
+    advertisement_statuses,
+    conf_status,
+    peer_status,
+    pool_status,
+    service_annotations,
+    service_conditions,
+    service_labels,
+)
 from porter.projections.status import service_status as service_tree
 
 GATHER_INTERVAL_S = 0.5
@@ -31,12 +55,16 @@ GATHER_INTERVAL_S = 0.5
 UNSETTLED_INTERVALS = 8
 """What changes in every interval is written only once in so many of them."""
 
-REST = "peers and the BgpConf"
-"""They are gathered together: each speaker's session is told of in both."""
+REST = "peers, advertisements and the BgpConf"
+"""They are few, and gathered together: each speaker's session is told of in several of them."""
+
+SERVICES_PER_TURN = 128
+"""How many Services of an edited pool are looked at before others may go on."""
 
 _ServicePayload = (
     ServiceObserved | ServiceGone | AddressAllocated | AddressAdopted | AddressReleased | AllocationRefused
 )
+_RestPayload = PeerObserved | PeerGone | ConfObserved | AdvertisementObserved | AdvertisementGone
 
 
 class Gathering:
@@ -69,41 +97,58 @@ class Gathering:
 
 
 class StatusDesk:
-    """Turns durable events into wanted statuses. Nothing is wanted before the event behind it is durable."""
+    """Turns durable events into wanted statuses and Events. Nothing is told before the event behind it is durable."""
 
-    def __init__(self, writer: StatusWriter, sessions: Callable[[], Sessions]) -> None:
+    def __init__(self, writer: StatusWriter, recorder: EventRecorder, sessions: Callable[[], Sessions]) -> None:
         self._writer = writer
+        self._recorder = recorder
         self._sessions = sessions
         self._services: dict[str, tuple[str, str]] = {}
+        self._freed: set[Address] = set()
+        self._decisions: list[Envelope] = []
+        self._edited_pools: set[str] = set()
+        self._node_addresses: dict[str, tuple[Address, ...]] = {}
         self._pools = Gathering()
         self._rest = Gathering()
         self._state: ClusterState | None = None
 
-    def touched(self, payload: Event) -> None:
+    def touched(self, envelope: Envelope) -> None:
         """Remember what an event concerns, until it is durable."""
+        payload = envelope.payload
         if isinstance(payload, _ServicePayload):
             self._services[payload.uid] = (payload.namespace, payload.name)
-        if isinstance(payload, PoolObserved | PoolGone):
-            self._pools.add((payload.name,))
-        elif isinstance(payload, AddressAllocated | AddressAdopted | AddressReleased):
+            if isinstance(payload, DECISIONS):
+                self._decisions.append(envelope)
+        if isinstance(payload, AddressAllocated | AddressAdopted | AddressReleased | CoolDownElapsed):
             self._pools.add((payload.pool,))
-        elif isinstance(payload, PeerObserved | ConfObserved):
+            if isinstance(payload, AddressReleased):
+                self._freed.add(payload.address)
+        elif isinstance(payload, PoolObserved | PoolGone):
+            self._pools.add((payload.name,))
+            self._edited_pools.add(payload.name)
             self._rest.add((REST,))
+        elif isinstance(payload, _RestPayload):
+            self._rest.add((REST,))
+        elif isinstance(payload, NodeObserved | NodeGone | ServiceRangeObserved | ServiceRangeGone):
+            self._compare_networks(payload)
 
     def durable(self, state: ClusterState) -> None:
         """What was touched so far is durable: Services' statuses are wanted now, the others with the next gathering."""
         self._state = state
-        for uid, (namespace, name) in self._services.items():
+        for uid, (namespace, name) in self._with_sharers(state).items():
             if not state.pools.is_unsettled(uid):
                 self._writer.want(service_status(state, uid, namespace, name))
-        self._services.clear()
+        for envelope in self._decisions:
+            self._recorder.record(object_event(state, envelope))
+        self._forget_touched()
 
     def everything(self, state: ClusterState) -> None:
         """A new leader: every status is wanted; the writer leaves alone what already says so."""
         self._state = state
-        self._services.clear()
+        self._forget_touched()
         for uid, service in state.inventory.services.items():
             self._writer.want(service_status(state, uid, service.namespace, service.name))
+        self._node_addresses = {name: node.addresses for name, node in state.inventory.nodes.items()}
         self._pools.add(state.inventory.pools)
         self._rest.add((REST,))
 
@@ -113,14 +158,16 @@ class StatusDesk:
 
     def drop(self) -> None:
         """This process leads no more: forget what waits."""
-        self._services.clear()
+        self._forget_touched()
+        self._edited_pools.clear()
         self._pools.clear()
         self._rest.clear()
         self._state = None
         self._writer.drop()
+        self._recorder.drop()
 
     async def run(self) -> None:
-        """Gather the pools, peers and the BgpConf until cancelled."""
+        """Gather the pools, peers, advertisements and the BgpConf until cancelled."""
         while True:
             await asyncio.sleep(GATHER_INTERVAL_S)
             if self._state is None:
@@ -128,6 +175,36 @@ class StatusDesk:
             self._want_pools(self._state, sorted(self._pools.due()))
             if self._rest.due():
                 self._want_rest(self._state)
+            edited, self._edited_pools = self._edited_pools, set()
+            await self._want_services_of(edited)
+
+    def _forget_touched(self) -> None:
+        self._services.clear()
+        self._freed.clear()
+        self._decisions.clear()
+
+    def _with_sharers(self, state: ClusterState) -> dict[str, tuple[str, str]]:
+        """The touched Services, and those that share an address with them, or did so: what one may do depends on the
+        others."""
+        concerned = dict(self._services)
+        addresses = {one.address for uid in self._services for one in state.pools.of(uid)} | self._freed
+        for address in addresses:
+            holders = state.pools.by_address.get(address, ())
+            if len(holders) > 1 or address in self._freed:
+                concerned.update((one.uid, (one.namespace, one.name)) for one in holders)
+        return concerned
+
+    def _compare_networks(self, payload: Event) -> None:
+        """Pools warn of node addresses and Service ranges in them; a Node changes otherwise many times a day."""
+        if isinstance(payload, NodeObserved | NodeGone):
+            addresses = payload.addresses if isinstance(payload, NodeObserved) else ()
+            if self._node_addresses.get(payload.name, ()) == addresses:
+                return
+            self._node_addresses[payload.name] = addresses
+            if not addresses:
+                del self._node_addresses[payload.name]
+        if self._state is not None:
+            self._pools.add(self._state.inventory.pools)
 
     def _want_pools(self, state: ClusterState, names: Iterable[str]) -> None:
         for name in names:
@@ -135,22 +212,42 @@ class StatusDesk:
             if pool is not None:
                 self._writer.want(ObjectStatus("Eip", "", name, pool.uid, pool_status(state, name)))
 
+    async def _want_services_of(self, pools: Iterable[str]) -> None:
+        """Want the statuses of the Services whose addresses an edited pool gave or holds: they may be outside now."""
+        concerned: set[Address] = set()
+        for name in pools:
+            if self._state is not None:
+                concerned.update(self._state.pools.counted_for(name), self._state.pools.addresses_from(name))
+        for number, address in enumerate(concerned):
+            if number % SERVICES_PER_TURN == 0:
+                await asyncio.sleep(0)
+            # Another process may have taken over meanwhile.
+            state = self._state
+            if state is None:
+                return
+            for one in state.pools.by_address.get(address, ()):
+                if not state.pools.is_unsettled(one.uid):
+                    self._writer.want(service_status(state, one.uid, one.namespace, one.name))
+
     def _want_rest(self, state: ClusterState) -> None:
         sessions = self._sessions()
         for name, peer in state.inventory.peers.items():
             self._writer.want(ObjectStatus("BgpPeer", "", name, peer.uid, peer_status(state, sessions, name)))
         for name, conf in state.inventory.confs.items():
             self._writer.want(ObjectStatus("BgpConf", "", name, conf.uid, conf_status(state, sessions, name)))
+        for name, tree in advertisement_statuses(state).items():
+            uid = state.inventory.advertisements[name].uid
+            self._writer.want(ObjectStatus("BgpAdvertisement", "", name, uid, tree))
 
 
 def service_status(state: ClusterState, uid: str, namespace: str, name: str) -> ObjectStatus:
-    """The wanted status of one Service; one that holds nothing, or is ours no more, loses ingress and annotations."""
+    """The wanted status of one Service; one that is ours no more loses ingress, annotations and our conditions."""
     return ObjectStatus(
         "Service",
         namespace,
         name,
         uid,
-        service_tree(state, uid),
+        service_tree(state, uid) | {"conditions": service_conditions(state, uid)},
         service_labels(state, uid),
         service_annotations(state, uid),
     )

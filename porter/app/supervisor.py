@@ -24,6 +24,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_chain, wait_ex
 
 from porter.app import proc
 from porter.app.part_logs import Console, PartLog, short_form
+from porter.files import write_atomically
 
 STABLE_S = 10.0
 """A part that ran this long counts as healthy: its next death is its first."""
@@ -346,7 +347,4 @@ def _read_processes(path: Path) -> dict[str, proc.ProcessIdentity]:
 
 
 def _write_json(path: Path, value: object) -> None:
-    """Replace a file in one step, so that a reader sees the old or the new content and never half of one."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
-    temporary.replace(path)
+    write_atomically(path, f"{json.dumps(value, indent=1, sort_keys=True)}\n".encode(), durable=False)

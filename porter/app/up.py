@@ -118,7 +118,8 @@ def _common_options(settings: Settings) -> list[str]:
 
 
 def _speaker_options(settings: Settings) -> list[str]:
-    return [*_common_options(settings), "--engine", settings.engine]
+    secrets_dir = [] if settings.secrets_dir is None else ["--secrets-dir", str(settings.secrets_dir.absolute())]
+    return [*_common_options(settings), *secrets_dir, "--engine", settings.engine]
 
 
 def _controller_options(settings: Settings) -> list[str]:

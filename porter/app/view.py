@@ -35,6 +35,8 @@ class View:
     journal_problem: str = ""
     """Why the journal cannot be used right now; "" while it can."""
     parts: Callable[[], Mapping[str, str]] = dict
+    untold: Callable[[], int] = int
+    """How many Kubernetes Events were given up since the start."""
     act: Callable[[SpeakerDrained | SpeakerUndrained], Awaitable[int]] | None = None
 
     def read_model(self) -> ReadModel:

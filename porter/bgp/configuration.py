@@ -6,14 +6,15 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 from porter.bgp import relay
 from porter.bgp.engine import environment
+from porter.files import PRIVATE, write_atomically
 from porter.model.address import IPV4, IPV6, Family, family_of
-from porter.model.bgp import SessionSettings
+from porter.model.bgp import PASSWORD_INLINE_PREFIX, PASSWORD_SECRET_PREFIX, SessionSettings
 
 PROCESS_NAME = "porter"
 MAX_PASSWORD_CHARACTERS = 80
@@ -50,15 +51,47 @@ def check_settings(settings: SessionSettings, password: str | None) -> None:
     if not settings.families:
         raise InvalidSession("families", "a session needs at least one family; name IPv4, IPv6 or both")
     if settings.password_source and password is None:
-        raise InvalidSession("passwordSecret", f"{settings.password_source} is not there; create the Secret")
-    if password is not None and (not _PRINTABLE.fullmatch(password) or len(password) > MAX_PASSWORD_CHARACTERS):
+        raise _no_password(settings.password_source)
+    if password is not None and not is_password(password):
         raise InvalidSession(
-            "passwordSecret",
+            _password_field(settings.password_source),
             f"a TCP MD5 key has 1 to {MAX_PASSWORD_CHARACTERS} printable ASCII characters without blanks, quotes, "
             "backslashes, semicolons and braces; choose another one",
         )
     if settings.ttl_security and settings.multihop_ttl:
         raise InvalidSession("ttlSecurity", "TTL security and multihop exclude each other; drop one of them")
+
+
+def is_password(text: str) -> bool:
+    """Whether the engine and the kernel take a text as a TCP MD5 key."""
+    return len(text) <= MAX_PASSWORD_CHARACTERS and _PRINTABLE.fullmatch(text) is not None
+
+
+def _password_field(source: str) -> str:
+    return "authPassword" if source.startswith(PASSWORD_INLINE_PREFIX) else "passwordSecret"
+
+
+def _no_password(source: str) -> InvalidSession:
+    field = _password_field(source)
+    if field == "authPassword":
+        message = (
+            "the controller has not handed the password over yet: it keeps it in its state directory; run the speaker "
+            "with the same --state-dir, or put the password into a Secret and name that in passwordSecret"
+        )
+    else:
+        name = source.removeprefix(PASSWORD_SECRET_PREFIX)
+        message = (
+            f"there is no {name}/password in the folder of Secrets; create the Secret {name} in Porter's namespace "
+            "with the key password, mount it, and start the speaker with --secrets-dir"
+        )
+    return InvalidSession(field, message)
+
+
+def redacted(text: str, passwords: Iterable[str | None]) -> str:
+    """Text without any of these passwords: the engine quotes the configuration that it complains of."""
+    for password in sorted(filter(None, passwords), key=len, reverse=True):
+        text = text.replace(password, "***")
+    return text
 
 
 def render(sessions: Sequence[SessionSettings], passwords: Callable[[str], str | None], socket_path: Path) -> str:
@@ -152,13 +185,4 @@ async def validate(configuration: str, directory: Path) -> str:
 
 def write_private(path: Path, text: str) -> None:
     """Replace a file atomically and durably; only its owner may read it, for it may hold keys."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, text.encode("ascii"), durable=True, mode=PRIVATE)

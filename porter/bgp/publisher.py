@@ -18,6 +18,7 @@ from porter.bgp.configuration import (
     PasswordSource,
     check_settings,
     digest_of,
+    redacted,
     render,
     validate,
     write_private,
@@ -260,18 +261,22 @@ class ExaBgpPublisher:
         if self._configuration_path.exists() and self._configuration_path.read_text() == text:
             return text
         self._configuration_path.parent.mkdir(parents=True, exist_ok=True)
-        complaint = await validate(text, self._configuration_path.parent)
+        complaint = await self._complaint(text, sessions)
         if not complaint:
             return text
         log.warning("ExaBGP refuses the configuration; trying each peer alone", complaint=complaint)
         good: list[SessionSettings] = []
         for settings in sessions:
-            complaint = await validate(self._render([settings]), self._configuration_path.parent)
+            complaint = await self._complaint(self._render([settings]), [settings])
             if complaint:
                 self._reject(settings.peer, "spec", f"ExaBGP refuses these settings: {complaint}; correct them")
             else:
                 good.append(settings)
         return self._render(good)
+
+    async def _complaint(self, text: str, sessions: Sequence[SessionSettings]) -> str:
+        complaint = await validate(text, self._configuration_path.parent)
+        return redacted(complaint, (self._passwords(one.password_source) for one in sessions if one.password_source))
 
     async def _drain(self, staying: set[str]) -> None:
         """Withdraw everything from the peers that go: under graceful restart they would keep it for minutes."""

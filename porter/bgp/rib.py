@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from porter.bgp.canonical import Canonicaliser
-from porter.model.address import family_of
+from porter.model.address import family_of, is_aggregate
 from porter.model.bgp import Negotiated, PathAttributes, RouteKey, SessionSettings
 
 Routes = Mapping[RouteKey, PathAttributes]
@@ -180,6 +180,17 @@ class PeerRib:
     def idle(self) -> bool:
         """Whether nothing is queued for announcing, awaited, or in flight."""
         return not (self.announce_queue or self.awaited or self.flight)
+
+    def replacing(self) -> bool:
+        """Whether aggregates take the place of their members right now, or give it back.
+
+        The engine sends what it has together in an order of its own: a withdrawal must wait for the announcement that
+        stands for it.
+        """
+        return not self.idle() and any(
+            is_aggregate(key.prefix)
+            for key in chain(self.withdraw_queue, self.announce_queue, self.flight, self.awaited)
+        )
 
     # ------------------------------------------------------------------------------------------------------ tombstones
 

@@ -15,7 +15,7 @@ from porter.bgp.rib import PeerRib, Routes
 from porter.bgp.states import DOWN, LIVE, SYNC, TRANSITIONS, UNSYNCED, Trigger
 from porter.events.catalogue import Event
 from porter.events.routed import PeerUnsynced
-from porter.model.address import Family
+from porter.model.address import Family, is_aggregate
 from porter.model.bgp import Negotiated, PathAttributes, RouteKey, SessionSettings
 from porter.ports import Desired
 
@@ -40,6 +40,8 @@ class PeerSession:
         self.flaps = 0
         self.desired: Desired | None = None
         self._attached = False
+        self._aggregates = False
+        """Whether an aggregate was ever desired: only then an announcement can stand for what is withdrawn."""
         self._fresh = False
         self._withdrawals_pass = False
         self._spending = False
@@ -62,6 +64,9 @@ class PeerSession:
         before = self.desired
         self.desired = desired
         self.rib.desired = desired.routes
+        self._aggregates = self._aggregates or any(
+            is_aggregate(key.prefix) for key in (desired.routes if desired.changed is None else desired.changed)
+        )
         if self.sync is DOWN:
             self._queue_outdated(desired.changed if before is not None else None)
         elif self._fresh:
@@ -230,7 +235,7 @@ class PeerSession:
         if self.certain and self.rib.withdraw_queue and (self._end_of_rib.done or self.rib.idle()):
             if not self._withdrawals_pass and self.rib.idle():
                 return self._spend_first_batch()
-            if self._withdrawals_pass:
+            if self._withdrawals_pass and not (self._aggregates and self.rib.replacing()):
                 self._open_windows(self.rib.withdraw_queue, out, now_s)
         if out or not self.rib.idle():
             return out

@@ -11,7 +11,7 @@ import sys
 import typer
 
 from porter.app.settings import InvalidSettings
-from porter.cli import actions, exits, programs, questions
+from porter.cli import actions, exits, explain, migrate, programs, questions
 
 app = typer.Typer(
     name="porter",
@@ -23,15 +23,23 @@ app = typer.Typer(
 )
 drain = typer.Typer(help="Take something out of service gracefully.", no_args_is_help=True, rich_markup_mode=None)
 journal = typer.Typer(help="Read the journal.", no_args_is_help=True, rich_markup_mode=None)
+migration = typer.Typer(
+    help="Move to Porter: print the manifests, what becomes of each field, and which addresses follow.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 for program in (programs.up, programs.controller, programs.speaker, programs.exabgp, programs.gobgp, programs.demo):
     app.command()(program)
-for question in (questions.status, questions.routes, questions.crds, questions.version):
+for question in (questions.status, questions.routes, explain.explain, questions.crds, questions.version):
     app.command()(question)
 drain.command("speaker")(actions.drain_speaker)
 journal.command("tail")(questions.journal_tail)
+for origin in (migrate.metallb, migrate.openelb):
+    migration.command()(origin)
 app.add_typer(drain, name="drain")
 app.add_typer(journal, name="journal")
+app.add_typer(migration, name="migrate")
 
 
 CODES: dict[type[Exception], int] = {

@@ -31,6 +31,10 @@ InCluster = Annotated[bool, typer.Option("--in-cluster", help="Use the Pod's own
 LocalAddress = Annotated[
     str, typer.Option(metavar="IP", help="The speaker's own address for BGP; found by the route to the peer if unset.")
 ]
+SecretsDir = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where Secrets are mounted, for peers with a passwordSecret: DIR/NAME/password."),
+]
 Name = Annotated[str, typer.Option(help="This process's name, stable over restarts; the machine's name if unset.")]
 
 

@@ -33,7 +33,7 @@ def status(
     utc: options.Utc = False,
 ) -> None:
     """Show the journal, pools, peers and Services at a glance; exit code 1 if something is not as it should be."""
-    answer = _ask("status", {}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir)
+    answer = ask("status", {}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir)
     if not print_answer(answer, output):
         _print_status(answer, utc=utc)
     problems = answer["problems"]
@@ -55,7 +55,7 @@ def routes(
 ) -> None:
     """Show every route of every session: wanted, sent, or confirmed, since when, and because of which event."""
     wanted = {"peer": peer, "prefix": prefix, "speaker": speaker}
-    answer = _ask("routes", wanted, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir)
+    answer = ask("routes", wanted, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir)
     if not print_answer(answer, output):
         _print_routes(answer, wide=output is Output.WIDE, utc=utc)
     if answer["problems"]:
@@ -123,15 +123,20 @@ def version() -> None:
     typer.echo(f"porter {__version__}")
 
 
-def _ask(
+def ask(
     question: str, query: dict[str, str], *, server: str, redis_url: str, cluster: str, state_dir: Path
 ) -> dict[str, Any]:
-    """One answer: from the journal itself if a URL is given, else from a controller."""
+    """One answer: from the journal itself if a URL is given, else from a controller.
+
+    Raises:
+        Unreachable: neither answers.
+        Finding: the question is refused.
+    """
     if redis_url:
-        from porter.app.direct import ask
+        from porter.app import direct
 
         with _journal_errors():
-            return dict(ask(question, query, Settings(redis_url=redis_url, cluster=cluster)))
+            return dict(direct.ask(question, query, Settings(redis_url=redis_url, cluster=cluster)))
     from porter.cli.client import Controller
 
     return dict(Controller(server, state_dir).get(f"/v1/{question}", query))

@@ -28,6 +28,9 @@ MAX_BUFFERED_EVENTS = 20_000
 
 GATHER_S = 0.002
 """How long a commit waits for company."""
+COMMIT_INTERVAL_S = 0.05
+"""Commits follow each other no faster while they are not full. No route and no decision waits for an outcome, and each
+commit costs the leader, which follows this stream, as much as this process."""
 
 RETRY_MAX_S = 1.0
 FENCED_WAIT_S = 5.0
@@ -57,6 +60,7 @@ class OutcomeStream:
         self._arrived = asyncio.Event()
         self._sent = asyncio.Event()
         self._claimed = False
+        self._committed_s = float("-inf")
         self._head: Head | None = None
         """The end of what this process has written, or found when it claimed."""
 
@@ -87,14 +91,24 @@ class OutcomeStream:
         """Journal what is added until cancelled; what waits then has `CLOSE_TIMEOUT_S` to get in."""
         try:
             while True:
-                async for attempt in AsyncRetrying(
-                    retry=retry_if_exception_type(JournalError), wait=_wait_s, before_sleep=self._interrupted
-                ):
-                    with attempt:
-                        await self._step()
+                try:
+                    await self._step()
+                except JournalError as error:
+                    await self._step_again(error)
         except asyncio.CancelledError:
             await self._finish()
             raise
+
+    async def _step_again(self, failed: JournalError | None) -> None:
+        """Step until it works, after a first failure."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(JournalError), wait=_wait_s, before_sleep=self._interrupted
+        ):
+            with attempt:
+                if failed is not None:
+                    first, failed = failed, None
+                    raise first
+                await self._step()
 
     async def _step(self) -> None:
         """Claim where that is needed, and journal one commit.
@@ -159,11 +173,12 @@ class OutcomeStream:
     async def _commit_next(self, *, gather: bool = True) -> None:
         """Wait for outcomes and journal up to 128 of them."""
         if not self._sending:
-            if not self._waiting and not self._dropped:
+            while not self._waiting and not self._dropped:
                 self._arrived.clear()
                 await self._arrived.wait()
             if gather and len(self._waiting) < MAX_EVENTS_PER_COMMIT:
-                await asyncio.sleep(GATHER_S)
+                since_s = asyncio.get_running_loop().time() - self._committed_s
+                await asyncio.sleep(max(GATHER_S, COMMIT_INTERVAL_S - since_s))
             self._take()
         head = self._head
         assert head is not None, "outcomes are committed after the claim"
@@ -175,6 +190,7 @@ class OutcomeStream:
             self._sending = ()
             return
         self._sending = ()
+        self._committed_s = asyncio.get_running_loop().time()
         self._head = Head(head.genesis, commit.epoch, commit.last_position, commit.hash)
         self._sent.set()
 

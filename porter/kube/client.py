@@ -36,6 +36,8 @@ MAX_MESSAGE_CHARACTERS = 512
 USER_AGENT = "porter"
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+"""Knows that conditions are keyed by their type; only Kubernetes' own kinds take it, and no custom resource."""
 
 # The vendor's functions carry no annotations.
 _ApiClient: Any = vendor_client.ApiClient
@@ -211,7 +213,10 @@ async def _api_client(kubeconfig: Path | None) -> Any:
 
 
 async def _error(method: str, path: str, response: aiohttp.ClientResponse) -> ApiError:
-    raw = await response.content.read(MAX_ERROR_BYTES)
+    raw = b""
+    # One read gives what has arrived, which under load is only the beginning.
+    while len(raw) < MAX_ERROR_BYTES and (more := await response.content.read(MAX_ERROR_BYTES - len(raw))):
+        raw += more
     try:
         status = msgspec.json.decode(raw, type=_StatusBody)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import structlog
 
+from porter.files import write_atomically
 from porter.kube.anchor import decode_anchor, encode_anchor
-from porter.kube.files import write_atomically
 from porter.kube.leadership import Leadership
 from porter.ports import Anchor, AnchorUnavailable, Clock
 

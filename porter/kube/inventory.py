@@ -14,46 +14,43 @@ import msgspec
 import structlog
 
 from porter.events.catalogue import Event
-from porter.events.observed import EndpointsObserved, ServiceObserved
+from porter.events.observed import ConfObserved, EndpointsObserved, PeerObserved, ServiceObserved
+from porter.kube.burdens import Burdens
 from porter.kube.facts import FactSettings
-from porter.kube.facts.bgp import conf_fact, malformed_conf_fact, malformed_peer_fact, peer_fact
+from porter.kube.facts.bgp import CONF_NAME, inline_password, policy_name
+from porter.kube.facts.convert import FACT_KINDS, fact_of, malformed_fact_of
 from porter.kube.facts.endpoints import SliceNodes, endpoints_fact, slice_nodes
-from porter.kube.facts.fields import malformed_problem
-from porter.kube.facts.node import namespace_fact, node_fact
-from porter.kube.facts.pool import malformed_pool_fact, pool_fact
-from porter.kube.facts.service import LOAD_BALANCER, malformed_service_fact, service_fact
+from porter.kube.facts.service import LOAD_BALANCER
 from porter.kube.objects import (
     KINDS,
+    ConfigMap,
     Custom,
     EndpointSlice,
     Kind,
     KubeObject,
     Malformed,
     Metadata,
-    Namespace,
-    Node,
     Service,
+    ServiceStatus,
     decode,
 )
-from porter.ports import FactKey, FactKind
+from porter.kube.old_configuration import OldConfiguration
+from porter.ports import FactKey
 
 _log = structlog.get_logger(__name__)
 
-OWN_ANNOTATION_PREFIX = "porter.io/"
-"""Only annotations of ours are kept for comparison: others may be large, and are never written."""
+OWN_PREFIX = "porter.io/"
+"""Only annotations, and conditions of Services, that are ours are kept for comparison: others are never written."""
 
-_FACT_KINDS: dict[Kind, FactKind] = {
-    "Service": "Service",
-    "Node": "Node",
-    "Namespace": "Namespace",
-    "Eip": "Pool",
-    "BgpConf": "Conf",
-    "BgpPeer": "Peer",
-}
+_CONFIGURING: frozenset[Kind] = frozenset({"BgpConf", "BgpPeer", "BgpAdvertisement", "ConfigMap"})
+"""Kinds whose objects decide what of the old ConfigMaps counts."""
 
 
 class Seen(NamedTuple):
-    """What an object said of itself when it was last seen; a Service's status holds no more than its ingress."""
+    """What an object said of itself when it was last seen.
+
+    Of a Service's status it is the ingress and the conditions of ours, by type, and neither where there is none.
+    """
 
     uid: str
     resource_version: str
@@ -81,8 +78,11 @@ class Inventory:
         self.facts: dict[FactKey, Event] = {}
         self.rejected = 0
         """How many objects could not even be named since the start."""
+        self.passwords: dict[str, str] = {}
+        """Those that are written into BgpPeers, by name: no fact holds them."""
         self.on_seen: Callable[[ObjectKey], None] | None = None
         """Told of every object whose status may have changed."""
+        self.burdens = Burdens(settings)
         self._settings = settings
         self._seen: dict[ObjectKey, Seen] = {}
         self._known: dict[Kind, set[str]] = {kind: set() for kind in KINDS}
@@ -91,6 +91,8 @@ class Inventory:
         self._slices: dict[str, dict[str, SliceNodes]] = {}
         self._service_of_slice: dict[str, str] = {}
         self._touched_services: set[str] = set()
+        self._old = OldConfiguration(settings.namespace)
+        self._derived: set[FactKey] = set()
         self._changed: set[FactKey] = set()
         self._wake = asyncio.Event()
 
@@ -100,6 +102,10 @@ class Inventory:
     def synced(self) -> bool:
         """Whether every kind was listed completely and none is being listed again."""
         return len(self._synced) == len(KINDS)
+
+    def knows_any(self, kind: Kind) -> bool:
+        """Whether there is any object of a kind."""
+        return bool(self._known[kind])
 
     def seen(self, key: ObjectKey) -> Seen | None:
         """Return what an object last said of itself, or None where it is not there."""
@@ -136,6 +142,8 @@ class Inventory:
             ours = {key.name for key in self.facts if key.kind == "Service"}
             for service in touched | ours:
                 self._settle_endpoints(service)
+        if kind == "ConfigMap":
+            self._settle_old()
         self._wake.set()
 
     def put(self, kind: Kind, raw: bytes | msgspec.Raw) -> str:
@@ -144,7 +152,7 @@ class Inventory:
         item: KubeObject | None
         try:
             item = decode(kind, raw)
-            fact, metadata = self._fact(kind, item), item.metadata
+            fact, metadata = fact_of(kind, item, self._settings), item.metadata
         except Malformed as error:
             if error.metadata is None:
                 self.rejected += 1
@@ -152,16 +160,22 @@ class Inventory:
                 return ""
             _log.warning("object malformed", kind=kind, name=error.metadata.name, why=str(error))
             item, metadata = None, error.metadata
-            fact = self._malformed_fact(error)
+            fact = self._malformed_fact(kind, error)
         name = _full_name(metadata)
         self._known[kind].add(name)
         if kind in self._listing:
             self._listing[kind].add(name)
         if isinstance(item, EndpointSlice):
             self._put_slice(name, slice_nodes(item))
-        elif kind in _FACT_KINDS:
-            self._settle(FactKey(_FACT_KINDS[kind], name), fact)
+        elif kind in FACT_KINDS:
+            self._settle_object(kind, name, fact, item)
+            if kind == "BgpPeer" and isinstance(item, Custom):
+                self._keep_password(name, inline_password(item, self.passwords.get(name)))
             self._see(kind, metadata, item)
+            self.burdens.look(kind, metadata, item, ours=fact is not None)
+        elif isinstance(item, ConfigMap):
+            self._old.put_map(name, item)
+            self._settle_old()
         return metadata.resource_version
 
     def remove(self, kind: Kind, raw: bytes | msgspec.Raw) -> str:
@@ -182,40 +196,49 @@ class Inventory:
         if kind == "EndpointSlice":
             self._put_slice(name, None)
             return
-        self._settle(FactKey(_FACT_KINDS[kind], name), None)
+        if kind == "ConfigMap":
+            self._old.put_map(name, None)
+            self._settle_old()
+            return
+        self._settle_object(kind, name, None, None)
+        if kind == "BgpPeer":
+            self._keep_password(name, None)
         namespace, _, bare = name.rpartition("/")
         key = ObjectKey(kind, namespace, bare)
+        self.burdens.forget(*key)
         if self._seen.pop(key, None) and self.on_seen:
             self.on_seen(key)
 
-    def _fact(self, kind: Kind, item: KubeObject) -> Event | None:
-        match item:
-            case Service():
-                return service_fact(item, self._settings)
-            case Node():
-                return node_fact(item)
-            case Namespace():
-                return namespace_fact(item)
-            case Custom():
-                return {"Eip": pool_fact, "BgpConf": conf_fact, "BgpPeer": peer_fact}[kind](item)
-        return None
+    def _malformed_fact(self, kind: Kind, error: Malformed) -> Event | None:
+        if kind not in FACT_KINDS or error.metadata is None:
+            return None
+        return malformed_fact_of(
+            error, self._settings, self.facts.get(FactKey(FACT_KINDS[kind], _full_name(error.metadata)))
+        )
 
-    def _malformed_fact(self, error: Malformed) -> Event | None:
-        """Convert what identifies a malformed object.
+    def _settle_object(self, kind: Kind, name: str, fact: Event | None, item: KubeObject | None) -> None:
+        """Settle an object's own fact, and what of the old ConfigMaps counts beside it."""
+        if kind == "BgpConf" and name == CONF_NAME:
+            self._old.put_conf(fact if isinstance(fact, ConfObserved) else None, _policy_of(item))
+        else:
+            self._settle(FactKey(FACT_KINDS[kind], name), fact)
+        if kind in _CONFIGURING:
+            self._settle_old()
 
-        A Service keeps what it had, with the problem. A Node or Namespace keeps its last good fact: they have no
-        condition of ours that could say more.
-        """
-        name = _full_name(error.metadata) if error.metadata else ""
-        if error.kind in ("Node", "Namespace"):
-            return self.facts.get(FactKey(_FACT_KINDS[error.kind], name))
-        if error.kind == "Service":
-            before = self.facts.get(FactKey("Service", name))
-            if isinstance(before, ServiceObserved):
-                return before._replace(problems=(malformed_problem(error),))
-            return malformed_service_fact(error, self._settings)
-        convert = {"Eip": malformed_pool_fact, "BgpConf": malformed_conf_fact, "BgpPeer": malformed_peer_fact}
-        return convert[error.kind](error) if error.kind in convert else None
+    def _settle_old(self) -> None:
+        names = {FACT_KINDS[kind]: self._known[kind] for kind in ("BgpPeer", "BgpAdvertisement")}
+        peers = (self.facts.get(FactKey("Peer", name)) for name in self._known["BgpPeer"])
+        derived = self._old.facts(
+            (peer for peer in peers if isinstance(peer, PeerObserved)),
+            names,
+            complete="ConfigMap" in self._synced,
+        )
+        for key in self._derived - derived.keys():
+            if key.name not in names.get(key.kind, ()):
+                self._settle(key, None)
+        for key, fact in derived.items():
+            self._settle(key, fact)
+        self._derived = set(derived)
 
     def _settle(self, key: FactKey, fact: Event | None) -> None:
         """Set or clear a fact; only a change of meaning is told."""
@@ -231,6 +254,12 @@ class Inventory:
             self._wake.set()
         if key.kind == "Service" and (before is None or fact is None):
             self._settle_endpoints(key.name)
+
+    def _keep_password(self, name: str, password: str | None) -> None:
+        if password is None:
+            self.passwords.pop(name, None)
+        else:
+            self.passwords[name] = password
 
     def _put_slice(self, name: str, nodes: SliceNodes | None) -> None:
         before = self._service_of_slice.get(name)
@@ -283,6 +312,10 @@ def meaning(fact: Event) -> Event:
     return fact._replace(resource_version="")  # type: ignore[call-arg, unused-ignore]
 
 
+def _policy_of(item: KubeObject | None) -> str:
+    return policy_name(item) if isinstance(item, Custom) else ""
+
+
 def _full_name(metadata: Metadata) -> str:
     return f"{metadata.namespace}/{metadata.name}" if metadata.namespace else metadata.name
 
@@ -291,19 +324,27 @@ def _seen_of(metadata: Metadata, item: KubeObject | None) -> Seen | None:
     """Return what the status writer compares with; None for an object that gets no status from us."""
     status: Mapping[str, Any] = {}
     if isinstance(item, Service):
-        balancer = item.status.load_balancer
-        points = (balancer.ingress or []) if balancer else []
-        if not points and item.spec.type != LOAD_BALANCER:
+        status = _seen_of_service(item.status)
+        if not status and item.spec.type != LOAD_BALANCER:
             return None
-        if points:
-            ingress = [{"ip": p.ip} | ({"ipMode": p.ip_mode} if p.ip_mode else {}) for p in points]
-            status = {"loadBalancer": {"ingress": ingress}}
     elif isinstance(item, Custom):
         status = item.status if isinstance(item.status, dict) else {}
     elif item is not None:
         return None
-    annotations = {k: v for k, v in (metadata.annotations or {}).items() if k.startswith(OWN_ANNOTATION_PREFIX)}
+    annotations = {k: v for k, v in (metadata.annotations or {}).items() if k.startswith(OWN_PREFIX)}
     return Seen(metadata.uid, metadata.resource_version, status, metadata.labels or {}, annotations)
+
+
+def _seen_of_service(status: ServiceStatus) -> dict[str, Any]:
+    seen: dict[str, Any] = {}
+    points = (status.load_balancer.ingress or []) if status.load_balancer else []
+    if points:
+        ingress = [{"ip": p.ip} | ({"ipMode": p.ip_mode} if p.ip_mode else {}) for p in points]
+        seen["loadBalancer"] = {"ingress": ingress}
+    ours = [each for each in status.conditions or () if each.type.startswith(OWN_PREFIX)]
+    if ours:
+        seen["conditions"] = [msgspec.to_builtins(each) for each in sorted(ours, key=lambda each: each.type)]
+    return seen
 
 
 def seen_in(kind: Kind, raw: bytes) -> Seen | None:

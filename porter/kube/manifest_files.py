@@ -36,6 +36,9 @@ _API_VERSIONS: dict[str, frozenset[str]] = {
     "Eip": frozenset({"network.kubesphere.io/v1alpha2", "network.kubesphere.io/v1alpha1"}),
     "BgpConf": frozenset({"network.kubesphere.io/v1alpha2"}),
     "BgpPeer": frozenset({"network.kubesphere.io/v1alpha2"}),
+    "BgpAdvertisement": frozenset({"network.kubesphere.io/v1alpha2"}),
+    "ServiceCIDR": frozenset({"networking.k8s.io/v1"}),
+    "ConfigMap": frozenset({"v1"}),
 }
 # libyaml's parser is ten times as fast; not every build of PyYAML has it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

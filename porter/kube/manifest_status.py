@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from porter.kube.files import write_atomically
+from porter.files import write_atomically
 from porter.kube.inventory import Inventory, ObjectKey, Seen
 from porter.kube.wanted import WantedStatuses, WriteFailed
 from porter.ports import Clock, ObjectStatus

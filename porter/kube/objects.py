@@ -7,13 +7,24 @@ it is small, and each of its faults is named by `porter.kube.facts` instead of f
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
-Kind = Literal["Service", "EndpointSlice", "Node", "Namespace", "Eip", "BgpConf", "BgpPeer"]
-KINDS: tuple[Kind, ...] = ("Service", "EndpointSlice", "Node", "Namespace", "Eip", "BgpConf", "BgpPeer")
-NAMESPACED: frozenset[str] = frozenset({"Service", "EndpointSlice"})
+Kind = Literal[
+    "Service",
+    "EndpointSlice",
+    "Node",
+    "Namespace",
+    "Eip",
+    "BgpConf",
+    "BgpPeer",
+    "BgpAdvertisement",
+    "ServiceCIDR",
+    "ConfigMap",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+NAMESPACED: frozenset[str] = frozenset({"Service", "EndpointSlice", "ConfigMap"})
 
 
 class Metadata(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -28,6 +39,7 @@ class Metadata(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     deletion_timestamp: str | None = None
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
+    finalizers: list[str] | None = None
 
 
 class ServicePort(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -63,10 +75,22 @@ class LoadBalancer(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     ingress: list[Ingress] | None = None
 
 
+class Condition(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
+    """One condition of a Service's status, of whatever owner."""
+
+    type: str = ""
+    status: str = ""
+    observed_generation: int = 0
+    last_transition_time: str = ""
+    reason: str = ""
+    message: str = ""
+
+
 class ServiceStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A Service's status, as far as it concerns addresses."""
 
     load_balancer: LoadBalancer | None = None
+    conditions: list[Condition] | None = None
 
 
 class Service(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -134,15 +158,35 @@ class Namespace(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     metadata: Metadata
 
 
+class ServiceCIDRSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """A ServiceCIDR's spec."""
+
+    cidrs: list[str] | None = None
+
+
+class ServiceCIDR(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """networking.k8s.io/v1 ServiceCIDR."""
+
+    metadata: Metadata
+    spec: ServiceCIDRSpec = ServiceCIDRSpec()
+
+
+class ConfigMap(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """core/v1 ConfigMap; its binary data is not read."""
+
+    metadata: Metadata
+    data: dict[str, str] | None = None
+
+
 class Custom(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """An Eip, BgpConf or BgpPeer of network.kubesphere.io/v1alpha2, its spec and status still unread."""
+    """An object of network.kubesphere.io/v1alpha2, its spec and status still unread."""
 
     metadata: Metadata
     spec: Any = None
     status: Any = None
 
 
-KubeObject = Service | EndpointSlice | Node | Namespace | Custom
+KubeObject = Service | EndpointSlice | Node | Namespace | ServiceCIDR | ConfigMap | Custom
 
 _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {
     "Service": msgspec.json.Decoder(Service),
@@ -152,6 +196,9 @@ _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {
     "Eip": msgspec.json.Decoder(Custom),
     "BgpConf": msgspec.json.Decoder(Custom),
     "BgpPeer": msgspec.json.Decoder(Custom),
+    "BgpAdvertisement": msgspec.json.Decoder(Custom),
+    "ServiceCIDR": msgspec.json.Decoder(ServiceCIDR),
+    "ConfigMap": msgspec.json.Decoder(ConfigMap),
 }
 
 
@@ -200,7 +247,7 @@ def _salvaged(raw: bytes | msgspec.Raw) -> Metadata | None:
         value = fields.get(name)
         return {k: v for k, v in value.items() if isinstance(v, str)} if isinstance(value, dict) else {}
 
-    generation = fields.get("generation")
+    generation, finalizers = fields.get("generation"), fields.get("finalizers")
     return Metadata(
         name=fields["name"],
         namespace=text("namespace"),
@@ -211,4 +258,5 @@ def _salvaged(raw: bytes | msgspec.Raw) -> Metadata | None:
         deletion_timestamp=text("deletionTimestamp") or None,
         labels=pairs("labels"),
         annotations=pairs("annotations"),
+        finalizers=[one for one in finalizers if isinstance(one, str)] if isinstance(finalizers, list) else None,
     )

@@ -39,15 +39,26 @@ SHORTEST_WATCH_S = 1.0
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 5.0
 MISSING_KIND_RETRY_S = 5.0
-GONE = 410
+ABSENT_KIND_RETRY_S = 60.0
+"""A kind that can be done without is looked for this often while it is not there."""
+
+ABSENT_AFTER = 3
+"""So many answers in a row say that a kind whose objects were known is really gone."""
+
+FORBIDDEN, NOT_FOUND, GONE = 403, 404, 410
+SYNCED = "synced"
 
 
 class Resource(NamedTuple):
-    """Where a kind is served; `mend` says what to do when it is not."""
+    """Where a kind is served; `mend` says what to do when it is not.
+
+    A kind that can be done without has `optional`, the HTTP statuses that mean that there are no such objects.
+    """
 
     kind: Kind
     path: str
     mend: str = "this API server is too old for Porter"
+    optional: frozenset[int] = frozenset()
 
     @property
     def plural(self) -> str:
@@ -55,19 +66,38 @@ class Resource(NamedTuple):
 
 
 _CRDS = "install the CRDs: porter crds | kubectl apply -f -"
-RESOURCES: tuple[Resource, ...] = (
-    Resource("Service", "/api/v1/services"),
-    Resource("EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices"),
-    Resource("Node", "/api/v1/nodes"),
-    Resource("Namespace", "/api/v1/namespaces"),
-    Resource("Eip", "/apis/network.kubesphere.io/v1alpha2/eips", _CRDS),
-    Resource("BgpConf", "/apis/network.kubesphere.io/v1alpha2/bgpconfs", _CRDS),
-    Resource("BgpPeer", "/apis/network.kubesphere.io/v1alpha2/bgppeers", _CRDS),
+_NO_RANGES = (
+    "pools that overlap the Service addresses are not warned of; that takes Kubernetes 1.33 and the right to list"
 )
+
+
+def resources(namespace: str) -> tuple[Resource, ...]:
+    """Every kind that is watched; of ConfigMaps only those of Porter's own namespace."""
+    return (
+        Resource("Service", "/api/v1/services"),
+        Resource("EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices"),
+        Resource("Node", "/api/v1/nodes"),
+        Resource("Namespace", "/api/v1/namespaces"),
+        Resource("Eip", "/apis/network.kubesphere.io/v1alpha2/eips", _CRDS),
+        Resource("BgpConf", "/apis/network.kubesphere.io/v1alpha2/bgpconfs", _CRDS),
+        Resource("BgpPeer", "/apis/network.kubesphere.io/v1alpha2/bgppeers", _CRDS),
+        Resource(
+            "BgpAdvertisement", "/apis/network.kubesphere.io/v1alpha2/bgpadvertisements", _CRDS, frozenset({NOT_FOUND})
+        ),
+        # Only a warning depends on it: a role that does not grant it must not hold everything up.
+        Resource(
+            "ServiceCIDR", "/apis/networking.k8s.io/v1/servicecidrs", _NO_RANGES, frozenset({FORBIDDEN, NOT_FOUND})
+        ),
+        Resource("ConfigMap", f"/api/v1/namespaces/{namespace}/configmaps"),
+    )
 
 
 class Expired(Exception):
     """The resourceVersion is too old for the server's history (410): list anew."""
+
+
+class _Absent(ApiError):
+    """A kind that can be done without is not there."""
 
 
 class LineTooLong(ApiError):
@@ -154,6 +184,7 @@ class Reflector:
         self._idle_timeout_s = idle_timeout_s
         self._page_items = page_items
         self._version = ""
+        self._refusals = 0
 
     async def run(self) -> None:
         """List and watch until cancelled; whatever the server answers is retried with back-off and jitter."""
@@ -161,13 +192,13 @@ class Reflector:
             async for attempt in self._retrying():
                 with attempt:
                     await self._list()
-            self._told("synced")
+            self._told(SYNCED)
             try:
                 while True:
                     async for attempt in self._retrying():
                         with attempt:
                             await self._watch()
-                    self._told("synced")
+                    self._told(SYNCED)
             except Expired:
                 self._count_restart("expired")
                 self._inventory.unsync(self.resource.kind)
@@ -178,8 +209,11 @@ class Reflector:
 
     def _failed(self, attempt: RetryCallState) -> None:
         error = attempt.outcome.exception() if attempt.outcome else None
+        if isinstance(error, _Absent):
+            self._told(f"{SYNCED}, as none: {error}; {self.resource.mend}")
+            return
         reason = error.reason if isinstance(error, ApiError) else "Unknown"
-        mend = f"; {self.resource.mend}" if isinstance(error, ApiError) and error.status == 404 else ""
+        mend = f"; {self.resource.mend}" if isinstance(error, ApiError) and error.status == NOT_FOUND else ""
         self._count_restart(reason)
         self._told(f"{error}{mend}")
 
@@ -195,6 +229,26 @@ class Reflector:
             self._instrumentation.count("porter_kube_watch_restarts_total", 1, labels)
 
     async def _list(self) -> None:
+        """List all pages.
+
+        Raises:
+            _Absent: the kind is not there and can be done without; it counts as listed, and empty.
+            ApiError: the listing failed.
+        """
+        try:
+            await self._list_pages()
+        except ApiError as error:
+            if error.status not in self.resource.optional:
+                raise
+            self._refusals += 1
+            if self._inventory.knows_any(self.resource.kind) and self._refusals < ABSENT_AFTER:
+                raise
+            self._inventory.begin_listing(self.resource.kind)
+            self._inventory.end_listing(self.resource.kind)
+            raise _Absent(error.status, error.reason, str(error)) from error
+        self._refusals = 0
+
+    async def _list_pages(self) -> None:
         """List all pages; a page that is too large is asked for again in smaller portions."""
         kind = self.resource.kind
         self._inventory.begin_listing(kind)
@@ -231,12 +285,12 @@ class Reflector:
         began_s, began_at = time.monotonic(), self._version
         try:
             async with self._client.stream(self.resource.path, query, self._idle_timeout_s) as content:
-                self._told("synced")
+                self._told(SYNCED)
                 async for lines in split_lines(content.iter_any()):
                     for line in lines:
                         self._take(line)
         except ApiError as error:
-            if error.status == GONE:
+            if error.status == GONE or error.status in self.resource.optional:
                 raise Expired from error
             if self._version == began_at and time.monotonic() - began_s < SHORTEST_WATCH_S:
                 raise
@@ -284,6 +338,8 @@ def _backoff(attempt: RetryCallState) -> float:
     """Wait exponentially with jitter; a kind that is not installed, or may not be read, is asked for slowly."""
     error = attempt.outcome.exception() if attempt.outcome else None
     wait_s = _exponential(attempt)
-    if isinstance(error, ApiError) and error.status in (401, 403, 404):
+    if isinstance(error, _Absent):
+        return ABSENT_KIND_RETRY_S + wait_s
+    if isinstance(error, ApiError) and error.status in (401, FORBIDDEN, NOT_FOUND):
         return MISSING_KIND_RETRY_S + wait_s
     return wait_s

@@ -9,7 +9,7 @@ from porter.events.catalogue import Event
 from porter.kube.client import KubeClient
 from porter.kube.facts import FactSettings
 from porter.kube.inventory import Inventory
-from porter.kube.reflector import IDLE_TIMEOUT_S, PAGE_ITEMS, RESOURCES, Reflector
+from porter.kube.reflector import IDLE_TIMEOUT_S, PAGE_ITEMS, Reflector, resources
 from porter.ports import FactKey, Instrumentation
 
 
@@ -25,7 +25,8 @@ class KubeSource:
         idle_timeout_s: float = IDLE_TIMEOUT_S,
         page_items: int = PAGE_ITEMS,
     ) -> None:
-        self.inventory = Inventory(settings or FactSettings())
+        settings = settings or FactSettings()
+        self.inventory = Inventory(settings)
         self._reflectors = [
             Reflector(
                 client,
@@ -35,7 +36,7 @@ class KubeSource:
                 idle_timeout_s=idle_timeout_s,
                 page_items=page_items,
             )
-            for resource in RESOURCES
+            for resource in resources(settings.namespace)
         ]
 
     @property
@@ -62,5 +63,5 @@ class KubeSource:
         """Nothing to do: the watches bring every status that is written."""
 
     def parts(self) -> Mapping[str, str]:
-        """Each reflector's state: "synced", or a sentence with the reason why not."""
+        """Each reflector's state: it begins with "synced", or says why it is not."""
         return {reflector.resource.plural: reflector.state for reflector in self._reflectors}

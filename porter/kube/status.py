@@ -1,8 +1,9 @@
-"""`KubeStatusWriter`: statuses written to the API server, one merge patch each.
+"""`KubeStatusWriter`: statuses written to the API server, one patch each.
 
 Seen on Kubernetes 1.34: the /status subresource of a Service takes labels and annotations in the same patch; that of a
 custom resource ignores them, so that they need a second one. The patch carries uid and resourceVersion: it changes the
-very object that was compared, or nothing.
+very object that was compared, or nothing. A Service's conditions have many owners and are a list keyed by type: they
+are written by strategic merge patch, which names ours alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from porter.kube.client import MERGE_PATCH, ApiError, ApiUnavailable, KubeClient
+from porter.kube.client import MERGE_PATCH, STRATEGIC_MERGE_PATCH, ApiError, ApiUnavailable, KubeClient
 from porter.kube.inventory import Inventory, ObjectKey, Seen, seen_in
 from porter.kube.objects import Kind
 from porter.kube.wanted import WantedStatuses, WriteFailed, merge_patch
@@ -24,8 +25,15 @@ WRITE_TIMEOUT_S = 3.0
 CONFLICT_RETRY_S = 1.0
 """After a conflict the newer object is waited for; this is for the case that its event was the one just compared."""
 
-_KINDS: dict[str, Kind] = {"Service": "Service", "Eip": "Eip", "BgpConf": "BgpConf", "BgpPeer": "BgpPeer"}
-_PLURALS = {"Eip": "eips", "BgpConf": "bgpconfs", "BgpPeer": "bgppeers"}
+_PLURALS: dict[Kind, str] = {
+    "Eip": "eips",
+    "BgpConf": "bgpconfs",
+    "BgpPeer": "bgppeers",
+    "BgpAdvertisement": "bgpadvertisements",
+}
+"""The kinds of ours, by the name of their resource."""
+
+_KINDS: dict[str, Kind] = {"Service": "Service", **{kind: kind for kind in _PLURALS}}
 
 
 class _Answered(NamedTuple):
@@ -38,8 +46,9 @@ class _Answered(NamedTuple):
 class KubeStatusWriter(WantedStatuses):
     """The port `StatusWriter` over an API server.
 
-    Of a Service's status only `loadBalancer` is written. Labels and annotations that are wanted as None are taken
-    off; annotations must begin with `porter.io/`. `leads` is asked right before every request.
+    Of a Service's status only `loadBalancer` and conditions whose type begins with `porter.io/` are written. Labels
+    and annotations that are wanted as None are taken off; annotations must begin with `porter.io/`. `leads` is asked
+    right before every request.
     """
 
     def __init__(self, client: KubeClient, inventory: Inventory, leads: Callable[[], bool], clock: Clock) -> None:
@@ -52,8 +61,9 @@ class KubeStatusWriter(WantedStatuses):
     def want(self, status: ObjectStatus) -> None:
         """Queue a status; an older one of the same object that waits is forgotten."""
         if status.kind == "Service":
-            balancer = status.status.get("loadBalancer")
-            status = status._replace(status={"loadBalancer": balancer} if balancer else {})
+            # The API server stores no empty parts: what is compared with it must have none either.
+            parts = ((name, status.status.get(name)) for name in ("loadBalancer", "conditions"))
+            status = status._replace(status={name: part for name, part in parts if part})
         super().want(status)
 
     def drop(self) -> None:
@@ -86,7 +96,9 @@ class KubeStatusWriter(WantedStatuses):
         status = merge_patch(present.status, wanted.status)
         try:
             if wanted.kind == "Service":
-                await self._patch(key, "/status", metadata | {"status": status}, present)
+                if "conditions" in status:
+                    status["conditions"] = _conditions_patch(wanted, present)
+                await self._patch(key, "/status", metadata | {"status": status}, present, STRATEGIC_MERGE_PATCH)
                 return
             if status:
                 present = await self._patch(key, "/status", {"status": status}, present)
@@ -97,12 +109,14 @@ class KubeStatusWriter(WantedStatuses):
         except ApiError as error:
             self._refused(key, error)
 
-    async def _patch(self, key: ObjectKey, subresource: str, body: dict[str, Any], present: Seen) -> Seen:
-        """Send one merge patch upon the version of `present`; return what the object says afterwards."""
+    async def _patch(
+        self, key: ObjectKey, subresource: str, body: dict[str, Any], present: Seen, kind: str = MERGE_PATCH
+    ) -> Seen:
+        """Send one patch upon the version of `present`; return what the object says afterwards."""
         metadata = body.setdefault("metadata", {})
         metadata |= {"uid": present.uid, "resourceVersion": present.resource_version}
         path = _path(key) + subresource
-        raw = await self._client.request("PATCH", path, body=body, content_type=MERGE_PATCH, timeout_s=WRITE_TIMEOUT_S)
+        raw = await self._client.request("PATCH", path, body=body, content_type=kind, timeout_s=WRITE_TIMEOUT_S)
         after = seen_in(_KINDS[key.kind], raw) or present
         watched = self._inventory.seen(key)
         if watched and key in self._wanted:
@@ -126,7 +140,7 @@ class KubeStatusWriter(WantedStatuses):
 def _path(key: ObjectKey) -> str:
     if key.kind == "Service":
         return f"/api/v1/namespaces/{key.namespace}/services/{key.name}"
-    return f"/apis/network.kubesphere.io/v1alpha2/{_PLURALS[key.kind]}/{key.name}"
+    return f"/apis/network.kubesphere.io/v1alpha2/{_PLURALS[_KINDS[key.kind]]}/{key.name}"
 
 
 def _metadata_patch(wanted: ObjectStatus, present: Seen) -> dict[str, Any]:
@@ -141,3 +155,13 @@ def _metadata_patch(wanted: ObjectStatus, present: Seen) -> dict[str, Any]:
         if changes:
             fields[name] = changes
     return {"metadata": fields} if fields else {}
+
+
+def _conditions_patch(wanted: ObjectStatus, present: Seen) -> list[dict[str, Any]]:
+    """Return a Service's conditions in a strategic merge patch: ours that differ, and the deletion of those to go."""
+    asked = wanted.status.get("conditions", ())
+    assert isinstance(asked, list | tuple)
+    there: dict[str, Any] = {each["type"]: each for each in present.status.get("conditions", ())}
+    kept = {each["type"] for each in asked}
+    changes = [each for each in asked if there.get(each["type"]) != each]
+    return changes + [{"type": kind, "$patch": "delete"} for kind in there if kind not in kept]

@@ -59,6 +59,11 @@ def host_prefix(address: Address) -> Prefix:
     return Prefix(f"{address}/{MAX_PREFIX_LENGTH[family_of(address)]}")
 
 
+def is_aggregate(prefix: Prefix) -> bool:
+    """Whether a prefix is more than one address."""
+    return not prefix.endswith("/128" if ":" in prefix else "/32")
+
+
 def prefix_address(prefix: Prefix) -> Address:
     """The address part of a prefix."""
     return Address(prefix.partition("/")[0])

@@ -26,6 +26,11 @@ MAX_NEXT_HOPS = 64
 """Most next hops of one prefix that a peer is given; the ECMP width of common routers."""
 
 
+PASSWORD_INLINE = "inline"  # noqa: S105 - This says where a password is; it is none.
+PASSWORD_INLINE_PREFIX = "inline:"  # noqa: S105 - Likewise.
+PASSWORD_SECRET_PREFIX = "secret:"  # noqa: S105 - Likewise.
+
+
 class RouteKey(NamedTuple):
     """What identifies a route within one Adj-RIB-Out: RFC 7911 adds the path identifier to the NLRI.
 
@@ -73,7 +78,8 @@ class SessionSettings(NamedTuple):
     passive: bool = False
     restart_time_s: int = 120
     password_source: str = ""
-    """Where the MD5 key (RFC 2385) is found, never the key: "" none, "secret:<name>" a mounted Secret."""
+    """Where the MD5 key (RFC 2385) is found, never the key: "" none, "secret:<name>" a mounted Secret, "inline:<peer>"
+    the BgpPeer itself."""
     description: str = ""
 
 

@@ -15,6 +15,8 @@ class Reason(StrEnum):
     BOUND_POOL = "BoundPool"
     DEFAULT_POOL = "DefaultPool"
     AUTO_ASSIGNED = "AutoAssigned"
+    RESERVED_ADDRESS = "ReservedAddress"
+    SHARED_ADDRESS = "SharedAddress"
     ADOPTED_FROM_STATUS = "AdoptedFromStatus"
     ADOPTED_FROM_SPEAKER = "AdoptedFromSpeaker"
     # Why one was refused, or a pool passed over.
@@ -47,10 +49,15 @@ class Reason(StrEnum):
     HELD = "Held"
     DRAINED = "Drained"
     NO_ADD_PATH = "NoAddPath"
+    # What a pool is warned of; it is used all the same.
+    POOL_OVERLAPS_NODES = "PoolOverlapsNodes"
+    POOL_OVERLAPS_SERVICE_RANGE = "PoolOverlapsServiceRange"
     # Why an object's field was not taken as it stands.
     FIELD_INVALID = "FieldInvalid"
     FIELD_UNSUPPORTED = "FieldUnsupported"
     """The rest of the object is used as if the field were not set."""
+    CONTRADICTION = "Contradiction"
+    """An older object says otherwise, and its value counts; the rest of the object is used."""
 
 
 class Candidate(NamedTuple):

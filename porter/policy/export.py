@@ -6,13 +6,14 @@ the highest hash wins, so that a node that comes or goes moves only the choices 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
 
 from porter.model.address import Address, Prefix
 from porter.model.bgp import MAX_NEXT_HOPS, NextHop, PathAttributes, RouteKey
+from porter.policy.advertisements import PLAIN
 
 _CACHED_WEIGHTS = 65536
 _CACHED_ATTRIBUTES = 4096
@@ -41,14 +42,34 @@ def rendezvous(scope: str, hops: Iterable[NextHop], count: int) -> tuple[NextHop
 
 
 @lru_cache(maxsize=_CACHED_ATTRIBUTES)
-def _attributes(next_hop: Address) -> PathAttributes:
+def _attributes(template: PathAttributes, next_hop: Address) -> PathAttributes:
+    return template._replace(next_hop=next_hop)
+
+
+@lru_cache(maxsize=_CACHED_ATTRIBUTES)
+def _plain(next_hop: Address) -> PathAttributes:
     return PathAttributes(next_hop)
 
 
+def _path(hop: NextHop, attributes: Callable[[str], PathAttributes]) -> PathAttributes:
+    return _plain(hop.address) if attributes is plain else _attributes(attributes(hop.node), hop.address)
+
+
+def plain(node: str) -> PathAttributes:
+    """The attributes of a path that nothing more is said of, but for its next hop."""
+    del node
+    return PLAIN
+
+
 def exported(
-    route: Routed, *, speaker: str, max_next_hops: int = MAX_NEXT_HOPS, add_path: bool
+    route: Routed,
+    *,
+    speaker: str,
+    max_next_hops: int = MAX_NEXT_HOPS,
+    add_path: bool,
+    attributes: Callable[[str], PathAttributes] = plain,
 ) -> dict[RouteKey, PathAttributes]:
-    """The paths of one route for one session.
+    """The paths of one route for one session; `attributes` gives those of a path through a node.
 
     With ADD-PATH (RFC 7911) all next hops, or the same `max_next_hops` (0: `MAX_NEXT_HOPS`) of them at every speaker.
     Without, one path, chosen per speaker, so that speakers spread over the nodes.
@@ -58,12 +79,12 @@ def exported(
         return {}
     if not add_path:
         chosen = hops[0] if len(hops) == 1 else rendezvous(f"{speaker}\0{prefix}", hops, 1)[0]
-        return {RouteKey(prefix, 0): _attributes(chosen.address)}
+        return {RouteKey(prefix, 0): _path(chosen, attributes)}
     limit = max_next_hops if 0 < max_next_hops < MAX_NEXT_HOPS else MAX_NEXT_HOPS
     if len(hops) > limit:
         hops = rendezvous(prefix, hops, limit)
     paths: dict[RouteKey, PathAttributes] = {}
     for hop in hops:
         # Two nodes that claim one IPv4 address share the identifier; the first by name stands for both.
-        paths.setdefault(RouteKey(prefix, hop.path_id), _attributes(hop.address))
+        paths.setdefault(RouteKey(prefix, hop.path_id), _path(hop, attributes))
     return paths

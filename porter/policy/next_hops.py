@@ -89,8 +89,16 @@ def inputs_differ(traffic_policy: str, before: EndpointsObserved | None, now: En
     """Whether a change of endpoints matters to next hops: Cluster asks only whether there is one at all."""
     if before is None or now is None:
         return before is not now
-    for family in FAMILIES:
-        old, new = serving_nodes(before, family), serving_nodes(now, family)
-        if old != new and (traffic_policy == LOCAL or bool(old) != bool(new)):
-            return True
-    return False
+    old, new = before.ready, now.ready
+    if not before.terminating and not now.terminating:
+        if old == new:
+            return False
+        if traffic_policy != LOCAL and len(old) == len(new) == 1 and old[0][0] == new[0][0] and old[0][1] and new[0][1]:
+            # By far most events of a journal are of this kind, and a replay asks about each.
+            return False
+    return any(_serving_differs(traffic_policy, before, now, family) for family in FAMILIES)
+
+
+def _serving_differs(traffic_policy: str, before: EndpointsObserved, now: EndpointsObserved, family: Family) -> bool:
+    old, new = serving_nodes(before, family), serving_nodes(now, family)
+    return old != new and (traffic_policy == LOCAL or bool(old) != bool(new))

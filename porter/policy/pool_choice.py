@@ -1,8 +1,7 @@
-"""Which pools may serve a Service, and in which order.
+"""The pools among each other: what each holds and may give, who is the default, which ones cannot be used.
 
-Without a request: the pools bound to the Service's namespace, then the default pool of each family, then the pools
-that are assigned automatically; each rule by priority, then name. A plain pool serves requests only. What is
-refused to one pool for the sake of another (an overlap, a second default) favours the older object.
+What is refused to one pool for the sake of another (an overlap, a second default) favours the older object. Which of
+them serve a Service, and in which order, is the matter of `porter.policy.pool_order`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from porter.events.observed import PoolObserved
+from porter.events.observed import PoolObserved, Reservation
 from porter.model.address import (
     FAMILIES,
     Address,
@@ -20,20 +19,21 @@ from porter.model.address import (
     InvalidAddress,
     address_number,
     family_of,
-    parse_range,
 )
-from porter.model.reasons import Candidate, Problem, Reason
-from porter.model.selector import Pairs
+from porter.model.reasons import Problem, Reason
 from porter.policy.problems import disqualifying
+from porter.policy.spans import buggy_count, is_buggy, parsed, spanning, without
 
 ADDRESS_FIELD = "spec.address"
+EXCLUDES_FIELD = "spec.excludes"
 DEFAULT_FIELD = "metadata.annotations[eip.openelb.kubesphere.io/is-default-eip]"
 
 
 class Pool(NamedTuple):
     """A pool among the others. One with a `problem` gives nothing, and keeps what it gave.
 
-    `default_for` are the families that it is the default pool of; `second_default` says why it is not of others.
+    `ranges` hold what counts for the pool. `default_for` are the families that it is the default pool of;
+    `second_default` says why it is not of others.
     """
 
     fact: PoolObserved
@@ -41,6 +41,8 @@ class Pool(NamedTuple):
     problem: Problem | None
     default_for: tuple[Family, ...] = ()
     second_default: Problem | None = None
+    spans: tuple[AddressRange, ...] = ()
+    """The ranges without the excludes: what may be handed out, less the buggy addresses where they are avoided."""
 
     @property
     def name(self) -> str:
@@ -51,16 +53,46 @@ class Pool(NamedTuple):
         return tuple(one for one in self.ranges if one.family == family)
 
     def holds(self, address: Address) -> bool:
-        """Whether an address lies in one of the ranges."""
-        return any(address in one for one in self.ranges)
+        """Whether an address lies in one of the ranges, excluded or not."""
+        return spanning(self.ranges, family_of(address), address_number(address))
+
+    def gives(self, address: Address) -> bool:
+        """Whether an address lies in one of the ranges and is neither excluded nor a buggy one to be avoided."""
+        family, number = family_of(address), address_number(address)
+        return spanning(self.spans, family, number) and not (self.fact.avoid_buggy and is_buggy(family, number))
+
+    @property
+    def size(self) -> int:
+        """How many addresses can be handed out, in use or not."""
+        return self.count(self.spans)
+
+    def count(self, spans: Iterable[AddressRange]) -> int:
+        """How many addresses parts of the pool's spans hold, without the buggy ones where they are avoided."""
+        avoided = self.fact.avoid_buggy
+        return sum(one.size - (buggy_count(one) if avoided else 0) for one in spans)
+
+    @property
+    def reserved(self) -> Mapping[Address, Reservation]:
+        """The reservations that count: of addresses that the pool gives, the first of several for one address."""
+        counted: dict[Address, Reservation] = {}
+        for one in self.fact.reservations:
+            if one.address not in counted and self.gives(one.address):
+                counted[one.address] = one
+        return counted
 
 
 class Pools(NamedTuple):
-    """All pools by name, and the ranges of the usable ones, sorted, for look-ups by address."""
+    """All pools by name, and the ranges of the usable ones, sorted, for look-ups by address.
+
+    `reserved` are the reservations of the usable pools by address; `reserved_for` the same addresses by the
+    "namespace/name" that they are kept for, in the order of pools (priority, name) and then of addresses.
+    """
 
     by_name: Mapping[str, Pool]
     starts: Mapping[Family, tuple[int, ...]]
     spans: Mapping[Family, tuple[tuple[AddressRange, str], ...]]
+    reserved: Mapping[Address, Reservation]
+    reserved_for: Mapping[str, tuple[tuple[Pool, Address], ...]]
 
     def holding(self, address: Address) -> Pool | None:
         """The pool whose range holds an address; overlapping newcomers are not asked."""
@@ -71,16 +103,10 @@ class Pools(NamedTuple):
         span, name = self.spans[family][index]
         return self.by_name[name] if address in span else None
 
-
-def _merged(ranges: Iterable[AddressRange]) -> tuple[AddressRange, ...]:
-    merged: list[AddressRange] = []
-    for one in sorted(ranges):
-        last = merged[-1] if merged else None
-        if last is not None and last.family == one.family and one.first <= last.last + 1:
-            merged[-1] = last._replace(last=max(last.last, one.last))
-        else:
-            merged.append(one)
-    return tuple(merged)
+    def sharing_namespaces(self, address: Address) -> tuple[str, ...]:
+        """The namespaces that may share an address with each other."""
+        pool = self.holding(address)
+        return () if pool is None else pool.fact.sharing_namespaces
 
 
 def ranges_of(fact: PoolObserved) -> tuple[AddressRange, ...]:
@@ -89,7 +115,7 @@ def ranges_of(fact: PoolObserved) -> tuple[AddressRange, ...]:
     Raises:
         InvalidAddress: a range of the fact is none.
     """
-    return _merged(parse_range(f"{first}-{last}") for first, last in fact.ranges)
+    return parsed(fact.ranges)
 
 
 def _overlap(
@@ -126,7 +152,24 @@ def assess(facts: Iterable[PoolObserved]) -> Pools:
         {name: by_name[name] for name in sorted(by_name)},
         {family: tuple(starts[family]) for family in FAMILIES},
         {family: tuple(spans[family]) for family in FAMILIES},
+        *_reservations(by_name.values()),
     )
+
+
+def _reservations(
+    pools: Iterable[Pool],
+) -> tuple[dict[Address, Reservation], dict[str, tuple[tuple[Pool, Address], ...]]]:
+    reserved: dict[Address, Reservation] = {}
+    reserved_for: dict[str, tuple[tuple[Pool, Address], ...]] = {}
+    for pool in sorted(pools, key=lambda one: (one.fact.priority, one.name)):
+        if pool.problem is not None or not pool.fact.reservations:
+            continue
+        mine = pool.reserved
+        reserved.update(mine)
+        for address in sorted(mine, key=address_number):
+            owner = f"{mine[address].namespace}/{mine[address].name}"
+            reserved_for[owner] = (*reserved_for.get(owner, ()), (pool, address))
+    return reserved, reserved_for
 
 
 def _assess_one(
@@ -139,6 +182,10 @@ def _assess_one(
         ranges = ranges_of(fact)
     except InvalidAddress as error:
         return Pool(fact, (), Problem(Reason.POOL_INVALID, ADDRESS_FIELD, str(error)))
+    try:
+        spans = without(ranges, parsed(fact.excludes))
+    except InvalidAddress as error:
+        return Pool(fact, ranges, Problem(Reason.POOL_INVALID, EXCLUDES_FIELD, str(error)))
     problem = disqualifying(fact.problems)
     if problem is None and not ranges:
         problem = Problem(Reason.POOL_INVALID, ADDRESS_FIELD, "the pool holds no address; set spec.address")
@@ -146,79 +193,12 @@ def _assess_one(
         message = f"its addresses overlap those of the older Eip {other}; choose addresses that no other Eip has"
         problem = Problem(Reason.POOL_INVALID, ADDRESS_FIELD, message)
     if problem is not None or not fact.default:
-        return Pool(fact, ranges, problem)
+        return Pool(fact, ranges, problem, spans=spans)
     families = tuple(family for family in FAMILIES if any(one.family == family for one in ranges))
     taken = next((family for family in families if family in defaults), None)
     second = None
     if taken is not None:
         message = f"Eip {defaults[taken]} is the default for {taken} already; take the mark off one of the two"
         second = Problem(Reason.ON_REQUEST_ONLY, DEFAULT_FIELD, message)
-    return Pool(fact, ranges, None, tuple(family for family in families if family not in defaults), second)
-
-
-class Rule(NamedTuple):
-    """One step of the order: the reason that an address is given for, and the pools of the step, in order."""
-
-    reason: Reason
-    pools: tuple[Pool, ...]
-
-
-def is_bound(fact: PoolObserved) -> bool:
-    """Whether a pool is bound to namespaces at all."""
-    return bool(fact.namespaces or fact.namespace_selector)
-
-
-def is_bound_to(fact: PoolObserved, namespace: str, labels: Pairs) -> bool:
-    """Whether a pool is bound to a namespace: by name, or by all of its label pairs."""
-    by_labels = bool(fact.namespace_selector) and set(fact.namespace_selector).issubset(labels)
-    return namespace in fact.namespaces or by_labels
-
-
-def unusable(pool: Pool) -> Candidate | None:
-    """Why a pool gives no address to anybody, or None."""
-    if pool.problem is not None:
-        return Candidate(pool.name, Reason.POOL_INVALID, f"Eip {pool.name} cannot be used: {pool.problem.message}")
-    if pool.fact.disabled:
-        return Candidate(pool.name, Reason.POOL_DISABLED, f"Eip {pool.name} is disabled; set spec.disable to false")
-    return None
-
-
-def automatic_rules(pools: Pools, namespace: str, labels: Pairs) -> tuple[tuple[Rule, ...], tuple[Candidate, ...]]:
-    """The rules for a Service that requests nothing, and the pools that no rule names, with the reason."""
-    bound: list[Pool] = []
-    default: list[Pool] = []
-    automatic: list[Pool] = []
-    passed: list[Candidate] = []
-    for pool in pools.by_name.values():
-        fact = pool.fact
-        why = unusable(pool)
-        if why is not None:
-            passed.append(why)
-        elif fact.auto_assign is False:
-            passed.append(_on_request_only(pool))
-        elif is_bound_to(fact, namespace, labels):
-            bound.append(pool)
-        elif pool.default_for:
-            default.append(pool)
-        elif is_bound(fact):
-            message = f"Eip {pool.name} is bound to other namespaces; add {namespace} to spec.namespaces"
-            passed.append(Candidate(pool.name, Reason.NOT_SELECTED, message))
-        elif fact.auto_assign:
-            automatic.append(pool)
-        else:
-            passed.append(_on_request_only(pool))
-    rules = (
-        Rule(Reason.BOUND_POOL, _in_order(bound)),
-        Rule(Reason.DEFAULT_POOL, _in_order(default)),
-        Rule(Reason.AUTO_ASSIGNED, _in_order(automatic)),
-    )
-    return tuple(rule for rule in rules if rule.pools), tuple(passed)
-
-
-def _in_order(pools: list[Pool]) -> tuple[Pool, ...]:
-    return tuple(sorted(pools, key=lambda pool: (pool.fact.priority, pool.name)))
-
-
-def _on_request_only(pool: Pool) -> Candidate:
-    message = f"Eip {pool.name} is used on request only; name it, mark it as default, or set spec.autoAssign"
-    return Candidate(pool.name, Reason.ON_REQUEST_ONLY, message)
+    default_for = tuple(family for family in families if family not in defaults)
+    return Pool(fact, ranges, None, default_for, second, spans)

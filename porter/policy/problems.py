@@ -6,10 +6,13 @@ from collections.abc import Iterable
 
 from porter.model.reasons import Problem, Reason
 
+_TOLERABLE = frozenset({Reason.FIELD_UNSUPPORTED, Reason.CONTRADICTION})
+
 
 def disqualifying(problems: Iterable[Problem]) -> Problem | None:
     """The first problem that keeps the whole object from being used, or None.
 
-    A field that is not supported is reported, and the rest of the object is used as if it were not set.
+    A field that is not supported, or that an older object contradicts, is reported, and the rest of the object is used
+    as if it were not set.
     """
-    return next((problem for problem in problems if problem.reason != Reason.FIELD_UNSUPPORTED), None)
+    return next((problem for problem in problems if problem.reason not in _TOLERABLE), None)

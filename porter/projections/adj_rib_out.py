@@ -6,15 +6,27 @@ Both are functions of the state at a position, the speaker's identity, and what 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from porter.events.observed import ConfObserved, PeerObserved
 from porter.model.address import FAMILIES, Address, Prefix, family_of, prefix_address
-from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
+from porter.model.bgp import (
+    PASSWORD_INLINE,
+    PASSWORD_INLINE_PREFIX,
+    Negotiated,
+    PathAttributes,
+    PeerKey,
+    RouteKey,
+    SessionSettings,
+)
 from porter.model.reasons import Problem, Reason
+from porter.policy.advertisements import PeerPolicy
 from porter.policy.export import exported
 from porter.policy.problems import disqualifying
+from porter.policy.racks import local_as, rack_problem
 from porter.projections.cluster import BGP_PROTOCOL, ClusterState
 from porter.projections.inventory import DEFAULT_CONF
+from porter.projections.loc_rib import LocRoute
 
 CONF_OBJECT = f"BgpConf/{DEFAULT_CONF}"
 DEFAULT_RESTART_TIME_S = PeerObserved._field_defaults["restart_time_s"]
@@ -29,15 +41,19 @@ def adj_rib_out(
 ) -> dict[RouteKey, PathAttributes]:
     """The routes that a speaker announces to a peer; with `prefixes`, only these (one that is absent has no route).
 
-    Depends on the Loc-RIB, the peer's `max_next_hops` and `admin_down`, the speaker's drain, and the protocols of
-    the pools: when one of the last four changes, ask for all prefixes again.
+    Depends on the Loc-RIB and on what `exported_from` returns: when that changes, ask for all prefixes again. Prefixes
+    that changed come `concerned`: with the aggregates over them.
     """
     fact = state.inventory.peers.get(peer)
-    if fact is None or fact.admin_down or speaker in state.ledger.drained:
+    policy = state.exports.policy(peer)
+    if fact is None or policy is None or fact.admin_down or speaker in state.ledger.drained:
         return {}
-    maximum = fact.max_next_hops
+    good = state.inventory.good_peer(peer) or fact
+    if not policy.plain:
+        return _selected(state, policy, speaker, negotiated, prefixes, maximum=good.max_next_hops)
+    maximum = good.max_next_hops
     routes = state.loc_rib.routes
-    only_bgp = all(protocol == BGP_PROTOCOL for protocol in state.pools.protocols.values())
+    only_bgp = _only_bgp(state)
     found: dict[RouteKey, PathAttributes] = {}
     for prefix in routes if prefixes is None else prefixes:
         route = routes.get(prefix)
@@ -49,6 +65,67 @@ def adj_rib_out(
         add_path = family in negotiated.add_path_send
         found.update(exported(route, speaker=speaker, max_next_hops=maximum, add_path=add_path))
     return found
+
+
+def _selected(
+    state: ClusterState,
+    policy: PeerPolicy,
+    speaker: str,
+    negotiated: Negotiated,
+    prefixes: Iterable[Prefix] | None,
+    *,
+    maximum: int,
+) -> dict[RouteKey, PathAttributes]:
+    """The same where advertisements or the peer's nodeSelector have a say."""
+    found: dict[RouteKey, PathAttributes] = {}
+    only_bgp = _only_bgp(state)
+    for given in state.exports.given(policy, prefixes):
+        family = family_of(given.prefix)
+        if family not in negotiated.families or not (only_bgp or announced_by_bgp(state, given.source.prefix)):
+            continue
+        attributes = partial(policy.attributes, given.which)
+        add_path = family in negotiated.add_path_send
+        found.update(exported(given, speaker=speaker, max_next_hops=maximum, add_path=add_path, attributes=attributes))
+    return found
+
+
+def exported_from(state: ClusterState) -> object:
+    """What every route of every peer depends on beside the Loc-RIB: a change of it means computing everything anew."""
+    inventory = state.inventory
+    pools = tuple(inventory.pools.items()) if inventory.advertisements else ()
+    return (
+        tuple(inventory.peers.items()),
+        tuple(inventory.confs.items()),
+        tuple(inventory.advertisements.items()),
+        pools,
+        tuple(state.ledger.drained),
+    )
+
+
+def concerned(state: ClusterState, peer: str, prefixes: frozenset[Prefix]) -> frozenset[Prefix]:
+    """The prefixes that may differ for a peer where these of the Loc-RIB changed."""
+    policy = state.exports.policy(peer)
+    return prefixes if policy is None else state.exports.with_aggregates(policy, prefixes)
+
+
+def source_of(state: ClusterState, peer: str, prefix: Prefix) -> LocRoute | None:
+    """The route that a prefix of a peer's Adj-RIB-Out stands for; of an aggregate that of one of its members."""
+    policy = state.exports.policy(peer)
+    route = state.loc_rib.routes.get(prefix)
+    if route is not None or policy is None:
+        return route
+    return next((given.source for given in state.exports.given(policy, (prefix,))), None)
+
+
+def peer_problems(state: ClusterState, peer: str) -> tuple[Problem, ...]:
+    """What a peer's session cannot honour although there is one."""
+    fact, conf = state.inventory.peers.get(peer), state.inventory.confs.get(DEFAULT_CONF)
+    problem = None if fact is None or conf is None else rack_problem(fact, conf)
+    return () if problem is None else (problem,)
+
+
+def _only_bgp(state: ClusterState) -> bool:
+    return all(protocol == BGP_PROTOCOL for protocol in state.pools.protocols.values())
 
 
 def announced_by_bgp(state: ClusterState, prefix: Prefix) -> bool:
@@ -125,7 +202,7 @@ def session_settings(
         peer=PeerKey(peer),
         peer_address=fact.address,
         peer_as=fact.peer_as,
-        local_as=fact.local_as or conf.as_number,
+        local_as=local_as(fact, conf),
         router_id=Address(conf.router_id or router_id),
         local_address=Address(fact.local_address or local_address),
         port=fact.port,
@@ -136,9 +213,13 @@ def session_settings(
         ttl_security=fact.ttl_security,
         passive=fact.passive,
         restart_time_s=_restart_time_s(fact, conf),
-        password_source=fact.password_source,
+        password_source=_password_source(fact),
         description=fact.description or f"Porter speaker {speaker}",
     )
+
+
+def _password_source(fact: PeerObserved) -> str:
+    return f"{PASSWORD_INLINE_PREFIX}{fact.name}" if fact.password_source == PASSWORD_INLINE else fact.password_source
 
 
 def _restart_time_s(fact: PeerObserved, conf: ConfObserved) -> int:

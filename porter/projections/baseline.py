@@ -30,10 +30,11 @@ from porter.events.observed import (
 )
 from porter.model.address import FAMILIES
 from porter.projections.cluster import ClusterState
+from porter.projections.holdings import Cooling, Departure
 from porter.projections.inventory import Inventory
 from porter.projections.ledger import Drain, Ledger, WitnessedHead
 from porter.projections.loc_rib import LocRib
-from porter.projections.pools import Allocation, Cooling, Departure, Pools
+from porter.projections.pools import Allocation, Pools
 from porter.projections.readiness import NotReady
 
 REDUCER_VERSION = 2
@@ -168,6 +169,12 @@ _BUILD_FACTS: tuple[Callable[[Any], Any], ...] = tuple(
         ServiceRangeObserved,
     )
 )
+_BUILD_LASTING: dict[str, Callable[[Any], Any]] = {
+    "Advertisement": payload_builder(AdvertisementObserved),
+    "Conf": payload_builder(ConfObserved),
+    "Peer": payload_builder(PeerObserved),
+    "Pool": payload_builder(PoolObserved),
+}
 _build_refusal = payload_builder(AllocationRefused)
 
 
@@ -195,6 +202,7 @@ def _encode_inventory(inventory: Inventory) -> list[Any]:
             readiness.assessed_ms,
             readiness.improved,
         ],
+        _pairs(inventory.last_good),
     ]
 
 
@@ -205,7 +213,7 @@ def _encode_changed(changed: Mapping[str | tuple[str, str], int]) -> list[Any]:
 
 
 def _decode_inventory(row: Any) -> Inventory:
-    tables, service_uids, changed, (not_ready, held, held_before, assessed_ms, improved) = row
+    tables, service_uids, changed, (not_ready, held, held_before, assessed_ms, improved), last_good = row
     facts = [[build(one) for one in table] for build, table in zip(_BUILD_FACTS, tables, strict=True)]
     services, endpoints, *others = facts
     *named, advertisements, service_ranges = ({one.name: one for one in table} for table in others)
@@ -217,6 +225,7 @@ def _decode_inventory(row: Any) -> Inventory:
         dict(changed),
         advertisements,
         service_ranges,
+        {key: _BUILD_LASTING[key[0]](fact) for key, fact in last_good},
     ]
     inventory = Inventory(*columns)
     readiness = inventory.readiness

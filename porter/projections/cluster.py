@@ -7,12 +7,14 @@ found in a table by type, and a step does only what cannot be derived later.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from porter.events import decided, observed
 from porter.events.envelope import Envelope
+from porter.model.address import Address
 from porter.model.reasons import Reason
+from porter.projections.exports import Exports
 from porter.projections.inventory import Inventory
 from porter.projections.ledger import Drain, Ledger, WitnessedHead
 from porter.projections.loc_rib import LocRib
@@ -33,7 +35,7 @@ class OutOfOrder(Exception):
 
 @dataclass(slots=True, eq=False)
 class ClusterState:
-    """Everything that follows from the journal up to `ledger.position`.
+    """Everything that follows from the journal up to `ledger.position`; `exports` follows from the rest.
 
     A state is used linearly: `evolve` and `fold` consume the one they are given, and `fork` makes an independent copy.
     """
@@ -42,6 +44,10 @@ class ClusterState:
     inventory: Inventory
     pools: Pools
     loc_rib: LocRib
+    exports: Exports = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.exports = Exports(self.inventory, self.pools, self.loc_rib)
 
     @staticmethod
     def empty() -> ClusterState:
@@ -132,8 +138,12 @@ def _service_observed(state: ClusterState, event: observed.ServiceObserved, posi
         if former is not None:
             _service_left(state, former, key, Reason.SERVICE_DELETED, position)
         inventory.service_uids[key] = uid
-    elif before.traffic_policy != event.traffic_policy:
-        state.loc_rib.policy_changed(f"{event.namespace}/{event.name}", uid, (position, time_ms))
+    else:
+        if before.traffic_policy != event.traffic_policy:
+            state.loc_rib.policy_changed(f"{event.namespace}/{event.name}", uid, (position, time_ms))
+        if inventory.advertisements and (before.labels, before.traffic_policy) != (event.labels, event.traffic_policy):
+            # Which advertisements select it, and whether an aggregate may stand for it.
+            state.loc_rib.retell(one.address for one in state.pools.of(uid))
     state.pools.service_observed(uid)
 
 
@@ -172,9 +182,14 @@ def _endpoints_observed(state: ClusterState, event: observed.EndpointsObserved, 
 
 
 def _node_observed(state: ClusterState, event: observed.NodeObserved, position: int, time_ms: int) -> None:
+    before = state.inventory.nodes.get(event.name)
     names = state.inventory.readiness.observe(event, time_ms)
     state.inventory.changed["Node", event.name] = position
     state.loc_rib.nodes_changed(names, (position, time_ms))
+    if before is None or before.labels != event.labels:
+        state.exports.forget()
+        if before is not None and state.exports.select_nodes:
+            state.loc_rib.retell()
 
 
 def _node_gone(state: ClusterState, event: observed.NodeGone, position: int, time_ms: int) -> None:
@@ -206,56 +221,56 @@ def _namespace_gone(state: ClusterState, event: observed.NamespaceGone, position
 
 
 def _pool_observed(state: ClusterState, event: observed.PoolObserved, position: int, _time_ms: int) -> None:
-    state.inventory.pools[event.name] = event
-    state.inventory.changed["Pool", event.name] = position
+    state.inventory.put("Pool", event, position)
     _pool_changed(state, event, position)
 
 
 def _pool_gone(state: ClusterState, event: observed.PoolGone, position: int, _time_ms: int) -> None:
-    state.inventory.pools.pop(event.name, None)
-    state.inventory.changed.pop(("Pool", event.name), None)
+    # What it gave is held and announced as before: by its labels and within its ranges.
+    state.inventory.drop("Pool", event.name, remembered=bool(state.pools.addresses_from(event.name)))
     _pool_changed(state, event, position)
 
 
 def _pool_changed(state: ClusterState, event: observed.PoolObserved | observed.PoolGone, position: int) -> None:
     protocols = set(state.pools.protocols.values())
     state.pools.pool_changed(event, position)
+    state.exports.forget()
     if protocols.union(state.pools.protocols.values()) - {BGP_PROTOCOL}:
         # Which addresses are announced by BGP at all depends on their pools' protocols.
         state.loc_rib.retell()
 
 
 def _conf_observed(state: ClusterState, event: observed.ConfObserved, position: int, _time_ms: int) -> None:
-    state.inventory.confs[event.name] = event
-    state.inventory.changed["Conf", event.name] = position
+    state.inventory.put("Conf", event, position)
+    state.exports.forget()
 
 
 def _conf_gone(state: ClusterState, event: observed.ConfGone, _position: int, _time_ms: int) -> None:
-    state.inventory.confs.pop(event.name, None)
-    state.inventory.changed.pop(("Conf", event.name), None)
+    state.inventory.drop("Conf", event.name)
+    state.exports.forget()
 
 
 def _peer_observed(state: ClusterState, event: observed.PeerObserved, position: int, _time_ms: int) -> None:
-    state.inventory.peers[event.name] = event
-    state.inventory.changed["Peer", event.name] = position
+    state.inventory.put("Peer", event, position)
+    state.exports.forget()
 
 
 def _peer_gone(state: ClusterState, event: observed.PeerGone, _position: int, _time_ms: int) -> None:
-    state.inventory.peers.pop(event.name, None)
-    state.inventory.changed.pop(("Peer", event.name), None)
+    state.inventory.drop("Peer", event.name)
+    state.exports.forget()
 
 
 def _advertisement_observed(
     state: ClusterState, event: observed.AdvertisementObserved, position: int, _time_ms: int
 ) -> None:
-    state.inventory.advertisements[event.name] = event
-    state.inventory.changed["Advertisement", event.name] = position
+    state.inventory.put("Advertisement", event, position)
+    state.exports.forget()
     state.loc_rib.retell()
 
 
 def _advertisement_gone(state: ClusterState, event: observed.AdvertisementGone, _position: int, _time_ms: int) -> None:
-    state.inventory.advertisements.pop(event.name, None)
-    state.inventory.changed.pop(("Advertisement", event.name), None)
+    state.inventory.drop("Advertisement", event.name)
+    state.exports.forget()
     state.loc_rib.retell()
 
 
@@ -267,8 +282,7 @@ def _service_range_observed(
 
 
 def _service_range_gone(state: ClusterState, event: observed.ServiceRangeGone, _position: int, _time_ms: int) -> None:
-    state.inventory.service_ranges.pop(event.name, None)
-    state.inventory.changed.pop(("ServiceRange", event.name), None)
+    state.inventory.drop("ServiceRange", event.name)
 
 
 # ---------------------------------------------------------------------------------------------------------- decisions
@@ -278,12 +292,19 @@ def _address_given(
     state: ClusterState, event: decided.AddressAllocated | decided.AddressAdopted, position: int, time_ms: int
 ) -> None:
     state.pools.allocated(event, position, time_ms)
-    state.loc_rib.allocation_changed(event.address)
+    _holders_changed(state, event.address)
 
 
 def _address_released(state: ClusterState, event: decided.AddressReleased, position: int, time_ms: int) -> None:
     state.pools.released(event, position, time_ms)
-    state.loc_rib.allocation_changed(event.address)
+    _holders_changed(state, event.address)
+
+
+def _holders_changed(state: ClusterState, address: Address) -> None:
+    state.loc_rib.allocation_changed(address)
+    if state.inventory.advertisements:
+        # Another holder may be selected by other advertisements, although the next hops are the same.
+        state.loc_rib.retell((address,))
 
 
 def _cool_down_elapsed(state: ClusterState, event: decided.CoolDownElapsed, position: int, _time_ms: int) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from porter.events.catalogue import Event
 from porter.events.observed import (
@@ -17,7 +18,12 @@ from porter.events.observed import (
     ServiceObserved,
     ServiceRangeObserved,
 )
+from porter.model.selector import Pairs
+from porter.policy.problems import disqualifying
 from porter.projections.readiness import Readiness
+
+Lasting = AdvertisementObserved | ConfObserved | PeerObserved | PoolObserved
+"""Facts whose last good version goes on to hold after an edit that made the object malformed."""
 
 DEFAULT_CONF = "default"
 """The one BgpConf that is acted on."""
@@ -29,7 +35,8 @@ class Inventory:
 
     Services are kept by UID, because one that is re-created under the same name is another Service; `service_uids`
     and `endpoints` go by "namespace/name". `changed` holds positions: of a Service by its UID, of endpoints by
-    "namespace/name", of the others by (kind, name).
+    "namespace/name", of the others by (kind, name). `last_good` holds, by (kind, name), what an object said before
+    an edit made it malformed, and what a pool said that is gone while its addresses are in use.
     """
 
     services: dict[str, ServiceObserved] = field(default_factory=dict)
@@ -43,6 +50,7 @@ class Inventory:
     changed: dict[str | tuple[str, str], int] = field(default_factory=dict)
     advertisements: dict[str, AdvertisementObserved] = field(default_factory=dict)
     service_ranges: dict[str, ServiceRangeObserved] = field(default_factory=dict)
+    last_good: dict[tuple[str, str], Lasting] = field(default_factory=dict)
     readiness: Readiness = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +70,7 @@ class Inventory:
             dict(self.changed),
             dict(self.advertisements),
             dict(self.service_ranges),
+            dict(self.last_good),
         )
         copy.readiness = self.readiness.fork(copy.nodes)
         return copy
@@ -77,7 +86,50 @@ class Inventory:
         if kind == "Service":
             uid = self.service_uids.get(name)
             return None if uid is None else self.services[uid]
-        return self._tables()[kind].get(name)
+        fact: Event | None = self._tables()[kind].get(name)
+        return fact
+
+    def put(self, kind: str, fact: Lasting, position: int) -> None:
+        """Take the newest fact about an object; its last good version is kept for as long as it is malformed."""
+        table: dict[str, Any] = self._tables()[kind]
+        before: Lasting | None = table.get(fact.name)
+        table[fact.name] = fact
+        self.changed[kind, fact.name] = position
+        if disqualifying(fact.problems) is None:
+            self.last_good.pop((kind, fact.name), None)
+        elif before is not None and disqualifying(before.problems) is None:
+            self.last_good[kind, fact.name] = before
+
+    def drop(self, kind: str, name: str, *, remembered: bool = False) -> None:
+        """Forget an object; where it is `remembered`, what it said when it was last well-formed is kept."""
+        before = self._tables()[kind].pop(name, None)
+        self.changed.pop((kind, name), None)
+        if not remembered:
+            self.last_good.pop((kind, name), None)
+        elif before is not None and disqualifying(before.problems) is None:
+            self.last_good[kind, name] = before
+
+    def good_advertisements(self) -> Iterator[AdvertisementObserved]:
+        """The advertisements that count: each as it was when it was last well-formed, if it ever was."""
+        for name, fact in self.advertisements.items():
+            good = self.last_good.get(("Advertisement", name), fact)
+            if isinstance(good, AdvertisementObserved) and disqualifying(good.problems) is None:
+                yield good
+
+    def good_peer(self, name: str) -> PeerObserved | None:
+        """A peer as it was when it was last well-formed, else as it is."""
+        good = self.last_good.get(("Peer", name), self.peers.get(name))
+        return good if isinstance(good, PeerObserved) else None
+
+    def good_conf(self, name: str) -> ConfObserved | None:
+        """A BgpConf as it was when it was last well-formed, else as it is."""
+        good = self.last_good.get(("Conf", name), self.confs.get(name))
+        return good if isinstance(good, ConfObserved) else None
+
+    def good_pool(self, name: str) -> PoolObserved | None:
+        """A pool as it was when it was last well-formed and there, else as it is."""
+        good = self.last_good.get(("Pool", name), self.pools.get(name))
+        return good if isinstance(good, PoolObserved) else None
 
     def position_of(self, uid: str) -> int:
         """The position of a Service's last change; 0 for one that is not there."""
@@ -89,6 +141,11 @@ class Inventory:
             return self.changed.get(self.service_uids.get(name, ""), 0)
         return self.changed.get(name if kind == "Endpoints" else (kind, name), 0)
 
+    def namespace_labels(self, namespace: str) -> Pairs:
+        """A namespace's labels; none for one that is not known."""
+        fact = self.namespaces.get(namespace)
+        return fact.labels if fact is not None else ()
+
     def keys(self) -> Iterator[tuple[str, str]]:
         """Every object that there is a fact about, as (kind, name)."""
         for name in self.service_uids:
@@ -97,7 +154,7 @@ class Inventory:
             for name in table:
                 yield kind, name
 
-    def _tables(self) -> dict[str, Mapping[str, Event]]:
+    def _tables(self) -> dict[str, dict[str, Any]]:
         return {
             "Namespace": self.namespaces,
             "Node": self.nodes,

@@ -51,6 +51,7 @@ class LocRib:
     __slots__ = (
         "_absent",
         "_all_dirty",
+        "_all_retold",
         "_before",
         "_dirty_addresses",
         "_dirty_uids",
@@ -83,6 +84,7 @@ class LocRib:
         # The next hops that each changed prefix had when changes were last taken.
         self._before: dict[Prefix, tuple[NextHop, ...]] = {}
         self._retold: set[Prefix] = set()
+        self._all_retold = False
 
     def fork(self, ledger: Ledger, inventory: Inventory, pools: Pools) -> LocRib:
         """An independent copy over other projections; its routes are derived anew."""
@@ -95,7 +97,7 @@ class LocRib:
         copy._routes = dict(self.routes)
         copy._absent = dict(self._absent)
         copy._before = dict(self._before)
-        copy._retold = set(self._retold)
+        copy._retold, copy._all_retold = set(self._retold), self._all_retold
         copy._all_dirty = False
         return copy
 
@@ -163,15 +165,22 @@ class LocRib:
                 self.service_stamps[key] = stamp
                 self._dirty_uids.add(uid)
 
-    def retell(self) -> None:
-        """Count every prefix as changed: what depends on routes depends on something that changed beside them."""
-        self._retold.update(host_prefix(address) for address in self._pools.by_address)
+    def retell(self, addresses: Iterable[Address] | None = None) -> None:
+        """Count the prefixes of these addresses (None: of all in use) as changed: what depends on their routes depends
+        on something that changed beside them."""
+        if addresses is None:
+            self._all_retold = True
+        else:
+            self._retold.update(host_prefix(address) for address in addresses)
 
     def bound_dirty(self) -> None:
         """Keep what waits for its routes within its limit."""
         if len(self._dirty_addresses) + len(self._dirty_uids) > MAX_DIRTY:
             self._dirty_addresses, self._dirty_uids = set(), set()
             self._all_dirty = True
+        if len(self._retold) > MAX_DIRTY:
+            # Those in use are told anew, and those that had a route when changes were last taken are known to differ.
+            self._retold, self._all_retold = set(), True
 
     def recompute_eligible(self) -> None:
         """Derive the eligible nodes from the inventory, after decoding a baseline."""
@@ -209,8 +218,10 @@ class LocRib:
             if (self._routes[prefix].next_hops if prefix in self._routes else nothing) != before
         }
         changed |= self._retold
+        if self._all_retold:
+            changed.update(host_prefix(address) for address in self._pools.by_address)
         self._before = {}
-        self._retold = set()
+        self._retold, self._all_retold = set(), False
         return frozenset(changed)
 
     def _update(self) -> None:

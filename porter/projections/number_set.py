@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 
 
 class NumberSet:
@@ -13,9 +14,11 @@ class NumberSet:
 
     __slots__ = ("_ends", "_starts")
 
-    def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
+    def __init__(self, intervals: Iterable[tuple[int, int]] = ()) -> None:
+        """Start with sorted intervals that neither touch nor overlap."""
+        given = tuple(intervals)
+        self._starts: list[int] = [first for first, _ in given]
+        self._ends: list[int] = [last for _, last in given]
 
     def __contains__(self, number: object) -> bool:
         if not isinstance(number, int):
@@ -66,6 +69,14 @@ class NumberSet:
         if index >= 0 and first <= self._ends[index]:
             first = self._ends[index] + 1
         return first if first <= last else None
+
+    def between(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """The intervals, cut to what lies from `first` to `last`."""
+        index = max(0, bisect_right(self._starts, first) - 1)
+        while index < len(self._starts) and self._starts[index] <= last:
+            if self._ends[index] >= first:
+                yield max(first, self._starts[index]), min(last, self._ends[index])
+            index += 1
 
     def intervals(self) -> tuple[tuple[int, int], ...]:
         """The intervals, for comparison."""

@@ -7,8 +7,7 @@ brought up to date when it is asked for, so that replaying a long journal does n
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from porter.events.decided import (
@@ -19,21 +18,24 @@ from porter.events.decided import (
     CoolDownElapsed,
 )
 from porter.events.observed import PoolGone, PoolObserved
-from porter.model.address import FAMILIES, Address, Family, address_from_number, address_number, family_of
+from porter.model.address import Address, Family, address_number, family_of
+from porter.model.reasons import Candidate
 from porter.policy.pool_choice import Pool, assess
 from porter.policy.pool_choice import Pools as PoolTable
-from porter.policy.requests import satisfied
+from porter.policy.pool_order import Orders
+from porter.projections.address_index import AddressIndex, Standing
+from porter.projections.alike import Alike
+from porter.projections.holdings import Cooling, Departure
 from porter.projections.inventory import Inventory
-from porter.projections.number_set import NumberSet
+from porter.projections.service_index import ServiceIndex, turn_of
 
 MAX_TOUCHED = 65536
 """Most changes that are remembered one by one for the indexes; beyond, everything counts as changed."""
+MAX_REMEMBERED = 4096
+"""Most lists of candidates that are kept once for all refusals that tell them."""
 
 _new: Any = tuple.__new__
 """Builds a named tuple without its constructor: what is replayed a million times must not pay for keywords."""
-
-Turn = tuple[int, str, str, str]
-"""The order in which Services are asked about: creation (gone ones first), namespace, name, UID."""
 
 
 class Allocation(NamedTuple):
@@ -55,24 +57,6 @@ class Allocation(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
-class Departure(NamedTuple):
-    """A Service that is gone and still holds addresses: why it went, and the position of that fact."""
-
-    reason: str
-    position: int
-
-
-class Cooling(NamedTuple):
-    """A freed address that stays unused for its pool's releaseDelay; position and time are those of its release."""
-
-    pool: str
-    uid: str
-    namespace: str
-    name: str
-    position: int
-    since_ms: int
-
-
 class Pools:
     """Allocations by address and by UID, refusals, and what is unsettled.
 
@@ -83,17 +67,18 @@ class Pools:
     """
 
     __slots__ = (
+        "_addresses",
+        "_alike",
         "_all_touched",
-        "_by_pool",
         "_considered",
+        "_edited",
         "_inventory",
-        "_pool_of",
+        "_orders",
+        "_services",
         "_table",
+        "_told_candidates",
         "_touched_addresses",
         "_touched_uids",
-        "_turn_of",
-        "_turns",
-        "_used",
         "by_address",
         "by_uid",
         "cooling",
@@ -114,17 +99,16 @@ class Pools:
         self.reopened = 0
         # Memory of questions without an answer. It is no part of the state: at worst a question is asked again.
         self._considered: set[str] = set()
-        self._reset_indexes()
-
-    def _reset_indexes(self) -> None:
+        # Indexes: they follow from the above, and are brought up to date when they are asked for.
         self._table: PoolTable | None = None
-        self._used: dict[Family, NumberSet] = {family: NumberSet() for family in FAMILIES}
-        self._pool_of: dict[Address, str] = {}
-        self._by_pool: dict[str, set[Address]] = {}
-        self._turns: list[Turn] = []
-        self._turn_of: dict[str, Turn] = {}
+        self._orders: Orders | None = None
+        self._told_candidates: dict[tuple[Candidate, ...], tuple[Candidate, ...]] = {}
+        self._addresses = AddressIndex()
+        self._services = ServiceIndex()
+        self._alike = Alike()
         self._touched_addresses: set[Address] = set()
         self._touched_uids: set[str] = set()
+        self._edited: set[str] = set()
         self._all_touched = True
 
     def fork(self, inventory: Inventory) -> Pools:
@@ -157,7 +141,8 @@ class Pools:
             self.by_uid[uid] = (allocation,)
         else:
             self.by_uid[uid] = (*(one for one in mine if one.address != address), allocation)
-        self.refusals.pop(uid, None)
+        if self.refusals.pop(uid, None) is not None:
+            self._alike.forget(uid)
         self.cooling.pop(address, None)
         self._considered.add(uid)
         self._touched_addresses.add(address)
@@ -191,7 +176,11 @@ class Pools:
 
     def refused(self, event: AllocationRefused, position: int) -> None:
         """Fold a refusal: nothing is left to say until something relevant changes."""
-        self.refusals[event.uid] = (event, position)
+        # Thousands may be refused for the same reasons: those are kept once.
+        if len(self._told_candidates) >= MAX_REMEMBERED:
+            self._told_candidates.clear()
+        candidates = self._told_candidates.setdefault(event.candidates, event.candidates)
+        self.refusals[event.uid] = (event._replace(candidates=candidates), position)
         self._considered.add(event.uid)
 
     def service_observed(self, uid: str) -> None:
@@ -199,7 +188,10 @@ class Pools:
         if uid in self.departed:
             del self.departed[uid]
         self._considered.discard(uid)
+        self._alike.forget(uid)
         self._touched_uids.add(uid)
+        if uid in self.by_uid:
+            self._edited.add(uid)
 
     def service_gone(self, uid: str, reason: str, position: int) -> None:
         """A Service went; what it holds stays held until it is released."""
@@ -207,6 +199,7 @@ class Pools:
         if uid in self.by_uid:
             self.departed[uid] = Departure(reason, position)
         self._considered.discard(uid)
+        self._alike.forget(uid)
         self._touched_uids.add(uid)
 
     def pool_changed(self, event: PoolObserved | PoolGone, position: int) -> None:
@@ -216,6 +209,8 @@ class Pools:
         elif not self.addresses_from(event.name):
             self.protocols.pop(event.name, None)
         self._table = None
+        self._orders = None
+        self._alike = Alike()
         self._all_touched = True
         self.reopen(position)
 
@@ -231,7 +226,8 @@ class Pools:
     def bound_touched(self) -> None:
         """Keep what waits for the indexes within its limit."""
         if len(self._touched_addresses) + len(self._touched_uids) > MAX_TOUCHED:
-            self._touched_addresses, self._touched_uids = set(), set()
+            self._touched_addresses, self._touched_uids, self._edited = set(), set(), set()
+            self._considered.clear()
             self._all_touched = True
 
     # ------------------------------------------------------------------------------------------------ reading
@@ -261,9 +257,8 @@ class Pools:
 
     def addresses_from(self, pool: str) -> tuple[Address, ...]:
         """The addresses that were given from a pool, whatever became of the pool."""
-        return tuple(
-            address for address, holders in self.by_address.items() if any(one.pool == pool for one in holders)
-        )
+        held = self.by_address.items()
+        return tuple(address for address, holders in held if any(one.pool == pool for one in holders))
 
     def protocol(self, pool: str) -> str:
         """A pool's protocol, also after its deletion as long as its addresses are in use; "bgp" for no pool."""
@@ -296,30 +291,39 @@ class Pools:
 
     def counted_for(self, pool: str) -> tuple[Address, ...]:
         """The addresses in use that count for a pool, by number; those outside of it included."""
-        self._update()
-        return tuple(
-            sorted(self._by_pool.get(pool, ()), key=lambda address: (family_of(address), address_number(address)))
-        )
+        by_pool = self.index.by_pool
+        return tuple(sorted(by_pool.get(pool, ()), key=lambda address: (family_of(address), address_number(address))))
 
     def usage(self, pool: str) -> int:
         """How many addresses in use count for a pool."""
-        self._update()
-        return len(self._by_pool.get(pool, ()))
-
-    def lowest_free(self, pool: Pool, family: Family) -> Address | None:
-        """The lowest address of a pool that nobody holds."""
-        self._update()
-        used = self._used[family]
-        for one in pool.ranges_of(family):
-            number = used.lowest_free(one.first, one.last)
-            if number is not None:
-                return address_from_number(number, family)
-        return None
+        return len(self.index.by_pool.get(pool, ()))
 
     def used(self, family: Family) -> tuple[tuple[int, int], ...]:
         """The addresses in use as intervals of numbers."""
+        return self.index.used[family].intervals()
+
+    def lowest_free(self, pool: Pool, family: Family, uid: str = "") -> Address | None:
+        """The lowest address of a pool that is free for the Service of a UID."""
+        return self.index.lowest_free(pool, family, uid)
+
+    @property
+    def index(self) -> AddressIndex:
+        """The addresses by pool, by namespace and as numbers, up to date."""
         self._update()
-        return self._used[family].intervals()
+        return self._addresses
+
+    @property
+    def orders(self) -> Orders:
+        """The order of the pools for each kind of Service."""
+        if self._orders is None:
+            self._orders = Orders(self.table)
+        return self._orders
+
+    def with_sharing_key(self, sharing_key: str) -> tuple[Address, ...]:
+        """The addresses that Services with this sharing key hold, by number, IPv4 first."""
+        self._update()
+        held = {one.address for uid in self._services.with_key(sharing_key) for one in self.by_uid.get(uid, ())}
+        return tuple(sorted(held, key=lambda address: (family_of(address), address_number(address))))
 
     # ---------------------------------------------------------------------------------------------- unsettled
 
@@ -327,10 +331,14 @@ class Pools:
         """Remember that there is nothing to decide about a Service until something relevant changes."""
         self._considered.add(uid)
 
+    def consider_alike(self, uid: str, kind: Hashable) -> None:
+        """Remember with a refused Service those that were refused before and are of its kind."""
+        self._considered |= self._alike.refused(uid, kind, self.reopened)
+
     def lacks(self, uid: str) -> bool:
         """Whether a Service lacks something that it asks for, or is gone and holds something."""
         self._update()
-        return uid in self._turn_of
+        return self._services.lacks(uid)
 
     def is_unsettled(self, uid: str) -> bool:
         """Whether there may be something to decide about a Service now."""
@@ -339,61 +347,54 @@ class Pools:
     def unsettled(self, limit: int) -> tuple[str, ...]:
         """The Services to ask about next, in order, without those that were considered already."""
         self._update()
-        found: list[str] = []
-        for turn in self._turns:
-            if len(found) >= limit:
-                break
-            if turn[3] not in self._considered:
-                found.append(turn[3])
-        return tuple(found)
+        return self._services.next(limit, self._considered)
 
     def _update(self) -> None:
         if self._all_touched:
-            addresses: Iterable[Address] = self.by_address.keys() | self._pool_of.keys() | self._touched_addresses
-            uids: Iterable[str] = (
-                self._inventory.services.keys() | self.by_uid.keys() | self._turn_of.keys() | self._touched_uids
-            )
+            addresses: Iterable[Address] = {
+                *self.by_address,
+                *self.cooling,
+                *self._addresses.known(),
+                *self._touched_addresses,
+            }
+            uids: Iterable[str] = {
+                *self._inventory.services,
+                *self.by_uid,
+                *self._services.known(),
+                *self._touched_uids,
+            }
             self._all_touched = False
         elif self._touched_addresses or self._touched_uids:
             addresses, uids = self._touched_addresses, self._touched_uids
         else:
             return
         self._touched_addresses, self._touched_uids = set(), set()
+        self._addresses.use_table(self.table)
         for address in addresses:
-            self._index_address(address)
+            self._addresses.put(address, self._standing(address))
         for uid in uids:
-            self._index_turn(uid)
+            service = self._inventory.services.get(uid)
+            turn = turn_of(uid, service, self.by_uid.get(uid, ()), self.in_pool)
+            if service is None:
+                self._services.put(uid, turn)
+            else:
+                asked = service.requested_addresses
+                self._services.put(uid, turn, service.sharing_key, asked)
+        for uid in self._edited:
+            # Whoever was refused for the sake of this Service's ports, key or pods may share with it now.
+            service = self._inventory.services.get(uid)
+            key = service.sharing_key if service is not None else ""
+            self._considered -= self._services.concerned(key, self.addresses_of(uid)) - {uid}
+        self._edited = set()
 
-    def _index_address(self, address: Address) -> None:
+    def _standing(self, address: Address) -> Standing:
         holders = self.by_address.get(address)
-        used = self._used[family_of(address)]
-        before = self._pool_of.pop(address, None)
-        if before is not None:
-            self._by_pool[before].discard(address)
+        cooling = self.cooling.get(address)
+        if cooling is not None:
+            end = (cooling.since_ms, cooling.position, address)
+            return Standing(cooling_pool=cooling.pool, cooling_uid=cooling.uid, cooling_end=end)
         if holders is None:
-            used.discard(address_number(address))
-            return
-        used.add(address_number(address))
-        pool = self._pool_of[address] = self.pool_of(holders[0])
-        self._by_pool.setdefault(pool, set()).add(address)
-
-    def _index_turn(self, uid: str) -> None:
-        turn = self._turn(uid)
-        before = self._turn_of.pop(uid, None)
-        if turn is not None:
-            self._turn_of[uid] = turn
-        if turn == before:
-            return
-        if before is not None:
-            del self._turns[bisect_left(self._turns, before)]
-        if turn is not None:
-            insort(self._turns, turn)
-
-    def _turn(self, uid: str) -> Turn | None:
-        service = self._inventory.services.get(uid)
-        mine = self.by_uid.get(uid, ())
-        if service is None:
-            return (-1, mine[0].namespace, mine[0].name, uid) if mine else None
-        if satisfied(service, tuple(one.address for one in mine), self.in_pool):
-            return None
-        return (service.created_ms, service.namespace, service.name, uid)
+            return Standing()
+        if len(holders) == 1:
+            return Standing(self.pool_of(holders[0]), (holders[0].namespace,))
+        return Standing(self.pool_of(holders[0]), tuple(sorted({one.namespace for one in holders})))

@@ -49,5 +49,6 @@ def expose(measured: Iterable[Measured], accepts: str = "") -> tuple[bytes, str]
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Measurements(tuple(measured)))
     if OPENMETRICS_TYPE in accepts:
-        return openmetrics.generate_latest(registry), openmetrics.CONTENT_TYPE_LATEST
+        body: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
+        return body, openmetrics.CONTENT_TYPE_LATEST
     return exposition.generate_latest(registry), exposition.CONTENT_TYPE_LATEST

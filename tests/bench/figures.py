@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -27,3 +30,22 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         ).rstrip()
         for row in (heads, *rows)
     )
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far (proc(5), fields 14 and 15 of stat); 0 for one that is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mib(pids: Mapping[str, int]) -> dict[str, float]:
+    """MiB of resident memory of each process that is there."""
+    found: dict[str, float] = {}
+    for name, pid in pids.items():
+        with contextlib.suppress(OSError):
+            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            found[name] = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return found

@@ -1,12 +1,13 @@
 """A speaker's outcomes get into its stream, once and in order, whatever happens to the server meanwhile."""
 
 import asyncio
+import time
 from contextlib import asynccontextmanager, suppress
 
 from porter.events.decided import EpochStarted, PositionsLost
 from porter.events.envelope import BEGINNING, MAX_EVENTS_PER_COMMIT
 from porter.events.routed import EndOfRibSent, OutcomesDropped, PeerUnsynced
-from porter.journal.outcomes import OutcomeStream
+from porter.journal.outcomes import COMMIT_INTERVAL_S, OutcomeStream
 
 
 def outcome(number):
@@ -45,6 +46,22 @@ async def test_outcomes_are_journaled_in_order_and_in_groups(place):
     assert [e.payload for c in commits[1:] for e in c.events] == [outcome(n) for n in range(300)]
     assert len(commits) <= 5
     assert max(len(c.events) for c in commits) == MAX_EVENTS_PER_COMMIT
+
+
+async def test_outcomes_that_trickle_in_share_commits(place):
+    journals = place.journals()
+    async with running(journals.speaker("speaker-0")) as stream:
+        stream.add([outcome(0)])
+        await drained(stream)
+        began_s = time.monotonic()
+        for number in range(1, 60):
+            stream.add([outcome(number)])
+            await asyncio.sleep(0.002)
+        await drained(stream)
+        took_s = time.monotonic() - began_s
+    commits = [c async for page in journals.speaker("speaker-0").read(BEGINNING) for c in page]
+    assert [e.payload for c in commits[1:] for e in c.events] == [outcome(n) for n in range(60)]
+    assert len(commits) <= 3 + took_s / COMMIT_INTERVAL_S
 
 
 async def test_every_incarnation_claims_an_epoch_of_its_own(place):
@@ -102,3 +119,16 @@ async def test_an_overlong_absence_drops_the_oldest_outcomes_and_says_how_many(o
     assert dropped + len(kept) == 31
     assert kept[-10:] == [outcome(n) for n in range(21, 31)]
     await journals.close()
+
+
+async def test_nothing_to_tell_is_no_commit_and_no_fault(place):
+    journals = place.journals()
+    async with running(journals.speaker("speaker-0")) as stream:
+        stream.add([outcome(0)])
+        await drained(stream)
+        stream.add([])
+        await asyncio.sleep(2 * COMMIT_INTERVAL_S)
+        assert stream.waiting == 0
+        stream.add([outcome(1)])
+        await drained(stream)
+    assert (await read_payloads(journals.speaker("speaker-0")))[1:] == [outcome(0), outcome(1)]

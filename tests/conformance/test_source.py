@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from porter.kube.client import MERGE_PATCH, KubeClient
+from porter.kube.facts import FactSettings
 from porter.kube.manifests import ManifestSource
 from porter.kube.source import KubeSource
 from porter.ports import FactKey
@@ -22,15 +23,25 @@ PATHS = {
     "Eip": f"/apis/{GROUP}/eips",
     "BgpConf": f"/apis/{GROUP}/bgpconfs",
     "BgpPeer": f"/apis/{GROUP}/bgppeers",
+    "BgpAdvertisement": f"/apis/{GROUP}/bgpadvertisements",
+    "ServiceCIDR": "/apis/networking.k8s.io/v1/servicecidrs",
+    "ConfigMap": f"/api/v1/namespaces/{NAMESPACE}/configmaps",
 }
-VERSIONS = {"Namespace": "v1", "Node": "v1", "Service": "v1", "EndpointSlice": "discovery.k8s.io/v1"}
+VERSIONS = {
+    "Namespace": "v1",
+    "Node": "v1",
+    "Service": "v1",
+    "ConfigMap": "v1",
+    "EndpointSlice": "discovery.k8s.io/v1",
+    "ServiceCIDR": "networking.k8s.io/v1",
+}
 
 
 def manifest(kind, name, *, labels=None, annotations=None, **rest):
     metadata = {"name": name} | ({"labels": labels} if labels else {})
     if annotations:
         metadata["annotations"] = annotations
-    if kind in {"Service", "EndpointSlice"}:
+    if kind in {"Service", "EndpointSlice", "ConfigMap"}:
         metadata["namespace"] = NAMESPACE
     return {"apiVersion": VERSIONS.get(kind, GROUP), "kind": kind, "metadata": metadata, **rest}
 
@@ -54,6 +65,39 @@ def node(name, ready="True", labels=None):
     return manifest("Node", name, labels=labels, status={"conditions": conditions, "addresses": addresses})
 
 
+BGP_CFG = """
+global.config.as = 65000
+neighbors = [{config = {neighbor-address = "192.0.2.254", peer-as = 65001}},
+             {config = {neighbor-address = "192.0.2.253", peer-as = 65001}}]
+"""
+POLICY = """
+global.apply-policy.config.export-policy-list = ["p"]
+policy-definitions = [{name = "p", statements = [{name = "s", actions.bgp-actions.set-med = 7}]}]
+"""
+WHOLE_POOL = {
+    "address": "192.0.2.0/28",
+    "addresses": ["2001:db8::/120"],
+    "priority": 3,
+    "namespaces": [NAMESPACE],
+    "excludes": ["192.0.2.1"],
+    "avoidBuggyIPs": True,
+    "autoAssign": False,
+    "serviceSelector": {"matchLabels": {"app": "web"}},
+    "namespaceLabelSelector": {"matchExpressions": [{"key": "team", "operator": "In", "values": ["red", "blue"]}]},
+    "quota": {"perNamespace": 4, "overrides": {NAMESPACE: 8}},
+    "reservations": [{"address": "192.0.2.7", "namespace": NAMESPACE, "name": "web"}],
+    "releaseDelay": "10m",
+    "sharing": {"namespaces": ["*"]},
+}
+ADVERTISEMENT = {
+    "eips": ["story-a"],
+    "peerSelector": {"matchLabels": {"site": "x"}},
+    "nodeSelectors": [{"matchExpressions": [{"key": "rack", "operator": "Exists"}]}],
+    "communities": ["no-export", "65000:1"],
+    "largeCommunities": ["65000:1:2"],
+    "localPref": 200,
+    "aggregationLength": 24,
+}
 PEER = {
     "conf": {"neighborAddress": "192.0.2.254", "peerAs": 64512, "authPassword": "hunter2"},
     "timers": {"config": {"holdTime": "30"}},
@@ -62,11 +106,16 @@ PEER = {
 }
 STORY = [
     ("apply", manifest("Namespace", NAMESPACE, labels={"team": "red"})),
+    ("apply", manifest("ConfigMap", "bgp-cfg", data={"config.toml": BGP_CFG})),
     ("apply", manifest("BgpConf", "default", spec={"as": 64500, "listenPort": 17900, "policy": "old"})),
+    ("apply", manifest("ConfigMap", "old", data={"gobgp.conf": POLICY})),
     ("apply", manifest("BgpConf", "another", spec={"as": 64501})),
-    ("apply", manifest("BgpPeer", "story-tor", spec=PEER)),
+    ("apply", manifest("BgpPeer", "story-tor", labels={"site": "x"}, spec=PEER)),
     ("apply", manifest("BgpPeer", "story-cni", labels={"openelb.kubesphere.io/cni": "calico"}, spec=PEER)),
-    ("apply", manifest("Eip", "story-a", spec={"address": "192.0.2.0/28", "priority": 3, "namespaces": [NAMESPACE]})),
+    ("apply", manifest("Eip", "story-a", labels={"tier": "public"}, spec=WHOLE_POOL)),
+    ("apply", manifest("BgpAdvertisement", "story-edge", spec=ADVERTISEMENT)),
+    ("apply", manifest("BgpAdvertisement", "story-wrong", spec={"communities": ["no-such-name"]})),
+    ("apply", manifest("ServiceCIDR", "story-range", spec={"cidrs": ["10.97.0.0/24"]})),
     ("apply", manifest("Eip", "story-bad", spec={"address": "192.0.2.9-192.0.2.1"})),
     ("apply", manifest("Eip", "story-huge", spec={"address": "2001:db8::/64"})),
     ("apply", node("story-n1")),
@@ -85,6 +134,9 @@ STORY = [
     ("delete", service("dual")),
     ("delete", node("story-n2")),
     ("delete", manifest("Eip", "story-a")),
+    ("delete", manifest("BgpAdvertisement", "story-wrong")),
+    ("delete", manifest("ConfigMap", "old")),
+    ("delete", manifest("ConfigMap", "bgp-cfg")),
 ]
 
 
@@ -147,7 +199,14 @@ class FolderTeller:
 
 
 def key_of(body):
-    kinds = {"Eip": "Pool", "BgpConf": "Conf", "BgpPeer": "Peer", "EndpointSlice": "Endpoints"}
+    kinds = {
+        "Eip": "Pool",
+        "BgpConf": "Conf",
+        "BgpPeer": "Peer",
+        "BgpAdvertisement": "Advertisement",
+        "ServiceCIDR": "ServiceRange",
+        "EndpointSlice": "Endpoints",
+    }
     name = body["metadata"]["name"]
     if body["kind"] == "EndpointSlice":
         name = body["metadata"]["labels"]["kubernetes.io/service-name"]
@@ -156,6 +215,9 @@ def key_of(body):
 
 
 KEYS = {key_of(body) for _, body in STORY} | {FactKey("Endpoints", f"{NAMESPACE}/{n}") for n in ("dual", "asking")}
+SEEDED = FactKey("Peer", "bgp-cfg-192-0-2-253")
+STATEMENT = FactKey("Advertisement", "policy-s")
+KEYS |= {SEEDED, FactKey("Peer", "bgp-cfg-192-0-2-254"), STATEMENT}
 
 
 def plain(fact):
@@ -193,19 +255,24 @@ async def facts_along_the_story(source, teller, expected=None):
 @pytest.fixture
 async def by_kube(request):
     client = await KubeClient.connect(shared(request.config).kubeconfig)
-    return KubeSource(client), KubeTeller(client)
+    return KubeSource(client, FactSettings(namespace=NAMESPACE)), KubeTeller(client)
 
 
 @pytest.fixture
 def by_folder(tmp_path):
-    return ManifestSource(tmp_path), FolderTeller(tmp_path)
+    return ManifestSource(tmp_path, FactSettings(namespace=NAMESPACE)), FolderTeller(tmp_path)
 
 
 async def test_both_sources_tell_the_same_facts(by_kube, by_folder):
     from_folder = await facts_along_the_story(*by_folder)
     from_kube = await facts_along_the_story(*by_kube, from_folder)
     assert from_kube == from_folder
+    assert any(SEEDED in chapter for chapter in from_kube)
+    assert any(STATEMENT in chapter for chapter in from_kube)
     last = from_kube[-1]
+    assert not {SEEDED, STATEMENT} & last.keys()
+    assert last[FactKey("ServiceRange", "story-range")]["prefixes"] == ("10.97.0.0/24",)
+    assert last[FactKey("Advertisement", "story-edge")]["communities"] == ("65000:1", "65535:65281")
     assert last[FactKey("Endpoints", f"{NAMESPACE}/web")]["ready"] == (("IPv6", ("story-n2",)),)
     assert FactKey("Service", f"{NAMESPACE}/other") not in last
     assert FactKey("Peer", "story-cni") not in last
@@ -215,7 +282,7 @@ async def test_both_sources_tell_the_same_facts(by_kube, by_folder):
 async def test_a_source_that_starts_later_knows_all_of_the_story_at_once(by_folder, tmp_path):
     source, teller = by_folder
     told_live = (await facts_along_the_story(source, teller))[-1]
-    late = ManifestSource(tmp_path)
+    late = ManifestSource(tmp_path, FactSettings(namespace=NAMESPACE))
     async with running(late):
         assert told(late) == told_live
         assert late.synced

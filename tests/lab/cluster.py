@@ -26,6 +26,10 @@ POD_TIMEOUT_S = 10.0
 SERVED_TIMEOUT_S = 10.0
 POD_SERVER = Path(__file__).with_name("pod_server.py")
 POD_BRIDGE = "pods"
+PROXY_SYNC = "100ms"
+"""kube-proxy's shortest time between two writes of its rules: tests wait for it."""
+DEFAULT_PROXY_SYNC = "1s"
+"""kube-proxy's own default, with which it runs in clusters."""
 
 
 @dataclass
@@ -61,8 +65,11 @@ class Pod:
 class Cluster:
     """What ``kubectl`` shows, and the namespaces behind it. ``client`` is an administrator's."""
 
-    def __init__(self, run: Run, network: Network, control_plane: ControlPlane) -> None:
+    def __init__(
+        self, run: Run, network: Network, control_plane: ControlPlane, *, proxy_sync: str = PROXY_SYNC
+    ) -> None:
         self._run = run
+        self._proxy_sync = proxy_sync
         self._network = network
         self.control_plane = control_plane
         self.client: Client = control_plane.client
@@ -315,7 +322,7 @@ class Cluster:
             "clientConnection": {"kubeconfig": str(self.control_plane.kubeconfig(KUBE_PROXY))},
             # The limit of tracked connections is the machine's, not the lab's to change.
             "conntrack": {"maxPerCore": 0, "min": 0},
-            "nftables": {"minSyncPeriod": "100ms", "syncPeriod": "30s"},
+            "nftables": {"minSyncPeriod": self._proxy_sync, "syncPeriod": "30s"},
             "healthzBindAddress": f"127.0.0.1:{KUBE_PROXY_HEALTH_PORT}",
             "metricsBindAddress": "127.0.0.1:10249",
         }

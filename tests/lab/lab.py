@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.lab import plan
-from tests.lab.cluster import Cluster
+from tests.lab.cluster import PROXY_SYNC, Cluster
 from tests.lab.control_plane import ControlPlane
 from tests.lab.namespaces import Namespace
 from tests.lab.network import Network
@@ -35,8 +35,9 @@ class Lab:
     Start it, use it, close it; ``reset`` brings it back to what it was after the start.
     """
 
-    def __init__(self, node_count: int = 3, prefix: str | None = None) -> None:
+    def __init__(self, node_count: int = 3, prefix: str | None = None, proxy_sync: str = PROXY_SYNC) -> None:
         self.node_count = node_count
+        self._proxy_sync = proxy_sync
         self.run = Run(prefix)
         self.set_up_s = 0.0
         self._porters: list[Porter] = []
@@ -67,7 +68,7 @@ class Lab:
         self.redis.start()
         self.control_plane.wait_ready()
         self.client = self.control_plane.client
-        self.cluster = Cluster(self.run, self.network, self.control_plane)
+        self.cluster = Cluster(self.run, self.network, self.control_plane, proxy_sync=self._proxy_sync)
         self.crds = self.control_plane.install_crds(CRDS) if CRDS.is_dir() else []
         self.client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PORTER_NAMESPACE}})
         for number in range(1, self.node_count + 1):

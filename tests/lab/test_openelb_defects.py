@@ -176,7 +176,7 @@ def test_r10_an_address_is_shared_only_with_disjoint_ports(lab: Lab, porter: Por
     assert scenario.serve(lab, "r10-web", annotations=wanted) == ["198.51.100.200"]
     lab.cluster.create_service("r10-same", annotations=wanted)
     refusal = scenario.wait_refusal(porter, "r10-same")
-    assert "AddressInUse" in refusal
+    assert "SharingRefused" in refusal
     assert "default/r10-web" in refusal
     assert "port 80" in refusal
     assert scenario.serve(lab, "r10-other", annotations=wanted, port=8443) == ["198.51.100.200"]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from porter.events import observed
 from porter.model.address import Address
+from porter.model.selector import Requirement, Selector
 from tests.property.world import POOL_RANGES, World
 
 NAMES = ("a-1", "a-2", "a-3", "b-1", "b-2")
@@ -23,8 +24,21 @@ REQUESTS = (
     ("198.51.100.3",),
     ("2001:db8::2",),
     ("198.51.100.1", "2001:db8::1"),
+    ("198.51.100.0", "198.51.100.1"),
+    ("192.0.2.0", "192.0.2.1", "198.51.100.2"),
+    ("198.51.100.1", "2001:db8::1", "2001:db8::2"),
     ("203.0.113.9",),
+    (),
+    (),
 )
+RESERVATIONS = (
+    (),
+    (),
+    (("198.51.100.0", "a", "a-1"),),
+    (("198.51.100.1", "a", "a-2"), ("198.51.100.2", "b", "b-1"), ("2001:db8::", "b", "b-1")),
+    (("192.0.2.1", "b", "b-2"), ("203.0.113.1", "a", "a-1")),
+)
+SELECTORS = ((), (), (), (Selector((("app", "x"),)),), (Selector((), (Requirement("app", "NotIn", ("x",)),)),))
 STACKS = (
     (("IPv4",), "SingleStack"),
     (("IPv4",), "SingleStack"),
@@ -38,29 +52,40 @@ endpoint_pairs = st.dictionaries(st.sampled_from(("IPv4", "IPv6")), node_subsets
     lambda nodes: tuple(sorted(nodes.items()))
 )
 
+# What is left out stays as it is, or as it is by default: most histories change a few things at a time.
 service_fields = st.fixed_dictionaries(
-    {
+    {},
+    optional={
         "ports": st.sampled_from(((("TCP", 80),), (("TCP", 443),), (("TCP", 80), ("UDP", 53)))),
         "traffic_policy": st.sampled_from(("Cluster", "Cluster", "Local")),
         "stack": st.sampled_from(STACKS),
-        "requested_pool": st.sampled_from(("", "", "", "p", "q", "absent")),
+        "requested_pool": st.sampled_from(("", "", "p", "q", "absent")),
         "requested_addresses": st.sampled_from(REQUESTS),
-        "sharing_key": st.sampled_from(("", "", "k")),
-    }
+        "sharing_key": st.sampled_from(("", "k", "k")),
+        "labels": st.sampled_from(((), (("app", "x"),))),
+    },
 )
 
-pool_fields = st.fixed_dictionaries(
-    {
-        "ranges": st.sampled_from(sorted(POOL_RANGES)),
-        "default": st.booleans(),
-        "disabled": st.sampled_from((False, False, True)),
-        "auto_assign": st.sampled_from((None, True, False)),
-        "priority": st.integers(0, 2),
-        "namespaces": st.sampled_from(((), (), ("a",))),
-        "namespace_selector": st.sampled_from(((), (), (("team", "x"),))),
-        "protocol": st.sampled_from(("bgp", "bgp", "layer2")),
-    }
-)
+pool_choices: dict[str, st.SearchStrategy[Any]] = {
+    "disabled": st.sampled_from((False, False, True)),
+    "auto_assign": st.sampled_from((None, True, False)),
+    "priority": st.integers(0, 2),
+    "namespaces": st.sampled_from(((), (), ("a",))),
+    "namespace_selector": st.sampled_from(((), (), (("team", "x"),))),
+    "protocol": st.sampled_from(("bgp", "bgp", "layer2")),
+    "excludes": st.sampled_from(((), (), (("198.51.100.1", "198.51.100.2"),), (("192.0.2.0", "192.0.2.0"),))),
+    "avoid_buggy": st.sampled_from((False, False, True)),
+    "service_selector": st.sampled_from(SELECTORS),
+    "namespace_label_selector": st.sampled_from(((), (), (), (Selector((("team", "x"),)),))),
+    "quota_per_namespace": st.sampled_from((-1, -1, -1, 0, 1, 2)),
+    "quota_overrides": st.sampled_from(((), (), (("a", 1),), (("a", -1), ("b", 2)))),
+    "reservations": st.sampled_from(RESERVATIONS),
+    "release_delay_ms": st.sampled_from((0, 0, 5_000, 50_000)),
+    "sharing_namespaces": st.sampled_from(((), (), ("a", "b"), ("*",), ("a",))),
+}
+ranges_of_pools = {"ranges": st.sampled_from(sorted(POOL_RANGES)), "default": st.booleans()}
+pool_fields = st.fixed_dictionaries(ranges_of_pools, optional=pool_choices)
+pool_edits = st.fixed_dictionaries({}, optional=pool_choices)
 
 operations = st.one_of(
     st.tuples(st.just("create"), st.sampled_from(NAMES), service_fields),
@@ -72,6 +97,8 @@ operations = st.one_of(
     st.tuples(st.just("node"), st.sampled_from(NODES), st.booleans(), st.booleans(), st.sampled_from((4, 6, 46))),
     st.tuples(st.just("node gone"), st.sampled_from(NODES)),
     st.tuples(st.just("pool"), st.sampled_from(POOLS), pool_fields),
+    st.tuples(st.just("pool edit"), st.sampled_from(("p", "p", "q")), pool_edits),
+    st.tuples(st.just("pool edit"), st.sampled_from(("p", "p", "q")), pool_edits),
     st.tuples(st.just("pool gone"), st.sampled_from(POOLS)),
     st.tuples(st.just("namespace"), st.sampled_from(("a", "b")), st.booleans()),
     st.tuples(st.just("status"), st.sampled_from(NAMES)),
@@ -85,8 +112,19 @@ operations = st.one_of(
 
 def _service_changes(fields: dict[str, Any]) -> dict[str, Any]:
     changes = dict(fields)
-    changes["families"], changes["family_policy"] = changes.pop("stack")
-    changes["requested_addresses"] = tuple(Address(one) for one in changes["requested_addresses"])
+    if "stack" in changes:
+        changes["families"], changes["family_policy"] = changes.pop("stack")
+    if "requested_addresses" in changes:
+        changes["requested_addresses"] = tuple(Address(one) for one in changes["requested_addresses"])
+    return changes
+
+
+def _pool_changes(fields: dict[str, Any]) -> dict[str, Any]:
+    changes = dict(fields)
+    if "ranges" in changes:
+        changes["ranges"] = tuple((Address(one), Address(two)) for one, two in POOL_RANGES[changes["ranges"]])
+    if "reservations" in changes:
+        changes["reservations"] = tuple(observed.Reservation(*one) for one in changes["reservations"])
     return changes
 
 
@@ -129,10 +167,14 @@ def apply(world: World, operation: tuple[Any, ...]) -> None:
             name, fields = rest
             before = world.objects.get(("Pool", name))
             created_ms = before.created_ms if isinstance(before, observed.PoolObserved) else world.position
-            ranges = tuple((Address(one), Address(two)) for one, two in POOL_RANGES[fields["ranges"]])
             fact = observed.PoolObserved(name, name, "1", world.position, created_ms)
-            world.puts("Pool", name, fact._replace(**{**fields, "ranges": ranges}))
+            world.puts("Pool", name, fact._replace(**_pool_changes(fields)))
             world.observes(("Pool", name))
+        case "pool edit":
+            before = world.objects.get(("Pool", rest[0]))
+            if isinstance(before, observed.PoolObserved):
+                world.puts("Pool", rest[0], before._replace(**_pool_changes(rest[1])))
+                world.observes(("Pool", rest[0]))
         case "pool gone":
             world.puts("Pool", rest[0], None)
             world.observes(("Pool", rest[0]))

@@ -40,8 +40,8 @@ class Elsewhere:
             env={**os.environ, "PYTHONHASHSEED": str(seed)},
         )
 
-    def fold(self, encoded: bytes, envelopes: list[Any]) -> tuple[Any, ...]:
-        question = pickle.dumps((encoded, envelopes))
+    def fold(self, encoded: bytes, envelopes: list[Any], shuffle: int = 0) -> tuple[Any, ...]:
+        question = pickle.dumps((encoded, envelopes, shuffle))
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(len(question).to_bytes(LENGTH_BYTES, "big") + question)
         self._process.stdin.flush()
@@ -80,6 +80,22 @@ def test_the_rest_folds_elsewhere_onto_a_baseline(
     prefix = baseline.encode(fold(ClusterState.empty(), journal[:cut]))
     for process in elsewhere:
         assert process.fold(prefix, journal[cut:]) == whole
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(operations, min_size=20, max_size=60), st.integers(1, 1 << 30), st.integers(0, 5))
+def test_other_orders_of_dictionaries_and_other_hash_seeds_decide_alike(
+    elsewhere: tuple[Elsewhere, ...], history: list[tuple[Any, ...]], shuffle: int, unsettled_tail: int
+) -> None:
+    """The last operations are not settled, so that there is something to decide."""
+    world = played(history)
+    world.settles()
+    for operation in history[:unsettled_tail]:
+        apply(world, operation)
+    whole = summary(fold(ClusterState.empty(), world.journal))
+    empty = baseline.encode(ClusterState.empty())
+    for process in elsewhere:
+        assert process.fold(empty, world.journal, shuffle) == whole
 
 
 @settings(max_examples=100, deadline=None)

@@ -12,15 +12,17 @@ from itertools import combinations
 from porter.allocator.adopt import adopt
 from porter.allocator.decide import decide, unsettled
 from porter.allocator.path_identifiers import assign
+from porter.allocator.timers import due, next_due_ms
 from porter.events import decided, observed
 from porter.events.catalogue import Event
 from porter.events.envelope import Envelope
-from porter.model.address import FAMILIES, Address, address_from_number, address_number, family_of, parse_range
+from porter.model.address import FAMILIES, Address, address_number, family_of
 from porter.model.reasons import Reason
 from porter.policy.facts import gone, same_fact
 from porter.policy.sharing import why_not_shared
-from porter.projections import baseline
+from porter.projections import baseline, pool_report
 from porter.projections.cluster import ClusterState, evolve
+from tests.property.rules import check_grants, free_by_hand, is_small
 
 POOL_RANGES = {
     "small": (("192.0.2.0", "192.0.2.2"),),
@@ -134,18 +136,38 @@ class World:
     def settles(self) -> list[Event]:
         """Decide until nothing is left to say; each asked Service is settled by one answer."""
         made: list[Event] = []
+        self.elapses()
         self.journals(*assign(self.state))
         for _ in range(1000):
             uids = unsettled(self.state, 3)
             if not uids:
+                self.check_that_all_was_said()
                 return made
             for uid in uids:
                 decisions = decide(self.state, uid)
                 assert decisions == decide(baseline.decode(baseline.encode(self.state)), uid), "decided otherwise"
                 made += decisions
+                before = self.state.fork()
                 self.journals(*decisions)
+                check_grants(before, self.state, decisions)
                 assert not self.state.pools.is_unsettled(uid), decisions
         raise AssertionError("decide never comes to an end")
+
+    def check_that_all_was_said(self) -> None:
+        """Whoever was not asked again would be given nothing; only its refusal may read otherwise by now."""
+        state = self.state.fork()
+        for uid in self.state.inventory.services:
+            assert all(isinstance(one, decided.AllocationRefused) for one in decide(state, uid))
+
+    def elapses(self) -> None:
+        """Journal what is due by now, two at a time, as a leader with little room does."""
+        self.time_ms += 1
+        now_ms = self.time_ms
+        while elapsed := due(self.state, now_ms, 2):
+            assert all(one.address in self.state.pools.cooling for one in elapsed)
+            self.journals(*elapsed)
+        upcoming = next_due_ms(self.state)
+        assert upcoming is None or upcoming > now_ms
 
     def writes_status(self, uid: str) -> None:
         allocations = self.state.pools.of(uid)
@@ -200,10 +222,16 @@ class World:
             assert len({one.uid for one in holders}) == len(holders) >= 1
             for one, other in combinations(holders, 2):
                 first, second = services.get(one.uid), services.get(other.uid)
-                # Sharers may have changed since, but they were of one namespace, and each address was given by rule.
-                assert one.namespace == other.namespace, f"{address} has two owners: {one} and {other}"
+                # Sharers and their pool may have changed since; each address was given by rule (`check_grants`).
+                key = any(sharer.sharing_key for sharer in holders)
+                adopted = "Adopted" in one.reason or "Adopted" in other.reason
+                assert one.namespace == other.namespace or key or adopted, f"{address}: {one} and {other}"
                 if first and second and self.unchanged_since(one.position, first, second):
-                    assert not why_not_shared(second, first, address)
+                    pools_changed = [self.state.inventory.position_of_object("Pool", name) for name in ("p", "q", "r")]
+                    if max(pools_changed) > max(one.position, other.position) and one.namespace != other.namespace:
+                        continue
+                    allowed = pools.table.sharing_namespaces(address)
+                    assert not why_not_shared(second, first, address, allowed)
                     assert not set(first.ports) & set(second.ports)
         told = {(one.uid, one.address) for holders in pools.by_address.values() for one in holders}
         assert told == {(uid, one.address) for uid, mine in pools.by_uid.items() for one in mine}
@@ -224,23 +252,26 @@ class World:
             assert rib.eligible[family] == fresh.loc_rib.eligible[family]
             assert rib.everyone[family] == fresh.loc_rib.everyone[family]
             for pool in pools.table.by_name.values():
-                assert pools.lowest_free(pool, family) == self.lowest_by_hand(pool.fact, family)
-        for name in self.state.inventory.pools:
+                free = free_by_hand(self.state, pool.fact, family)
+                by_hand = None if pool.problem is not None else next(free, None)
+                assert pools.lowest_free(pool, family) == by_hand
+        for name, fact in self.state.inventory.pools.items():
             assert pools.counted_for(name) == fresh.pools.counted_for(name)
+            assert pools.index.counts(name) == fresh.pools.index.counts(name)
+            assert pools.index.cooling_ends.get(name) == fresh.pools.index.cooling_ends.get(name)
+            numbers = pool_report.capacity(self.state, name)
+            assert numbers is not None
+            assert numbers.size == numbers.used + numbers.reserved + numbers.cooling + numbers.available
+            if is_small(fact) and pools.table.by_name[name].problem is None:
+                free = sum(1 for family in FAMILIES for _ in free_by_hand(self.state, fact, family))
+                assert numbers.available == free
+            pool_report.warnings(self.state, name)
+        assert not set(pools.cooling) & set(pools.by_address)
         for uid in {*self.state.inventory.services, *pools.by_uid}:
             assert pools.lacks(uid) == fresh.pools.lacks(uid)
+            assert pool_report.service_report(self.state, uid) == pool_report.service_report(fresh, uid)
         assert dict(rib.routes) == dict(fresh.loc_rib.routes)
         assert dict(rib.absent) == dict(fresh.loc_rib.absent)
         fork = self.state.fork()
         assert fork == self.state
         assert dict(fork.loc_rib.routes) == dict(rib.routes)
-
-    def lowest_by_hand(self, fact: observed.PoolObserved, family: str) -> Address | None:
-        for one in sorted(parse_range(f"{first}-{last}") for first, last in fact.ranges):
-            number = one.first
-            while one.family == family and number <= one.last:
-                address = address_from_number(number, one.family)
-                if address not in self.state.pools.by_address:
-                    return address
-                number += 1
-        return None

@@ -10,14 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DEFAULT_LOAD_BALANCER_CLASS = "porter.io/porter"
+DEFAULT_NAMESPACE = "porter-system"
 
 
 @dataclass(frozen=True, slots=True)
 class FactSettings:
-    """Which Services are ours beside the annotated ones.
+    """Which Services are ours beside the annotated ones, and which namespace is Porter's own.
 
-    `claim_unclassified` also takes Services of type LoadBalancer that name no class.
+    `claim_unclassified` also takes Services of type LoadBalancer that name no class. Only the ConfigMaps of
+    `namespace` are read.
     """
 
     load_balancer_class: str = DEFAULT_LOAD_BALANCER_CLASS
     claim_unclassified: bool = False
+    namespace: str = DEFAULT_NAMESPACE

@@ -8,13 +8,21 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 
 from porter.events.observed import ConfObserved, PeerObserved
-from porter.kube.facts.fields import Fields, closed, malformed_problem, pairs, quoted
+from porter.kube.facts.fields import MAX_NAME_CHARACTERS, Fields, closed, malformed_problem, milliseconds, pairs, quoted
 from porter.kube.facts.pool import CNI_LABEL
+from porter.kube.facts.selectors import read_selector
 from porter.kube.objects import Custom, Malformed, Metadata
 from porter.model.address import FAMILIES, IPV4, IPV6, Address, parse_address
-from porter.model.bgp import DEFAULT_BGP_PORT, MAX_AS_NUMBER, MAX_HOLD_TIME_S, MAX_NEXT_HOPS, MIN_HOLD_TIME_S
+from porter.model.bgp import (
+    DEFAULT_BGP_PORT,
+    MAX_AS_NUMBER,
+    MAX_HOLD_TIME_S,
+    MAX_NEXT_HOPS,
+    MIN_HOLD_TIME_S,
+    PASSWORD_INLINE,
+    PASSWORD_SECRET_PREFIX,
+)
 from porter.model.reasons import Problem
-from porter.model.selector import Pairs
 
 CONF_NAME = "default"
 """The only BgpConf that is acted on, as with OpenELB."""
@@ -30,8 +38,6 @@ MAX_MULTIHOP_TTL = 255
 MAX_RACKS = 1024
 MAX_DESCRIPTION_CHARACTERS = 256
 TOPOLOGIES = ("central", "node")
-PASSWORD_INLINE = "inline"  # noqa: S105 - This says where a password is; it is none.
-PASSWORD_SECRET_PREFIX = "secret:"  # noqa: S105 - Likewise.
 _AFI_FAMILIES = {"AFI_IP": IPV4, "AFI_IP6": IPV6}
 
 
@@ -56,8 +62,15 @@ def conf_fact(conf: Custom) -> ConfObserved | None:
         as_per_rack=_as_per_rack(spec),
     )
     spec.taken("useMultiplePaths")  # Every eligible next hop is announced anyway.
+    spec.text("policy")  # The ConfigMap that it names makes facts of its own (`porter.kube.old_configuration`).
     spec.finish()
     return fact._replace(problems=closed(problems))
+
+
+def policy_name(conf: Custom) -> str:
+    """Return the name of the ConfigMap with an old policy that a BgpConf names, or ""."""
+    name = conf.spec.get("policy") if isinstance(conf.spec, dict) else None
+    return name.strip() if isinstance(name, str) and len(name) <= MAX_NAME_CHARACTERS else ""
 
 
 def peer_fact(peer: Custom) -> PeerObserved | None:
@@ -71,6 +84,7 @@ def peer_fact(peer: Custom) -> PeerObserved | None:
     if not conf.has("neighborAddress"):
         conf.invalid("neighborAddress", "is not set; write the router's address")
     families, max_paths = _families(spec)
+    nodes = read_selector(spec.below("nodeSelector"))
     fact = PeerObserved(
         name=metadata.name,
         uid=metadata.uid,
@@ -88,11 +102,16 @@ def peer_fact(peer: Custom) -> PeerObserved | None:
         admin_down=conf.flag("adminDown") or False,
         max_next_hops=spec.integer("maxNextHops", 0, 0, MAX_NEXT_HOPS) or min(max_paths, MAX_NEXT_HOPS),
         topology=_topology(spec),
-        node_selector=_node_selector(spec),
+        node_selector=nodes.labels,
         restart_time_s=_restart_time_s(spec),
         password_source=_password_source(spec, conf),
         description=conf.text("description", limit=MAX_DESCRIPTION_CHARACTERS),
+        created_ms=milliseconds(metadata.creation_timestamp),
+        labels=pairs(metadata.labels),
+        node_expressions=nodes.expressions,
     )
+    if spec.taken("bfd"):
+        spec.unsupported("bfd", "has no effect: ExaBGP speaks no BFD; remove it, and choose a short hold time")
     fact = _with_timers(fact, timers.below("config"))
     if fact.multihop_ttl and fact.ttl_security:
         spec.invalid("ttlSecurity", "contradicts ebgpMultihop; keep one of the two (RFC 5082)")
@@ -118,7 +137,17 @@ def malformed_peer_fact(error: Malformed) -> PeerObserved | None:
         return None
     version, generation = metadata.resource_version, metadata.generation
     problems = (malformed_problem(error),)
-    return PeerObserved(metadata.name, metadata.uid, version, generation, Address(""), peer_as=0, problems=problems)
+    return PeerObserved(
+        metadata.name,
+        metadata.uid,
+        version,
+        generation,
+        Address(""),
+        peer_as=0,
+        problems=problems,
+        created_ms=milliseconds(metadata.creation_timestamp),
+        labels=pairs(metadata.labels),
+    )
 
 
 def _left_alone(metadata: Metadata) -> bool:
@@ -135,8 +164,20 @@ def _as_number(fields: Fields, name: str, *, required: bool) -> int:
     return fields.integer(name, 0, 1 if required else 0, MAX_AS_NUMBER)
 
 
+def parse_router_id(text: str) -> str:
+    """Return the canonical form of a BGP identifier.
+
+    Raises:
+        ValueError: it is not written like an IPv4 address.
+    """
+    try:
+        return str(IPv4Address(text))
+    except ValueError as error:
+        raise ValueError(f"{quoted(text)} is no router id; write it like an IPv4 address, 192.0.2.1") from error
+
+
 def _router_id(spec: Fields) -> str:
-    router_id = spec.parsed("routerId", lambda text: str(IPv4Address(text)))
+    router_id = spec.parsed("routerId", parse_router_id)
     if router_id == "0.0.0.0":  # noqa: S104 - A router id, not an address to listen on (RFC 6286).
         spec.invalid("routerId", "is 0.0.0.0; write another IPv4 address, or leave it out for the speaker's own")
         return ""
@@ -242,16 +283,10 @@ def _password_source(spec: Fields, conf: Fields) -> str:
     return PASSWORD_INLINE if inline else ""
 
 
-def _node_selector(spec: Fields) -> Pairs:
-    """Take `nodeSelector`; an expression `In` with one value is an equality, others cannot be met yet."""
-    selector = spec.below("nodeSelector")
-    labels = selector.string_map("matchLabels")
-    for index, entry in enumerate(selector.each("matchExpressions")):
-        key, values = (entry.get("key"), entry.get("values")) if isinstance(entry, dict) else (None, None)
-        single = isinstance(values, list) and len(values) == 1 and isinstance(values[0], str)
-        if isinstance(key, str) and single and entry.get("operator") == "In" and isinstance(values, list):
-            labels[key] = values[0]
-        else:
-            selector.invalid(f"matchExpressions[{index}]", "is no In with one value; write matchLabels instead")
-    selector.finish()
-    return pairs(labels)
+def inline_password(peer: Custom, before: str | None) -> str | None:
+    """The password that is written into a BgpPeer, which goes beside the journal; `before` where it is no text."""
+    conf = peer.spec.get("conf") if isinstance(peer.spec, dict) else None
+    password = conf.get("authPassword") if isinstance(conf, dict) else None
+    if _left_alone(peer.metadata) or not password:
+        return None
+    return password if isinstance(password, str) else before

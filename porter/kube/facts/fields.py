@@ -108,6 +108,10 @@ class Fields:
         """Descend into an object."""
         return Fields(self.taken(name), f"{self.path}.{name}", self.problems)
 
+    def entry(self, name: str, index: int, tree: object) -> Fields:
+        """Descend into one entry of a list that was taken with `each`; one that is null has no fields."""
+        return Fields(tree, f"{self.path}.{name}[{index}]", self.problems)
+
     def each(self, name: str) -> list[Any]:
         """Take a list; a single wrong type is a problem and an empty list."""
         value = self.taken(name)
@@ -163,6 +167,17 @@ class Fields:
         except ValueError as error:
             self.invalid(name, f"is wrong: {error}")
             return ""
+
+    def names(self, name: str, limit: int) -> tuple[str, ...]:
+        """Take a list of names of objects: sorted, each once; an entry that is none is a problem."""
+        entries = self.each(name)
+        if len(entries) > limit:
+            self.invalid(name, f"holds {len(entries)} names; at most {limit} are allowed")
+            return ()
+        known = {entry for entry in entries if isinstance(entry, str) and 0 < len(entry) <= MAX_NAME_CHARACTERS}
+        if len(known) < len(set(map(str, entries))):
+            self.invalid(name, "holds an entry that is no object's name; remove it, or put it in quotes")
+        return tuple(sorted(known))
 
     def string_map(self, name: str) -> dict[str, str]:
         """Take a map of texts; entries of another type are problems."""

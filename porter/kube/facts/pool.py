@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from porter.events.observed import PoolObserved
+from typing import NamedTuple
+
+from porter.events.observed import PoolObserved, Reservation
+from porter.kube.facts.durations import duration_ms
 from porter.kube.facts.fields import (
     MAX_NAME_CHARACTERS,
+    MAX_QUOTED_CHARACTERS,
     Fields,
     closed,
     malformed_problem,
@@ -13,8 +17,9 @@ from porter.kube.facts.fields import (
     pairs,
     quoted,
 )
+from porter.kube.facts.selectors import equalities, optional_selector
 from porter.kube.objects import Custom, Malformed, Metadata
-from porter.model.address import Address, AddressRange, InvalidAddress, address_from_number, parse_range
+from porter.model.address import Address, AddressRange, InvalidAddress, address_from_number, parse_address, parse_range
 from porter.model.reasons import Problem, Reason
 
 DEFAULT_POOL_ANNOTATIONS = (
@@ -25,35 +30,26 @@ CNI_LABEL = "openelb.kubesphere.io/cni"
 """Objects that carry it belong to a CNI and are left alone."""
 
 PROTOCOLS = ("bgp", "layer2", "vip")
-RESTRICTIONS = (
-    "excludes",
-    "avoidBuggyIPs",
-    "serviceSelector",
-    "namespaceLabelSelector",
-    "quota",
-    "reservations",
-    "releaseDelay",
-    "sharing",
-)
-"""Fields that keep addresses back; any other unknown field is reported and has no effect."""
-
 MAX_RANGES = 1024
 MAX_NAMESPACES = 4096
 MAX_RANGE_CHARACTERS = 96
 MIN_PRIORITY, MAX_PRIORITY = -(2**31), 2**31 - 1
+MAX_QUOTA = 2**31 - 1
+MAX_RESERVATIONS = 4096
+LONGEST_RELEASE_DELAY = "720h"
 
 
 def pool_fact(eip: Custom) -> PoolObserved | None:
     """Convert an Eip; None where it is being deleted or belongs to a CNI.
 
-    A pool that restricts itself in a way that is not honoured gives nothing, instead of what it wants kept back.
+    A pool that restricts itself in a way that is not understood gives nothing, instead of what it wants kept back.
     """
     metadata = eip.metadata
     if metadata.deletion_timestamp or CNI_LABEL in (metadata.labels or {}):
         return None
     problems: list[Problem] = []
     spec = Fields(eip.spec, "spec", problems)
-    ranges = _ranges(spec)
+    ranges, excludes = _ranges(spec), _excludes(spec)
     protocol = _protocol(spec)
     interface = spec.text("interface")
     if protocol != "bgp" and not interface:
@@ -71,15 +67,21 @@ def pool_fact(eip: Custom) -> PoolObserved | None:
         default=_is_default(metadata),
         auto_assign=spec.flag("autoAssign"),
         priority=spec.integer("priority", 0, MIN_PRIORITY, MAX_PRIORITY),
-        namespaces=_namespaces(spec),
-        namespace_selector=pairs(spec.string_map("namespaceSelector")),
+        namespaces=spec.names("namespaces", MAX_NAMESPACES),
+        namespace_selector=equalities(spec, "namespaceSelector"),
+        labels=pairs(metadata.labels),
+        excludes=tuple(_ends(one) for one in excludes),
+        avoid_buggy=spec.flag("avoidBuggyIPs") or False,
+        service_selector=optional_selector(spec, "serviceSelector"),
+        namespace_label_selector=optional_selector(spec, "namespaceLabelSelector"),
+        release_delay_ms=duration_ms(spec, "releaseDelay", LONGEST_RELEASE_DELAY),
+        sharing_namespaces=_sharing_namespaces(spec),
+        reservations=_reservations(spec),
     )
-    for name in RESTRICTIONS:
-        if spec.taken(name):
-            spec.invalid(name, "is not honoured by this version, so that the pool gives no address; remove it")
+    fact = _with_quota(fact, spec)
     spec.finish()
     usable = all(problem.reason == Reason.FIELD_UNSUPPORTED for problem in problems)
-    return fact._replace(ranges=ranges if usable else (), problems=closed(problems))
+    return fact._replace(ranges=tuple(_ends(one) for one in ranges) if usable else (), problems=closed(problems))
 
 
 def malformed_pool_fact(error: Malformed) -> PoolObserved | None:
@@ -110,27 +112,73 @@ def _protocol(spec: Fields) -> str:
     return protocol
 
 
-def _namespaces(spec: Fields) -> tuple[str, ...]:
-    names = spec.each("namespaces")
-    if len(names) > MAX_NAMESPACES:
-        spec.invalid("namespaces", f"names {len(names)} namespaces; at most {MAX_NAMESPACES} are allowed")
+def _sharing_namespaces(spec: Fields) -> tuple[str, ...]:
+    sharing = spec.below("sharing")
+    names = sharing.names("namespaces", MAX_NAMESPACES)
+    sharing.finish()
+    return names
+
+
+def _with_quota(fact: PoolObserved, spec: Fields) -> PoolObserved:
+    quota = spec.below("quota")
+    most = quota.integer("perNamespace", -1, 0, MAX_QUOTA, unit="addresses")
+    overrides = quota.taken("overrides") or {}
+    if not isinstance(overrides, dict) or len(overrides) > MAX_NAMESPACES:
+        quota.invalid("overrides", f"is no map of at most {MAX_NAMESPACES} namespaces to numbers of addresses")
+        overrides = {}
+    below = Fields(overrides, f"{quota.path}.overrides", spec.problems)
+    limits = [(name, below.integer(name, -1, 0, MAX_QUOTA, unit="addresses")) for name in map(str, overrides)]
+    if long := [name for name, _ in limits if not 0 < len(name) <= MAX_NAME_CHARACTERS]:
+        quota.invalid(f"overrides[{long[0][:MAX_QUOTED_CHARACTERS]}]", "is no name of a Namespace; remove it")
+    quota.finish()
+    return fact._replace(quota_per_namespace=most, quota_overrides=tuple(sorted(limits)))
+
+
+def _reservations(spec: Fields) -> tuple[Reservation, ...]:
+    """Take the reservations; what they mean in this pool and beside each other is for the policy to say."""
+    entries = spec.each("reservations")
+    if len(entries) > MAX_RESERVATIONS:
+        spec.invalid("reservations", f"holds {len(entries)} entries; at most {MAX_RESERVATIONS} are allowed")
         return ()
-    known = {name for name in names if isinstance(name, str) and 0 < len(name) <= MAX_NAME_CHARACTERS}
-    if len(known) < len(set(map(str, names))):
-        spec.invalid("namespaces", "holds an entry that is no name of a Namespace")
-    return tuple(sorted(known))
+    reserved: set[Reservation] = set()
+    for index, entry in enumerate(entries):
+        fields = spec.entry("reservations", index, entry)
+        address = Address(fields.parsed("address", parse_address, MAX_RANGE_CHARACTERS))
+        reservation = Reservation(address, fields.text("namespace"), fields.text("name"))
+        fields.finish()
+        missing = [name for name in Reservation._fields if fields.taken(name) in (None, "")]
+        if missing:
+            fields.invalid(missing[0], "is not set; write address, namespace and name of the Service")
+        elif all(reservation):
+            reserved.add(reservation)
+    return tuple(sorted(reserved))
 
 
-def _ranges(spec: Fields) -> tuple[tuple[Address, Address], ...]:
+class _Written(NamedTuple):
+    """A range as it stands in the manifest, with its field's name."""
+
+    field: str
+    text: object
+
+
+def _ranges(spec: Fields) -> list[AddressRange]:
     """Unite `address` and `addresses` into sorted ranges of which no two overlap or touch."""
-    wanted: list[tuple[str, object]] = [("address", spec.taken("address"))] if spec.has("address") else []
-    wanted += [(f"addresses[{index}]", text) for index, text in enumerate(spec.each("addresses"))]
+    wanted = [_Written("address", spec.taken("address"))] if spec.has("address") else []
+    wanted += [_Written(f"addresses[{index}]", text) for index, text in enumerate(spec.each("addresses"))]
     if not wanted:
         spec.invalid("address", "is not set; write an address, a CIDR or a range first-last", Reason.ADDRESS_INVALID)
-        return ()
+    return _parsed(spec, wanted, "addresses")
+
+
+def _excludes(spec: Fields) -> list[AddressRange]:
+    wanted = [_Written(f"excludes[{index}]", text) for index, text in enumerate(spec.each("excludes"))]
+    return _parsed(spec, wanted, "excludes")
+
+
+def _parsed(spec: Fields, wanted: list[_Written], field: str) -> list[AddressRange]:
     if len(wanted) > MAX_RANGES:
-        spec.invalid("addresses", f"holds {len(wanted)} ranges; at most {MAX_RANGES} are allowed")
-        return ()
+        spec.invalid(field, f"holds {len(wanted)} ranges; at most {MAX_RANGES} are allowed")
+        return []
     ranges: list[AddressRange] = []
     for name, text in wanted:
         if not isinstance(text, str) or len(text) > MAX_RANGE_CHARACTERS:
@@ -140,7 +188,7 @@ def _ranges(spec: Fields) -> tuple[tuple[Address, Address], ...]:
             ranges.append(parse_range(text))
         except InvalidAddress as error:
             spec.invalid(name, f"is wrong: {error}", Reason.ADDRESS_INVALID)
-    return tuple(_ends(united) for united in _united(ranges))
+    return _united(ranges)
 
 
 def _united(ranges: list[AddressRange]) -> list[AddressRange]:

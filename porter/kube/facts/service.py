@@ -21,7 +21,7 @@ from porter.kube.facts.fields import (
     quoted,
 )
 from porter.kube.objects import Malformed, Metadata, Service, ServiceSpec
-from porter.model.address import FAMILIES, IPV4, Address, InvalidAddress, family_of, parse_address
+from porter.model.address import FAMILIES, IPV4, Address, InvalidAddress, parse_address
 from porter.model.reasons import Problem, Reason
 from porter.model.selector import Pairs
 
@@ -31,12 +31,15 @@ POOL_ANNOTATIONS = ("eip.openelb.kubesphere.io/v1alpha2", "eip.porter.kubesphere
 ADDRESS_ANNOTATIONS = ("eip.openelb.kubesphere.io/v1alpha1", "eip.porter.kubesphere.io/v1alpha1")
 SHARING_ANNOTATION = "porter.io/sharing-key"
 DECISION_ANNOTATION = "porter.io/decision"
+NODE_PROXY_ANNOTATION = "node-proxy.openelb.kubesphere.io/type"
+"""OpenELB ran a proxy on the nodes' own ports for such a Service, instead of giving it an address."""
+
 POOL_LABEL = "eip.openelb.kubesphere.io/v1alpha2"
 """The label that OpenELB kept with the pool's name; Porter keeps it up."""
 
 LOAD_BALANCER = "LoadBalancer"
-MAX_REQUESTED_ADDRESSES = len(FAMILIES)
-MAX_ADDRESS_REQUEST_CHARACTERS = 256
+MAX_REQUESTED_ADDRESSES = 16
+MAX_ADDRESS_REQUEST_CHARACTERS = 1024
 MAX_HELD_ADDRESSES = 16
 _DECISION = re.compile(r"#?(\d{1,18})\b")
 
@@ -65,6 +68,7 @@ def service_fact(service: Service, settings: FactSettings) -> ServiceObserved | 
     if not is_ours(metadata, spec, settings):
         return None
     problems: list[Problem] = []
+    _refuse_node_proxy(metadata, problems)
     return ServiceObserved(
         uid=metadata.uid,
         namespace=metadata.namespace,
@@ -154,7 +158,7 @@ def _requested_addresses(metadata: Metadata, spec: ServiceSpec, problems: list[P
     field = _annotation_path(key) if key else "spec.loadBalancerIP"
     text = text or spec.load_balancer_ip.strip()
     if len(text) > MAX_ADDRESS_REQUEST_CHARACTERS:
-        message = f"{field} has {len(text)} characters; write one address, or one per family separated by a comma"
+        message = f"{field} has {len(text)} characters; write at most {MAX_REQUESTED_ADDRESSES} addresses with commas"
         problems.append(Problem(Reason.ADDRESS_INVALID, field, message))
         return ()
     addresses: dict[Address, None] = {}
@@ -164,12 +168,20 @@ def _requested_addresses(metadata: Metadata, spec: ServiceSpec, problems: list[P
         except InvalidAddress:
             message = f"{field} asks for {quoted(part)}, which is no IP address; write one like 192.0.2.1"
             problems.append(Problem(Reason.ADDRESS_INVALID, field, message))
-    families = [family_of(address) for address in addresses]
-    if len(families) > len(set(families)):
-        message = f"{field} asks for {len(families)} addresses; write at most one per family"
+    if len(addresses) > MAX_REQUESTED_ADDRESSES:
+        message = f"{field} asks for {len(addresses)} addresses; write at most {MAX_REQUESTED_ADDRESSES}"
         problems.append(Problem(Reason.ADDRESS_INVALID, field, message))
         return ()
     return tuple(addresses)
+
+
+def _refuse_node_proxy(metadata: Metadata, problems: list[Problem]) -> None:
+    if (metadata.annotations or {}).get(NODE_PROXY_ANNOTATION, "").strip():
+        field = _annotation_path(NODE_PROXY_ANNOTATION)
+        message = (
+            f"{field} asks for a proxy on the nodes' ports, which Porter does not run; remove it to get an address"
+        )
+        problems.append(Problem(Reason.FIELD_INVALID, field, message))
 
 
 def _sharing_key(metadata: Metadata, problems: list[Problem]) -> str:

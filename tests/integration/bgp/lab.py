@@ -14,8 +14,10 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from porter.bgp.backends.gobgp.keeper import Keeper
+from porter.bgp.canonical import WELL_KNOWN_COMMUNITIES
 from porter.bgp.engine import exabgp_command, relay_pid, wait_for_configuration
 from porter.bgp.publisher import ExaBgpPublisher
 from porter.events.routed import SessionStateChanged
@@ -28,6 +30,16 @@ PEER_AS = 64501
 WAIT_S = 30.0
 
 Table = dict[RouteKey, str]
+
+
+class Received(NamedTuple):
+    """The attributes of one path as a router has them; communities as numbers, sorted."""
+
+    as_path: tuple[int, ...] = ()
+    med: int | None = None
+    local_pref: int | None = None
+    communities: tuple[str, ...] = ()
+    large_communities: tuple[str, ...] = ()
 
 
 class SystemClock:
@@ -248,6 +260,16 @@ class Router:
     def table(self) -> Table:
         raise NotImplementedError
 
+    def paths(self, prefix: str) -> dict[str, Received]:
+        """The attributes of each path of a prefix, by its next hop."""
+        raise NotImplementedError
+
+    async def carries(self, prefix: str, wanted: dict[str, Received], timeout_s: float = WAIT_S) -> None:
+        deadline = time.monotonic() + timeout_s
+        while (paths := self.paths(prefix)) != wanted:
+            assert time.monotonic() < deadline, f"{self.name} has {prefix} as {paths}, not {wanted}"
+            await asyncio.sleep(0.05)
+
     async def holds(self, routes: dict[RouteKey, PathAttributes] | Table, timeout_s: float = WAIT_S) -> None:
         wanted = {k: v if isinstance(v, str) else str(v.next_hop) for k, v in routes.items()}
         deadline = time.monotonic() + timeout_s
@@ -262,14 +284,18 @@ class Router:
 class Bird(Router):
     """BIRD 2, without a kernel protocol: it only keeps the routes."""
 
-    def start(self, *, add_path: bool = True, peers: Sequence[str] = ()) -> Bird:
+    def start(
+        self, *, add_path: bool = True, peers: Sequence[str] = (), own_as: int = PEER_AS, password: str = ""
+    ) -> Bird:
         # Path identifiers are shown by `show route all` of newer releases only; the next hop stands for them.
         rx = "add paths rx;" if add_path else ""
+        multihop = "" if own_as == LOCAL_AS else "multihop 5;"
+        key = f'password "{password}";' if password else ""
         channels = f"ipv4 {{ import all; export none; {rx} }}; ipv6 {{ import all; export none; {rx} }};"
         protocols = "\n".join(
             f"""protocol bgp p{number} {{
-  local {self.address} port {PORT} as {PEER_AS}; neighbor {peer} as {LOCAL_AS};
-  multihop 5; passive on; strict bind on; graceful restart on; error wait time 1, 5; {channels}
+  local {self.address} port {PORT} as {own_as}; neighbor {peer} as {LOCAL_AS};
+  {multihop} {key} passive on; strict bind on; graceful restart on; error wait time 1, 5; {channels}
 }}"""
             for number, peer in enumerate(peers or [ADDRESS(1)])
         )
@@ -307,6 +333,26 @@ class Bird(Router):
                 hop = found.group(1)
                 table[key(prefix, hop if self.add_path else "")] = hop
         return table
+
+    def paths(self, prefix: str) -> dict[str, Received]:
+        found: dict[str, Received] = {}
+        for block in re.split(r"\n(?=\S*\s+unicast|\S*\s+unreachable)", self.command("show", "route", "all", prefix)):
+            fields = dict(re.findall(r"BGP\.(\w+): (.*)", block))
+            if hop := fields.get("next_hop"):
+                found[hop.strip()] = Received(
+                    tuple(map(int, fields.get("as_path", "").split())),
+                    int(fields["med"]) if "med" in fields else None,
+                    int(fields["local_pref"]) if "local_pref" in fields else None,
+                    _parenthesised(fields.get("community", "")),
+                    _parenthesised(fields.get("large_community", "")),
+                )
+        return found
+
+    def with_password(self, password: str) -> None:
+        """Take another key for every session."""
+        configuration = self.directory / f"{self.name}.conf"
+        configuration.write_text(re.sub(r'password "[^"]*"', f'password "{password}"', configuration.read_text()))
+        self.command("configure")
 
     async def session(self, up: bool, number: int = 0) -> None:
         def there() -> bool:
@@ -362,6 +408,32 @@ class GoBgp(Router):
         self.spawn("gobgpd", "-f", str(configuration), "--api-hosts", self.api, "--log-plain", "--pprof-disable")
         return self
 
+    def paths(self, prefix: str) -> dict[str, Received]:
+        family = "ipv6" if ":" in prefix else "ipv4"
+        done = subprocess.run(
+            ["gobgp", "-u", self.address, "-p", str(self.api_port), "-j", "global", "rib", prefix, "-a", family],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        found: dict[str, Received] = {}
+        with contextlib.suppress(json.JSONDecodeError):
+            decoded = json.loads(done.stdout or "{}")
+            paths = decoded if isinstance(decoded, list) else [path for each in decoded.values() for path in each]
+            for path in paths:
+                attributes = {one["type"]: one for one in path["attrs"]}
+                hop = next(one["nexthop"] for one in path["attrs"] if "nexthop" in one)
+                communities = attributes.get(8, {}).get("communities", ())
+                large = attributes.get(32, {}).get("value", ())
+                found[hop] = Received(
+                    tuple(number for segment in attributes[2].get("as_paths") or () for number in segment["asns"]),
+                    attributes.get(4, {}).get("metric"),
+                    attributes.get(5, {}).get("value"),
+                    tuple(sorted(f"{number >> 16}:{number & 0xFFFF}" for number in communities)),
+                    tuple(sorted(f"{one['ASN']}:{one['LocalData1']}:{one['LocalData2']}" for one in large)),
+                )
+        return found
+
     def table(self) -> Table:
         table: Table = {}
         for family in ("ipv4", "ipv6"):
@@ -382,14 +454,15 @@ class GoBgp(Router):
 class Frr(Router):
     """FRR's bgpd alone, without zebra: every path stays in its table, reachable or not."""
 
-    def start(self, *, peers: Sequence[str] = ()) -> Frr:
+    def start(self, *, peers: Sequence[str] = (), own_as: int = PEER_AS, password: str = "") -> Frr:
+        multihop, key = [" neighbor {} ebgp-multihop 5"], [f" neighbor {{}} password {password}"]
         neighbors = [
             line
             for peer in peers or [ADDRESS(1)]
             for line in (
                 f" neighbor {peer} remote-as {LOCAL_AS}",
                 f" neighbor {peer} passive",
-                f" neighbor {peer} ebgp-multihop 5",
+                *(form.format(peer) for form in multihop * (own_as != LOCAL_AS) + key * bool(password)),
                 f" neighbor {peer} timers connect 1",
             )
         ]
@@ -398,7 +471,7 @@ class Frr(Router):
         configuration.write_text(
             "\n".join(
                 [
-                    f"router bgp {PEER_AS}",
+                    f"router bgp {own_as}",
                     f" bgp router-id {self.address}",
                     " no bgp ebgp-requires-policy",
                     " bgp graceful-restart",
@@ -437,6 +510,33 @@ class Frr(Router):
         )
         return self
 
+    def vtysh(self, *commands: str) -> str:
+        words = [word for command in commands for word in ("-c", command)]
+        done = subprocess.run(
+            ["vtysh", "--vty_socket", str(self.vty), "-d", "bgpd", *words], capture_output=True, text=True, check=False
+        )
+        return done.stdout
+
+    def paths(self, prefix: str) -> dict[str, Received]:
+        family = "ipv6" if ":" in prefix else "ipv4"
+        found: dict[str, Received] = {}
+        with contextlib.suppress(json.JSONDecodeError):
+            for path in json.loads(self.vtysh(f"show bgp {family} unicast {prefix} json") or "{}").get("paths", ()):
+                hop = next(hop["ip"] for hop in path["nexthops"] if hop.get("scope", "global") == "global")
+                words = path.get("community", {}).get("string", "").split()
+                found[hop] = Received(
+                    tuple(map(int, path["aspath"]["string"].replace("Local", "").split())),
+                    path.get("metric"),
+                    path.get("locPrf"),
+                    tuple(sorted(WELL_KNOWN_COMMUNITIES.get(word, word) for word in words)),
+                    tuple(sorted(path.get("largeCommunity", {}).get("string", "").split())),
+                )
+        return found
+
+    def with_password(self, password: str, peer: str) -> None:
+        """Take another key for the session with a peer."""
+        self.vtysh("configure terminal", f"router bgp {PEER_AS}", f"neighbor {peer} password {password}")
+
     def table(self) -> Table:
         table: Table = {}
         for family in ("ipv4", "ipv6"):
@@ -452,6 +552,11 @@ class Frr(Router):
                         hop = next(hop["ip"] for hop in path["nexthops"] if hop.get("scope", "global") == "global")
                         table[key(prefix, hop)] = hop
         return table
+
+
+def _parenthesised(text: str) -> tuple[str, ...]:
+    """BIRD's `(64500,20) (65535,65281)` as `64500:20`, sorted."""
+    return tuple(sorted(":".join(re.split(r",\s*", one)) for one in re.findall(r"\(([^)]*)\)", text)))
 
 
 def programs(*names: str) -> list[str]:

@@ -18,8 +18,11 @@ _GROUPS = {
     "eips": PORTER_GROUP,
     "bgpconfs": PORTER_GROUP,
     "bgppeers": PORTER_GROUP,
+    "bgpadvertisements": PORTER_GROUP,
+    "servicecidrs": "/apis/networking.k8s.io/v1",
+    "configmaps": "/api/v1",
 }
-_NAMESPACED = {"services", "endpointslices"}
+_NAMESPACED = {"services", "endpointslices", "configmaps"}
 
 
 class SystemClock:

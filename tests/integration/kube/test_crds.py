@@ -98,7 +98,7 @@ def test_old_manifests_are_stored_unchanged(control_plane, manifest):
 
 def test_short_names_categories_and_columns(control_plane):
     table = control_plane.kubectl("api-resources", "--categories=porter", "--no-headers")
-    assert {line.split()[1] for line in table.splitlines()} == {"eip", "bgpc", "bgpp"}
+    assert {line.split()[1] for line in table.splitlines()} == {"eip", "bgpc", "bgpp", "bgpa"}
     pool = {"apiVersion": GROUP, "kind": "Eip", "metadata": {"name": "shown"}, "spec": {"address": "192.0.2.0/30"}}
     control_plane.kubectl("apply", "-f", "-", stdin=json.dumps(pool))
     try:
@@ -109,9 +109,69 @@ def test_short_names_categories_and_columns(control_plane):
         control_plane.kubectl("delete", "eip", "shown")
 
 
+def test_all_four_kinds_are_got_by_their_short_names(control_plane):
+    peer = {"conf": {"neighborAddress": "192.0.2.254", "peerAs": 64512}}
+    manifests = [
+        ("Eip", "got-pool", {"address": "192.0.2.0/30"}),
+        ("BgpConf", "default", {"as": 64500}),
+        ("BgpPeer", "got-peer", peer),
+        ("BgpAdvertisement", "got-advertisement", {"eips": ["got-pool"], "peers": ["got-peer"]}),
+    ]
+    items = [{"apiVersion": GROUP, "kind": k, "metadata": {"name": n}, "spec": s} for k, n, s in manifests]
+    everything = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    control_plane.kubectl("apply", "-f", "-", stdin=everything)
+    try:
+        table = control_plane.kubectl("get", "eip,bgpc,bgpp,bgpa")
+        lines = [line.split() for line in table.splitlines() if line]
+        shown = {line[0]: line[1:] for line in lines}
+        assert shown["eip.network.kubesphere.io/got-pool"][0] == "192.0.2.0/30"
+        assert shown["bgpconf.network.kubesphere.io/default"][0] == "64500"
+        assert shown["bgppeer.network.kubesphere.io/got-peer"][:2] == ["192.0.2.254", "64512"]
+        assert shown["bgpadvertisement.network.kubesphere.io/got-advertisement"][:2] == [
+            '["got-pool"]',
+            '["got-peer"]',
+        ]
+    finally:
+        control_plane.kubectl("delete", "-f", "-", stdin=everything)
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("eip.spec.reservations", ["Addresses that are kept for one Service each", "-required-", "At most 4096"]),
+        ("eip.spec.releaseDelay", ["at most 720h", "Default 0"]),
+        ("eip.spec.quota.perNamespace", ["Unset means no limit"]),
+        ("bgpa.spec.communities", ["no-export", "RFC 1997"]),
+        ("bgpp.spec.timers.config.holdTime", ["seconds", "Default 90"]),
+        ("bgpc.spec.policy", ["gobgp.conf"]),
+    ],
+)
+def test_explain_reads_like_documentation(control_plane, field, words):
+    text = " ".join(control_plane.kubectl("explain", field).split())
+    for word in words:
+        assert word in text
+
+
+def test_the_documentation_shows_what_explain_says(control_plane):
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "objects.md").read_text()
+    command = "eip.spec.reservations"
+    shown = page.partition(f"$ kubectl explain {command}\n")[2].partition("```")[0]
+    assert shown.split() == control_plane.kubectl("explain", command).split()
+
+
+LAYER2 = {"address": "192.0.2.0/30", "protocol": "layer2"}
+
+
+def test_a_layer2_pool_of_v1alpha1_needs_no_interface(control_plane):
+    older = {"apiVersion": "network.kubesphere.io/v1alpha1", "kind": "Eip", "metadata": {"name": "older"}}
+    control_plane.kubectl("apply", "-f", "-", stdin=json.dumps(older | {"spec": LAYER2}))
+    control_plane.kubectl("delete", "eip", "older")
+
+
 @pytest.mark.parametrize(
     ("plural", "spec"),
     [
+        ("eips", LAYER2),
         ("eips", {"address": "192.0.2.1", "protocol": "ospf"}),
         ("eips", {"address": 5}),
         ("bgpconfs", {"as": 2**32}),

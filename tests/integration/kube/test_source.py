@@ -14,7 +14,7 @@ from porter.kube.reflector import Reflector, Resource
 from porter.kube.source import KubeSource
 from porter.model.reasons import Reason
 from porter.ports import FactKey
-from tests.integration.kube.control_plane import free_port
+from tests.integration.kube.control_plane import CRDS, free_port
 from tests.integration.kube.helpers import OPT_IN, eventually, running, until
 
 
@@ -124,6 +124,49 @@ async def test_a_kind_that_is_not_installed_says_how_to_install_it(client):
         await eventually(lambda: "404" in reflector.state)
         assert "install the CRDs" in reflector.state
         assert not inventory.synced
+
+
+async def test_an_api_server_with_older_crds_holds_nothing_up(api, client, control_plane, monkeypatch):
+    """BgpAdvertisement is missing, is installed later, and is taken away again."""
+    monkeypatch.setattr(reflector_module, "ABSENT_KIND_RETRY_S", 0.1)
+    monkeypatch.setattr(reflector_module, "MISSING_KIND_RETRY_S", 0.1)
+    definition = str(CRDS / "bgpadvertisements.yaml")
+    await asyncio.to_thread(control_plane.kubectl, "delete", "-f", definition)
+    name = f"{api.namespace}-edge"
+    key = FactKey("Advertisement", name)
+    source = KubeSource(client)
+    try:
+        async with running(source):
+            await eventually(lambda: source.parts()["bgpadvertisements"].startswith("synced, as none: "))
+            assert "install the CRDs" in source.parts()["bgpadvertisements"]
+            await asyncio.to_thread(control_plane.apply_crds)
+            body = {"apiVersion": "network.kubesphere.io/v1alpha2", "kind": "BgpAdvertisement"}
+            await api.create("bgpadvertisements", body | {"metadata": {"name": name}, "spec": {"med": 5}})
+            await until(source, lambda: key in source.facts)
+            assert source.parts()["bgpadvertisements"] == "synced"
+            await asyncio.to_thread(control_plane.kubectl, "delete", "-f", definition)
+            await until(source, lambda: key not in source.facts)
+            await eventually(lambda: source.parts()["bgpadvertisements"].startswith("synced, as none: "))
+            assert source.synced
+    finally:
+        await asyncio.to_thread(control_plane.apply_crds)
+
+
+async def test_the_config_maps_of_porters_own_namespace_are_read(api, client):
+    source = KubeSource(client, FactSettings(namespace=api.namespace))
+    text = "global.config.as = 65000\n[[neighbors]]\nconfig = {neighbor-address = '192.0.2.254', peer-as = 65001}"
+    async with running(source):
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bgp-cfg"}, "data": {"config.toml": text}}
+        await api.create("configmaps", body)
+        await until(source, lambda: FactKey("Peer", "bgp-cfg-192-0-2-254") in source.facts)
+        assert source.facts[FactKey("Conf", "default")].as_number == 65000
+        await api.delete("configmaps", "bgp-cfg")
+        await until(source, lambda: FactKey("Conf", "default") not in source.facts)
+
+
+async def test_the_clusters_own_service_addresses_are_known(source):
+    ranges = [fact.prefixes for key, fact in source.facts.items() if key.kind == "ServiceRange"]
+    assert ("10.96.0.0/16", "fd96::/112") in ranges
 
 
 async def test_watches_go_on_after_the_server_was_killed(api, client, control_plane):

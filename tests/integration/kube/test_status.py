@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from porter.kube.inventory import ObjectKey
 from porter.kube.status import KubeStatusWriter
 from porter.ports import ObjectStatus
 from tests.integration.kube.helpers import SystemClock, eventually, running, until
@@ -75,6 +76,87 @@ async def test_a_services_status_label_and_annotation_are_one_patch_and_none_whe
     await eventually(lambda: desk.source.facts[api.key()].held == ("192.0.2.1",))
     await desk.idle()
     assert len(desk.client.writes) == 1
+
+
+OURS = {"type": "porter.io/AddressAllocated", "status": "True", "reason": "DefaultPool", "message": "as it is"}
+DEGRADED = {"type": "porter.io/Degraded", "status": "True", "reason": "SharingRefused", "message": "mend it"}
+OTHERS = {
+    "type": "example.org/Checked",
+    "status": "True",
+    "reason": "Fine",
+    "message": "not ours",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}
+
+
+async def conditions_of(api, name="web"):
+    found = (await api.get("services", name))["status"].get("conditions", [])
+    return {each["type"]: (each["status"], each["message"]) for each in found}
+
+
+async def test_conditions_go_with_the_ingress_in_one_patch_and_those_of_others_stay(api, desk):
+    service = await api.service()
+    await observed(api, desk)
+    other = await api.patch("services", "web", {"status": {"conditions": [OTHERS]}}, "/status")
+    key = ObjectKey("Service", api.namespace, "web")
+    version = other["metadata"]["resourceVersion"]
+    await eventually(lambda: desk.source.inventory.seen(key).resource_version == version)
+    desk.writer.want(status_of(api, service, VIP | {"conditions": [OURS, DEGRADED]}))
+    await eventually(lambda: _has_conditions(api, 3))
+    await desk.idle()
+    now = (await api.get("services", "web"))["status"]
+    assert now["loadBalancer"] == VIP["loadBalancer"]
+    first = {each["type"]: each["lastTransitionTime"] for each in now["conditions"]}
+    assert len(desk.client.writes) == 1
+    await asyncio.sleep(1.1)  # The API's time has whole seconds: a new one would show.
+    desk.writer.want(status_of(api, service, VIP | {"conditions": [OURS | {"message": "still"}]}))
+    await eventually(lambda: _has_conditions(api, 2))
+    await desk.idle()
+    assert await conditions_of(api) == {
+        "example.org/Checked": ("True", "not ours"),
+        "porter.io/AddressAllocated": ("True", "still"),
+    }
+    now = (await api.get("services", "web"))["status"]
+    assert {each["type"]: each["lastTransitionTime"] for each in now["conditions"]}.items() <= first.items()
+    desk.writer.want(status_of(api, service, VIP | {"conditions": [OURS | {"message": "still"}]}))
+    await desk.idle()
+    assert len(desk.client.writes) == 2
+
+
+async def _has_conditions(api, number):
+    return len(await conditions_of(api)) == number
+
+
+async def test_a_refused_service_gets_its_condition_and_is_left_to_others(api, desk):
+    service = await api.service()
+    await observed(api, desk)
+    refused = OURS | {"status": "False", "reason": "PoolExhausted"}
+    gone = dict.fromkeys(LABEL), dict.fromkeys(DECISION)
+    desk.writer.want(status_of(api, service, {"loadBalancer": {}, "conditions": [refused]}, *gone))
+    await eventually(lambda: _has_conditions(api, 1))
+    await desk.idle()
+    await api.patch("services", "web", {"status": VIP}, "/status")
+    await eventually(lambda: desk.source.facts[api.key()].held)
+    await desk.idle()
+    assert len(desk.client.writes) == 1
+
+
+async def test_a_service_that_is_ours_no_more_loses_our_conditions_alone(api, desk):
+    service = await api.service()
+    await observed(api, desk)
+    await api.patch("services", "web", {"status": {"conditions": [OTHERS]}}, "/status")
+    desk.writer.want(status_of(api, service, VIP | {"conditions": [OURS]}))
+    await eventually(lambda: _has_conditions(api, 2))
+    await api.patch(
+        "services",
+        "web",
+        {"metadata": {"annotations": {"lb.kubesphere.io/v1alpha1": None}}, "spec": {"type": "ClusterIP"}},
+    )
+    await until(desk.source, lambda: api.key() not in desk.source.facts)
+    gone = dict.fromkeys(LABEL), dict.fromkeys(DECISION)
+    desk.writer.want(status_of(api, service, {"loadBalancer": {}, "conditions": []}, *gone))
+    await eventually(lambda: _has_conditions(api, 1))
+    assert await conditions_of(api) == {"example.org/Checked": ("True", "not ours")}
 
 
 async def test_a_burst_costs_one_patch_each(api, desk):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from porter.app.demo.routers import Router, choose_router, free_port
-from porter.app.demo.world import NODES, ROUTER_ADDRESS, SPEAKER_ADDRESS, World
+from porter.app.demo.world import NAMESPACE, NODES, ROUTER_ADDRESS, SPEAKER_ADDRESS, World
 from tests.integration.programs.supervised import SOURCE, alive, pids, until
 from tests.schema_check import violations
 
@@ -144,6 +144,31 @@ def _settled(answer: str) -> dict:
     """An answer without what moves on while nothing happens: the head of the journal."""
     shown = json.loads(answer)
     return {name: value for name, value in shown.items() if name not in ("position", "hash", "time")}
+
+
+def test_a_service_and_an_address_are_explained_by_http_and_from_the_journal(place, up):
+    place.wait_route("203.0.113.0/32")
+    url = f"unix://{up.directory}/redis/journal.sock"
+    for about in (f"{NAMESPACE}/web", "203.0.113.0"):
+        by_http = up.ask("explain", about, "-o", "json")
+        direct = up.run("explain", about, "-o", "json", "--redis-url", url)
+        assert (by_http.returncode, direct.returncode) == (0, 0), (by_http.stderr, direct.stderr)
+        answer = json.loads(by_http.stdout)
+        assert violations(answer, "explain") == []
+        assert answer["summary"] == json.loads(direct.stdout)["summary"]
+        (holding,) = (answer["service"] or answer["address"])["holdings"]
+        assert [one["type"] for one in holding["causes"]] == ["AddressAllocated", "ServiceObserved"]
+        assert {hop["address"] for hop in holding["route"]["nextHops"]} == EVERY_HOP
+    told = up.ask("explain", "web", "-n", NAMESPACE)
+    assert told.returncode == 0, told.stderr
+    assert f"{NAMESPACE}/web holds 203.0.113.0" in told.stdout
+    assert "is announced with 3 next hops; 1 of 1 session confirmed it." in told.stdout
+    assert "AddressAllocated" in told.stdout
+    free = up.ask("explain", "203.0.113.9")
+    assert (free.returncode, free.stdout) == (0, "203.0.113.9 is free, and Eip public would give it.\n")
+    absent = up.ask("explain", "-n", "nowhere", "web")
+    assert absent.returncode == 1
+    assert "no Service nowhere/web of Porter's is known" in absent.stderr
 
 
 def test_the_commands_print_tables(place, up):

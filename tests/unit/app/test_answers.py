@@ -92,6 +92,47 @@ def test_a_pool_counts_what_is_used_and_what_is_left(story):
     assert (shown["ranges"], shown["size"], shown["used"], shown["available"]) == (["192.0.2.0-192.0.2.9"], 10, 1, 9)
 
 
+def test_a_pool_shows_what_it_keeps_back_and_who_has_too_much():
+    story = Story(pool(default=True, release_delay_ms=60_000), service(), service("b"), service("gone"))
+    story.settles()
+    story.says(observed.ServiceGone("gone", "shop", "gone", "ServiceDeleted"))
+    story.settles()
+    story.says(
+        pool(
+            default=True,
+            release_delay_ms=60_000,
+            excludes=((Address("192.0.2.9"), Address("192.0.2.9")), (Address("192.0.2.6"), Address("192.0.2.7"))),
+            reservations=(observed.Reservation(Address("192.0.2.5"), "shop", "db"),),
+            quota_per_namespace=5,
+            quota_overrides=(("shop", 1),),
+        ),
+        node(1)._replace(addresses=(Address("192.0.2.8"),)),
+    )
+    answer = answers.pools(model(story))
+    assert violations(answer, "pools") == []
+    (shown,) = answer["pools"]
+    assert [shown[name] for name in ("size", "used", "reserved", "cooling", "available")] == [7, 2, 1, 1, 3]
+    assert shown["excludes"] == ["192.0.2.9", "192.0.2.6-192.0.2.7"]
+    assert shown["reservations"] == [{"address": "192.0.2.5", "namespace": "shop", "name": "db"}]
+    assert shown["quota"] == {
+        "perNamespace": 5,
+        "overrides": {"shop": 1},
+        "over": [{"namespace": "shop", "held": 2, "limit": 1}],
+    }
+    (cooling,) = shown["coolingDown"]
+    assert (cooling["service"]["name"], cooling["until"]) == ("gone", "1970-01-01T12:01:00.000Z")
+    assert [one["reason"] for one in shown["warnings"]] == ["PoolOverlapsNodes"]
+
+
+def test_a_service_that_keeps_what_it_should_not_says_so(story):
+    story.says(observed.PoolGone("p", "p"))
+    answer = answers.services(model(story))
+    assert violations(answer, "services") == []
+    web = next(one for one in answer["services"] if one["service"]["name"] == "web")
+    assert "192.0.2.0 is kept, but Eip p, which gave it, is gone" in web["degraded"]
+    assert (web["familyPolicy"], web["requested"]["sharingKey"]) == ("SingleStack", "")
+
+
 def test_a_route_is_desired_until_the_session_is_up_then_sent_then_confirmed(story):
     assert states(model(story)) == set(), "no speaker is known"
     assert states(model(story, routed.SpeakerStarted("s1", "0", "10.0.0.1", 0))) == {"desired"}
@@ -154,6 +195,8 @@ def test_readiness_asks_for_every_part_and_on_demand_for_every_session(story):
     assert not route_answers.readiness(parts, without, all_sessions=True)["ready"], "nobody told of a session"
     assert route_answers.readiness(parts, up, all_sessions=True)["ready"]
     assert not route_answers.readiness({**parts, "nodes": "being listed"}, up, all_sessions=False)["ready"]
+    absent = {**parts, "servicecidrs": "ok, as none: 404 not found"}
+    assert route_answers.readiness(absent, up, all_sessions=False)["ready"], "it can be done without"
     story.says(PEER._replace(admin_down=True))
     assert route_answers.readiness(parts, model(story), all_sessions=True)["ready"], "there is to be no session"
 
@@ -193,3 +236,28 @@ def test_numbers_out_of_bounds_are_refused(query):
 
 def test_no_time_is_no_text():
     assert time_json(0) == ""
+
+
+def test_an_aggregate_is_shown_in_place_of_its_members_and_for_each_of_them(story):
+    story.says(
+        pool("p", "192.0.2.0-192.0.2.15", default=True),
+        observed.AdvertisementObserved("a", "a", "1", 1, 1, communities=("64500:20",), aggregation_length=28),
+    )
+    shown = model(story, UP, routed.RibSynced("tor-a", story.position, 3, "d"))
+    answer = route_answers.routes(shown)
+    assert violations(answer, "routes") == []
+    assert {(route["prefix"], route["nextHop"]) for route in answer["routes"]} == {
+        ("192.0.2.0/28", f"10.0.0.{number}") for number in (1, 2, 3)
+    }
+    (route, *_) = answer["routes"]
+    assert (route["attributes"]["communities"], route["state"]) == (["64500:20"], "confirmed")
+    assert route["cause"] == story.state.loc_rib.routes[Prefix("192.0.2.0/32")].position
+    member = route_answers.routes(shown, RouteFilter.from_query({"prefix": "192.0.2.0"}))
+    assert member["routes"] == answer["routes"]
+
+
+def test_a_peer_that_no_rack_reaches_says_so(story):
+    story.says(CONF._replace(as_per_rack=(("leaf1", 64601),)))
+    (peer,) = route_answers.peers(model(story))["peers"]
+    assert [problem["field"] for problem in peer["problems"]] == ["spec.nodeSelector"]
+    assert violations(route_answers.peers(model(story)), "peers") == []

@@ -28,6 +28,8 @@ ANSWERS = {
     "/v1/pools": "pools",
     "/v1/services": "services",
     "/v1/peers": "peers",
+    "/v1/explain?service=shop/web": "explain",
+    "/v1/explain?ip=192.0.2.0": "explain",
     "/v1/events": "events",
     "/readyz": "readiness",
 }
@@ -135,6 +137,10 @@ async def test_events_are_followed_one_per_line(client, journal, yes):
         ("/v1/events?since=3", "'since'"),
         ("/v1/events?follow=yes", "follow='yes'"),
         ("/v1/events?follow=", "follow=''"),
+        ("/v1/explain", "ask about one thing"),
+        ("/v1/explain?service=web", "NAMESPACE/NAME"),
+        ("/v1/explain?ip=web", "ip=web"),
+        ("/v1/explain?service=a/b&at=3", "'at'"),
     ],
 )
 async def test_a_question_that_is_not_understood_is_refused_with_a_sentence(client, path, told):
@@ -144,8 +150,9 @@ async def test_a_question_that_is_not_understood_is_refused_with_a_sentence(clie
     assert told in answer["message"]
 
 
-async def test_what_does_not_exist_is_told_as_json(client):
-    status, answer = await client.get("/v1/nothing")
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/explain?service=shop/absent"])
+async def test_what_does_not_exist_is_told_as_json(client, path):
+    status, answer = await client.get(path)
     assert status == 404
     assert violations(answer, "error") == []
 

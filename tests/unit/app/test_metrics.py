@@ -44,6 +44,7 @@ def test_pools_services_and_sessions_have_true_numbers() -> None:
     assert found["porter_services_refused", "PoolExhausted"] == 1
     assert found["porter_bgp_session_up", "r1", "s1"] == 1
     assert found["porter_leader",] == 1
+    assert found["porter_events_dropped_total",] == 0
     assert found["porter_component_ready", "journal"] == 0
 
 

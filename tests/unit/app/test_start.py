@@ -21,7 +21,6 @@ def beginning(head: Head | None, anchor: Anchor | None, seen: Seen | None = None
 
 def test_nothing_and_no_anchor_is_the_first_genesis():
     start = beginning(None, None)
-    assert start.first_genesis
     assert not start.recovering
     assert (start.claim.genesis, start.claim.first_position, start.claim.epoch) == ("new", 1, 4)
 

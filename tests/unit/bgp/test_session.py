@@ -282,3 +282,28 @@ def test_a_refused_command_is_doubted(session):
     session.answered(command, NOW, accepted=False)
     assert session.sync is UNSYNCED
     assert "Announce" in session.reason
+
+
+def test_what_an_aggregate_stands_for_is_withdrawn_behind_it_and_the_other_way_round(session):
+    live(session, {A: ONE, B: TWO})
+    wide = RouteKey(Prefix("198.51.100.0/24"), 1)
+    desire(session, {wide: ONE}, changed=frozenset({A, B, wide}))
+    (announced,) = session.commands(NOW)
+    assert announced == Announce(ONE, 1, (wide.prefix,))
+    assert session.commands(NOW) == []
+    obey(session, announced)
+    withdrawn = session.commands(NOW)
+    assert withdrawn == [Withdraw(1, (A.prefix,)), Withdraw(2, (B.prefix,))]
+    for command in withdrawn:
+        obey(session, command)
+    desire(session, {A: ONE, B: TWO}, changed=frozenset({A, B, wide}))
+    returned = session.commands(NOW)
+    assert returned == [Announce(ONE, 1, (A.prefix,)), Announce(TWO, 2, (B.prefix,))]
+    obey(session, returned[0])
+    assert session.commands(NOW) == []
+    obey(session, returned[1])
+    assert session.commands(NOW) == [Withdraw(1, (wide.prefix,))]
+    obey(session, Withdraw(1, (wide.prefix,)))
+    # Among addresses nothing waits.
+    desire(session, {A: TWO}, changed=frozenset({A, B}))
+    assert session.commands(NOW) == [Announce(TWO, 1, (A.prefix,)), Withdraw(2, (B.prefix,))]

@@ -44,7 +44,20 @@ def modules_after(program: str) -> set[str]:
 def test_help_names_every_command_and_loads_no_heavy_library():
     helped = porter("--help")
     assert helped.returncode == 0
-    for command in ("up", "controller", "speaker", "exabgp", "demo", "crds", "drain", "status", "routes", "journal"):
+    for command in (
+        "up",
+        "controller",
+        "speaker",
+        "exabgp",
+        "demo",
+        "crds",
+        "drain",
+        "migrate",
+        "status",
+        "routes",
+        "journal",
+        "explain",
+    ):
         assert f"\n  {command} " in helped.stdout
     loaded = modules_after("import porter.cli.main")
     assert not loaded & {"kubernetes", "redis", "aiohttp", "asyncio", "structlog", "rich"}
@@ -88,7 +101,7 @@ def test_wrong_usage_ends_with_2_and_names_the_option(arguments, told):
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("command", ["status", "routes", "journal tail", "drain speaker a"])
+@pytest.mark.parametrize("command", ["status", "routes", "explain web", "journal tail", "drain speaker a"])
 def test_a_controller_that_does_not_answer_ends_with_3_and_the_mend(command):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -162,7 +175,7 @@ def test_a_server_may_be_named_by_its_url(stranger):
     assert "#7" in ended.stdout
 
 
-@pytest.mark.parametrize("command", ["status", "routes", "journal tail"])
+@pytest.mark.parametrize("command", ["status", "routes", "explain 192.0.2.1", "journal tail"])
 def test_a_journal_that_does_not_answer_ends_with_3(command, tmp_path):
     ended = porter(*command.split(), PORTER_REDIS_URL=f"unix://{tmp_path}/no.sock")
     assert ended.returncode == 3, ended

@@ -66,7 +66,6 @@ def test_a_field_without_effect_is_named_and_the_rest_is_used():
     seen = conf({"as": 64512, "policy": "my-policy", "listenAddresses": ["192.0.2.1"], "families": []})
     assert seen.as_number == 64512
     assert {(p.reason, p.field) for p in seen.problems} == {
-        (Reason.FIELD_UNSUPPORTED, "spec.policy"),
         (Reason.FIELD_UNSUPPORTED, "spec.listenAddresses"),
     }
 
@@ -97,15 +96,22 @@ def test_a_whole_peer():
             "topology": "node",
             "nodeSelector": {
                 "matchLabels": {"rack": "1"},
-                "matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}],
+                "matchExpressions": [
+                    {"key": "zone", "operator": "In", "values": ["b", "a"]},
+                    {"key": "gpu", "operator": "Exists"},
+                ],
             },
-        }
+        },
+        labels={"site": "x"},
+        creationTimestamp="2026-01-02T03:04:05Z",
     )
     assert (seen.address, seen.peer_as, seen.local_as) == ("2001:db8::1", 64512, 64513)
     assert (seen.port, seen.passive, seen.local_address) == (1790, True, "2001:db8::2")
     assert (seen.multihop_ttl, seen.hold_time_s, seen.connect_retry_s) == (3, 30, 7)
     assert (seen.families, seen.max_next_hops, seen.restart_time_s) == (("IPv4", "IPv6"), 8, 90)
-    assert (seen.topology, seen.node_selector) == ("node", (("rack", "1"), ("zone", "a")))
+    assert (seen.topology, seen.node_selector) == ("node", (("rack", "1"),))
+    assert seen.node_expressions == (("gpu", "Exists", ()), ("zone", "In", ("a", "b")))
+    assert (seen.labels, seen.created_ms) == ((("site", "x"),), 1767323045000)
     assert (seen.description, seen.admin_down) == ("top of rack", True)
     assert seen.problems == ()
     assert seen.password_source == "inline"
@@ -143,8 +149,8 @@ def test_switches_and_precedence():
         (BASE | {"afiSafis": [{"config": {"enabled": False}}]}, "spec.afiSafis"),
         (BASE | {"ttlSecurity": True, "ebgpMultihop": {"enabled": True}}, "spec.ttlSecurity"),
         (
-            BASE | {"nodeSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
-            "spec.nodeSelector.matchExpressions[0]",
+            BASE | {"nodeSelector": {"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}},
+            "spec.nodeSelector.matchExpressions[0].values",
         ),
     ],
 )
@@ -157,6 +163,7 @@ def test_what_gobgp_had_and_porter_has_not_is_named():
     spec = {
         "conf": BASE["conf"] | {"removePrivateAs": "ALL", "allowOwnAs": 0, "vrf": ""},
         "transport": {"tcpMss": 1400},
+        "bfd": {"enabled": True},
     }
-    assert {p.field for p in peer(spec).problems} == {"spec.conf.removePrivateAs", "spec.transport.tcpMss"}
+    assert {p.field for p in peer(spec).problems} == {"spec.conf.removePrivateAs", "spec.transport.tcpMss", "spec.bfd"}
     assert {p.reason for p in peer(spec).problems} == {Reason.FIELD_UNSUPPORTED}

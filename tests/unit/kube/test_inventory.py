@@ -202,3 +202,24 @@ async def test_a_malformed_node_keeps_its_last_good_fact(inventory):
 async def test_an_object_without_a_name_is_counted(inventory):
     inventory.put("Eip", b'{"spec": {}}')
     assert inventory.rejected == 1
+
+
+def test_a_password_in_a_peer_stays_beside_the_facts():
+    inventory = Inventory(FactSettings())
+    conf = {"neighborAddress": "10.0.0.1", "peerAs": 1, "authPassword": "s3cret"}
+
+    def peer(**changes):
+        return raw("BgpPeer", "tor", spec={"conf": {**conf, **changes}})
+
+    inventory.put("BgpPeer", peer())
+    assert inventory.passwords == {"tor": "s3cret"}
+    assert "s3cret" not in repr(inventory.facts)
+    inventory.put("BgpPeer", peer(authPassword=7))
+    assert inventory.passwords == {"tor": "s3cret"}, "a malformed edit keeps the session as it was"
+    inventory.put("BgpPeer", peer(authPassword="other"))
+    assert inventory.passwords == {"tor": "other"}
+    inventory.put("BgpPeer", peer(authPassword=None))
+    assert inventory.passwords == {}
+    inventory.put("BgpPeer", peer())
+    inventory.remove("BgpPeer", peer())
+    assert inventory.passwords == {}

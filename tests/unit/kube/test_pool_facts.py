@@ -5,6 +5,7 @@ import pytest
 from porter.kube.facts.pool import pool_fact
 from porter.kube.objects import decode
 from porter.model.reasons import Reason
+from porter.model.selector import Requirement, Selector
 from tests.unit.kube.objects import raw
 
 
@@ -52,7 +53,34 @@ def test_addresses_of_every_form_become_canonical_ranges(spec, ranges):
         ({"address": "192.0.2.1", "namespaces": ["a", 5]}, "spec.namespaces"),
         ({"address": "192.0.2.1", "namespaceSelector": ["a"]}, "spec.namespaceSelector"),
         # A restriction that is not understood: the pool must not give addresses as if it were not there.
-        ({"address": "192.0.2.1", "serviceSelector": {"matchLabels": {"a": "b"}}}, "spec.serviceSelector"),
+        ({"address": "192.0.2.1", "namespaceSelector": {"k" * 400: "v"}}, f"spec.namespaceSelector[{'k' * 64}]"),
+        ({"address": "192.0.2.1", "serviceSelector": {"matchLabels": ["a"]}}, "spec.serviceSelector.matchLabels"),
+        (
+            {"address": "192.0.2.1", "serviceSelector": {"matchExpressions": [{"key": "a", "operator": "Like"}]}},
+            "spec.serviceSelector.matchExpressions[0].operator",
+        ),
+        (
+            {"address": "192.0.2.1", "namespaceLabelSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}},
+            "spec.namespaceLabelSelector.matchExpressions[0].values",
+        ),
+        ({"address": "192.0.2.1", "excludes": ["192.0.2.1/40"]}, "spec.excludes[0]"),
+        ({"address": "192.0.2.1", "avoidBuggyIPs": "yes"}, "spec.avoidBuggyIPs"),
+        ({"address": "192.0.2.1", "quota": {"perNamespace": -1}}, "spec.quota.perNamespace"),
+        ({"address": "192.0.2.1", "quota": {"overrides": {"shop": "many"}}}, "spec.quota.overrides.shop"),
+        ({"address": "192.0.2.1", "quota": {"overrides": [1]}}, "spec.quota.overrides"),
+        ({"address": "192.0.2.1", "reservations": [{"address": "192.0.2.1"}]}, "spec.reservations[0].namespace"),
+        (
+            {"address": "192.0.2.1", "reservations": [{"address": "192.0.2.0/31", "namespace": "a", "name": "b"}]},
+            "spec.reservations[0].address",
+        ),
+        (
+            {"address": "192.0.2.1", "reservations": [{"address": "192.0.2.1", "namespace": "a", "name": ""}]},
+            "spec.reservations[0].name",
+        ),
+        ({"address": "192.0.2.1", "releaseDelay": 600}, "spec.releaseDelay"),
+        ({"address": "192.0.2.1", "releaseDelay": "10 minutes"}, "spec.releaseDelay"),
+        ({"address": "192.0.2.1", "releaseDelay": "721h"}, "spec.releaseDelay"),
+        ({"address": "192.0.2.1", "sharing": {"namespaces": "*"}}, "spec.sharing.namespaces"),
         ([1, 2], "spec"),
     ],
 )
@@ -108,6 +136,63 @@ def test_every_old_field_has_its_meaning():
     assert (seen.namespaces, seen.namespace_selector) == (("a", "b"), (("team", "x"),))
     assert (seen.auto_assign, seen.generation, seen.problems) == (None, 3, ())
     assert fact(spec | {"autoAssign": False}).auto_assign is False
+
+
+def test_every_added_field_becomes_a_fact():
+    spec = {
+        "address": "192.0.2.0/24",
+        "addresses": ["2001:db8::/120"],
+        "excludes": ["192.0.2.1", "192.0.2.8/30"],
+        "avoidBuggyIPs": True,
+        "serviceSelector": {"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "tier", "operator": "Exists"}]},
+        "namespaceLabelSelector": {
+            "matchExpressions": [
+                {"key": "team", "operator": "NotIn", "values": ["b", "a"]},
+                {"key": "old", "operator": "DoesNotExist"},
+            ]
+        },
+        "quota": {"perNamespace": 4, "overrides": {"shop": 10, "none": 0}},
+        "reservations": [
+            {"address": "2001:DB8::7", "namespace": "shop", "name": "web"},
+            {"address": "192.0.2.7", "namespace": "shop", "name": "web"},
+        ],
+        "releaseDelay": "1h30m",
+        "sharing": {"namespaces": ["shop", "blog"]},
+    }
+    seen = fact(spec, labels={"tier": "public"})
+    assert seen.problems == ()
+    assert seen.excludes == (("192.0.2.1", "192.0.2.1"), ("192.0.2.8", "192.0.2.11"))
+    assert seen.avoid_buggy is True
+    assert seen.service_selector == (Selector((("app", "web"),), (Requirement("tier", "Exists"),)),)
+    assert seen.namespace_label_selector == (
+        Selector((), (Requirement("old", "DoesNotExist"), Requirement("team", "NotIn", ("a", "b")))),
+    )
+    assert (seen.quota_per_namespace, seen.quota_overrides) == (4, (("none", 0), ("shop", 10)))
+    assert seen.reservations == (("192.0.2.7", "shop", "web"), ("2001:db8::7", "shop", "web"))
+    assert (seen.release_delay_ms, seen.sharing_namespaces) == (5_400_000, ("blog", "shop"))
+    assert seen.labels == (("tier", "public"),)
+
+
+def test_an_added_field_that_is_not_set_restricts_nothing():
+    seen = fact({"address": "192.0.2.1"})
+    assert (seen.service_selector, seen.namespace_label_selector, seen.quota_per_namespace) == ((), (), -1)
+    assert fact({"address": "192.0.2.1", "serviceSelector": {}}).service_selector == (Selector(),)
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [
+        ("0", 0),
+        ("0s", 0),
+        ("90s", 90_000),
+        ("10m", 600_000),
+        ("1.5h", 5_400_000),
+        ("1m500ms", 60_500),
+        ("720h", 2592000000),
+    ],
+)
+def test_durations_as_go_writes_them(text, milliseconds):
+    assert fact({"address": "192.0.2.1", "releaseDelay": text}).release_delay_ms == milliseconds
 
 
 def test_a_pool_of_a_cni_or_on_its_way_out_is_left_alone():

@@ -7,9 +7,17 @@ import pytest
 from porter.kube.client import ApiError
 from porter.kube.facts import FactSettings
 from porter.kube.inventory import Inventory
-from porter.kube.reflector import RESOURCES, Expired, LineTooLong, Reflector, split_lines
+from porter.kube.reflector import (
+    ABSENT_KIND_RETRY_S,
+    Expired,
+    LineTooLong,
+    Reflector,
+    _backoff,
+    resources,
+    split_lines,
+)
 from porter.ports import FactKey
-from tests.unit.kube.objects import service
+from tests.unit.kube.objects import raw, service
 
 
 async def arriving(chunks):
@@ -32,7 +40,7 @@ async def test_a_line_over_the_limit_is_refused_before_it_fills_the_memory():
 
 @pytest.fixture
 def reflector():
-    return Reflector(None, RESOURCES[0], Inventory(FactSettings()))
+    return Reflector(None, resources("porter-system")[0], Inventory(FactSettings()))
 
 
 def event(kind, body):
@@ -68,3 +76,71 @@ def test_events_move_the_version_even_of_objects_that_do_not_decode(reflector):
 def test_an_error_event_ends_the_watch(reflector, failure, raised):
     with pytest.raises(raised):
         reflector._take(event("ERROR", json.dumps(failure).encode()))
+
+
+class Refusing:
+    """A server that answers every listing with one status."""
+
+    def __init__(self, status):
+        self.status = status
+        self.asked = 0
+
+    async def request(self, method, path, **_):
+        self.asked += 1
+        raise ApiError(self.status, "NotFound", f"GET {path}: {self.status} not found")
+
+
+def of_kind(kind):
+    return next(resource for resource in resources("porter-system") if resource.kind == kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "counts_as_empty"),
+    [
+        ("BgpAdvertisement", 404, True),
+        # Without the right to read them, nobody knows whether there are any.
+        ("BgpAdvertisement", 403, False),
+        ("ServiceCIDR", 404, True),
+        ("ServiceCIDR", 403, True),
+        ("ServiceCIDR", 500, False),
+        ("ConfigMap", 403, False),
+        ("Eip", 404, False),
+    ],
+)
+async def test_a_kind_that_can_be_done_without_counts_as_empty_where_it_is_not_served(kind, status, counts_as_empty):
+    inventory = Inventory(FactSettings())
+    reflector = Reflector(Refusing(status), of_kind(kind), inventory)
+    with pytest.raises(ApiError) as refused:
+        await reflector._list()
+    assert (kind in inventory._synced) is counts_as_empty
+    if counts_as_empty:
+        reflector._failed(FailedAttempt(refused.value))
+        assert reflector.state.startswith("synced, as none: ")
+        assert _backoff(FailedAttempt(refused.value)) >= ABSENT_KIND_RETRY_S
+
+
+async def test_what_is_known_of_such_a_kind_is_not_given_up_at_the_first_answer():
+    inventory = Inventory(FactSettings())
+    inventory.begin_listing("BgpAdvertisement")
+    inventory.put("BgpAdvertisement", raw("BgpAdvertisement", "a", spec={}))
+    inventory.end_listing("BgpAdvertisement")
+    reflector = Reflector(Refusing(404), of_kind("BgpAdvertisement"), inventory)
+    for _ in range(2):
+        with pytest.raises(ApiError):
+            await reflector._list()
+        assert FactKey("Advertisement", "a") in inventory.facts
+    with pytest.raises(ApiError):
+        await reflector._list()
+    assert FactKey("Advertisement", "a") not in inventory.facts
+
+
+class FailedAttempt:
+    """What tenacity tells of an attempt that failed."""
+
+    def __init__(self, error):
+        self.outcome = self
+        self.attempt_number = 1
+        self._error = error
+
+    def exception(self):
+        return self._error

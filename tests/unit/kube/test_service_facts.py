@@ -87,6 +87,7 @@ NEW, OLD = "eip.openelb.kubesphere.io/", "eip.porter.kubesphere.io/"
         ({OLD + "v1alpha1": "192.0.2.8"}, {}, "", ("192.0.2.8",)),
         ({NEW + "v1alpha1": "192.0.2.7", OLD + "v1alpha1": "192.0.2.8"}, {}, "", ("192.0.2.7",)),
         ({NEW + "v1alpha1": "192.0.2.7, 2001:DB8::7"}, {}, "", ("192.0.2.7", "2001:db8::7")),
+        ({NEW + "v1alpha1": "192.0.2.9,192.0.2.7,192.0.2.9"}, {}, "", ("192.0.2.9", "192.0.2.7")),
         ({}, {"loadBalancerIP": "192.0.2.9"}, "", ("192.0.2.9",)),
         ({NEW + "v1alpha1": "192.0.2.7"}, {"loadBalancerIP": "192.0.2.9"}, "", ("192.0.2.7",)),
     ],
@@ -101,7 +102,18 @@ def test_requests_of_every_generation_the_newer_key_winning(annotations, spec, p
     [
         ({NEW + "v1alpha1": "192.0.2.300"}, {}, Reason.ADDRESS_INVALID, f"metadata.annotations[{NEW}v1alpha1]"),
         ({}, {"loadBalancerIP": "nonsense"}, Reason.ADDRESS_INVALID, "spec.loadBalancerIP"),
-        ({OLD + "v1alpha1": "192.0.2.1,192.0.2.2"}, {}, Reason.ADDRESS_INVALID, f"metadata.annotations[{OLD}v1alpha1]"),
+        (
+            {OLD + "v1alpha1": ",".join(f"192.0.2.{last}" for last in range(17))},
+            {},
+            Reason.ADDRESS_INVALID,
+            f"metadata.annotations[{OLD}v1alpha1]",
+        ),
+        (
+            {"node-proxy.openelb.kubesphere.io/type": "daemonset"},
+            {},
+            Reason.FIELD_INVALID,
+            "metadata.annotations[node-proxy.openelb.kubesphere.io/type]",
+        ),
         ({NEW + "v1alpha1": "9" * 3_000_000}, {}, Reason.ADDRESS_INVALID, f"metadata.annotations[{NEW}v1alpha1]"),
         ({NEW + "v1alpha2": "p" * 3_000_000}, {}, Reason.POOL_NOT_FOUND, f"metadata.annotations[{NEW}v1alpha2]"),
         (

@@ -6,7 +6,14 @@ from contextlib import asynccontextmanager
 import pytest
 
 from porter.kube.inventory import ObjectKey, Seen
-from porter.kube.wanted import REPAIR_INTERVAL_S, WantedStatuses, WriteFailed, merge_patch, with_transition_times
+from porter.kube.wanted import (
+    MAX_WRITES_IN_FLIGHT,
+    REPAIR_INTERVAL_S,
+    WantedStatuses,
+    WriteFailed,
+    merge_patch,
+    with_transition_times,
+)
 from porter.ports import ObjectStatus
 
 
@@ -174,3 +181,52 @@ def test_a_condition_keeps_its_time_while_its_status_stays():
 )
 def test_the_patch_turns_the_present_status_into_the_wanted_one(present, wanted, patch):
     assert merge_patch(present, wanted) == patch
+
+
+async def test_a_change_wakes_one_writer_and_leaves_the_others_idle(writer):
+    await asyncio.sleep(0)
+    everyone = len(writer._idle)
+    assert everyone > 1
+    writer.gate.clear()
+    writer.want(wanted(1))
+    await writer.started.wait()
+    assert len(writer._idle) == everyone - 1
+    writer.gate.set()
+    await writer.idle()
+    await asyncio.sleep(0)
+    assert len(writer._idle) == everyone
+
+
+async def test_more_changes_than_writers_are_all_written(writer):
+    names = [f"pool-{number}" for number in range(50)]
+    for name in names:
+        writer.objects[ObjectKey("Eip", "", name)] = Seen("u1", "7", {}, {}, {})
+        writer.want(wanted(1)._replace(name=name))
+    await writer.idle()
+    assert sorted(write.name for write in writer.writes) == sorted(names)
+
+
+async def test_few_writes_are_in_flight_and_objects_that_fail_keep_none_of_them(writer, monkeypatch):
+    in_flight, most, write = 0, 0, writer._write
+
+    async def counted(status, present):
+        nonlocal in_flight, most
+        in_flight += 1
+        most = max(most, in_flight)
+        try:
+            await asyncio.sleep(0)
+            if status.name.startswith("poisoned"):
+                raise WriteFailed("always")
+            await write(status, present)
+        finally:
+            in_flight -= 1
+
+    monkeypatch.setattr(writer, "_write", counted)
+    names = [*(f"poisoned-{n}" for n in range(MAX_WRITES_IN_FLIGHT + 1)), *(f"good-{n}" for n in range(20))]
+    for name in names:
+        writer.objects[ObjectKey("Eip", "", name)] = Seen("u1", "7", {}, {}, {})
+        writer.want(wanted(1)._replace(name=name))
+    async with asyncio.timeout(2):
+        while len(writer.writes) < 20:  # noqa: ASYNC110 - The loop's turns are waited for.
+            await asyncio.sleep(0)
+    assert most == MAX_WRITES_IN_FLIGHT

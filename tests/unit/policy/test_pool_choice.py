@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from porter.model.reasons import Problem, Reason
-from porter.policy.pool_choice import assess, automatic_rules
+from porter.policy.pool_choice import assess
+from porter.policy.pool_order import automatic_rules
 from tests.unit.projections.story import pool
 
 

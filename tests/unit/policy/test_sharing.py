@@ -22,7 +22,7 @@ DNS: dict[str, Any] = {"ports": (("UDP", 80),)}
         (service(sharing_key="k"), service("dns", **DNS, sharing_key="k"), ""),
         (service(**ASKS), service("dns", **ASKS), "both use TCP port 80"),
         (service(**ASKS), service("dns", **DNS), "request it explicitly"),
-        (service(**ASKS, sharing_key="a"), service("dns", **DNS, **ASKS, sharing_key="b"), "sharing-key"),
+        (service(**ASKS, sharing_key="a"), service("dns", **DNS, **ASKS, sharing_key="b"), "needs the key 'b'"),
         (service(**ASKS), service("dns", namespace="bank", **DNS, **ASKS), "two namespaces"),
         (service(**ASKS, traffic_policy="Local"), service("dns", **DNS, **ASKS), "the same pods"),
     ],

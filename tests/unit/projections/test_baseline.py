@@ -13,8 +13,8 @@ from porter.projections import baseline
 from porter.projections.cluster import ClusterState
 from tests.unit.projections.story import DUAL, Story, endpoints, node, pool, service
 
-EMPTY_DIGEST = "8e8e9fbea2483f916558334c100aa04d2fadbab65edd92cefea4c5b280bcd26f"
-FULL_DIGEST = "69a317d3ce0322410288a94236399ad15e985a1bf373f2514c445296ddfc3329"
+EMPTY_DIGEST = "57d95e8a808593cceedc2720f32f83378c8d48b0954db39099ff37b83d4b0169"
+FULL_DIGEST = "7b9a132b20e7ebd8528c5020eeaf80e00568eb090e9d1ad9073cbcc723e97ea3"
 
 
 def full() -> Story:

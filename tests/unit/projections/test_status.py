@@ -5,18 +5,23 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from porter.events import decided, observed, routed
 from porter.events.envelope import Envelope
-from porter.model.address import Address
+from porter.model.address import Address, Prefix
 from porter.model.reasons import Problem, Reason
 from porter.projections.sessions import Sessions, evolve_sessions
 from porter.projections.status import (
     DECISION_ANNOTATION,
     POOL_LABEL,
+    advertisement_status,
     conf_status,
     peer_status,
     pool_status,
+    pools,
     service_annotations,
+    service_conditions,
     service_labels,
     service_status,
 )
@@ -61,6 +66,95 @@ def test_a_refused_service_keeps_what_another_controller_gave_it() -> None:
     assert service_status(story.state, "web") == {"loadBalancer": {"ingress": [{"ip": "203.0.113.1", "ipMode": "VIP"}]}}
 
 
+def said(story: Story, uid: str = "web") -> dict[str, tuple[str, str, str]]:
+    found = service_conditions(story.state, uid)
+    return {one["type"]: (one["status"], one["reason"], one["message"]) for one in found}
+
+
+def test_a_service_says_what_it_holds_since_when_and_by_which_decision() -> None:
+    story = Story(pool("p", "192.0.2.0-192.0.2.9", "2001:db8::-2001:db8::9", default=True), service(**DUAL))
+    story.settles()
+    assert said(story) == {
+        "porter.io/AddressAllocated": (
+            "True",
+            Reason.DEFAULT_POOL,
+            "192.0.2.0 from the default Eip p, since 12:00 UTC (#5); "
+            "2001:db8:: from the default Eip p, since 12:00 UTC (#6)",
+        )
+    }
+    assert service_conditions(story.state, "web")[0]["observedGeneration"] == 1
+
+
+def test_a_generation_that_is_not_known_is_left_out_as_the_api_server_does() -> None:
+    story = Story(pool(default=True), service(generation=0))
+    story.settles()
+    assert "observedGeneration" not in service_conditions(story.state, "web")[0]
+
+
+def test_a_refused_service_says_why_and_one_without_a_decision_says_nothing() -> None:
+    story = Story(pool(), service())
+    assert said(story) == {}
+    story.settles()
+    (status, reason, why) = said(story)["porter.io/AddressAllocated"]
+    assert (status, reason) == ("False", Reason.NO_POOL)
+    assert "mark an Eip as default" in why
+    story.says(observed.ServiceGone("web", "shop", "web", "ServiceNotClaimed"))
+    assert said(story) == {}
+
+
+def test_a_request_that_is_not_met_while_an_address_is_kept_degrades() -> None:
+    story = Story(pool(default=True), service())
+    story.settles()
+    story.says(service(requested_addresses=("203.0.113.1",)))
+    story.settles()
+    assert said(story)["porter.io/AddressAllocated"][0] == "True"
+    (status, reason, why) = said(story)["porter.io/Degraded"]
+    assert (status, reason) == ("True", Reason.ADDRESS_OUTSIDE_POOLS)
+    assert "192.0.2.0 is kept meanwhile" in why
+    assert "203.0.113.1" in why
+
+
+def test_an_address_outside_of_every_pool_is_kept_and_told() -> None:
+    story = Story(pool(default=True), service())
+    story.settles()
+    story.says(observed.PoolGone("p", "p"))
+    assert said(story)["porter.io/AddressAllocated"][0] == "True"
+    (status, reason, why) = said(story)["porter.io/Degraded"]
+    assert (status, reason) == ("True", Reason.ADDRESS_OUTSIDE_POOLS)
+    assert "Eip p, which gave it, is gone" in why
+    story.says(pool("other"))
+    assert "porter.io/Degraded" not in said(story), "another Eip holds it now"
+
+
+def test_an_adopted_address_of_no_pool_is_kept_and_told() -> None:
+    story = Story(service(held=("203.0.113.1",)))
+    story.says(decided.AddressAdopted("web", "shop", "web", Address("203.0.113.1"), "", Reason.ADOPTED_FROM_STATUS))
+    assert said(story)["porter.io/AddressAllocated"][2].startswith(
+        "203.0.113.1 of no Eip, which it held already, since"
+    )
+    assert said(story)["porter.io/Degraded"][2].startswith("203.0.113.1 is kept, but no Eip holds it; give the address")
+
+
+def test_broken_sharing_is_told_to_the_one_that_was_edited_last() -> None:
+    asks: dict[str, Any] = {"requested_addresses": ("192.0.2.5",)}
+    story = Story(pool(), service(**asks), service("dns", ports=(("UDP", 53),), **asks))
+    story.settles()
+    assert "porter.io/Degraded" not in said(story)
+    story.says(service("dns", ports=(("TCP", 80),), **asks))
+    (status, reason, why) = said(story, "dns")["porter.io/Degraded"]
+    assert (status, reason) == ("True", Reason.SHARING_REFUSED)
+    assert "shared with shop/web" in why
+    assert "TCP port 80" in why
+    assert "porter.io/Degraded" not in said(story, "web")
+    assert story.addresses("dns") == {"192.0.2.5"}, "nobody loses it"
+
+
+def test_a_field_that_is_not_supported_is_told() -> None:
+    story = Story(pool(default=True), service(problems=(Problem(Reason.FIELD_UNSUPPORTED, "spec.x", "is ignored"),)))
+    story.settles()
+    assert said(story)["porter.io/Degraded"][1:] == (Reason.FIELD_UNSUPPORTED, "spec.x: is ignored")
+
+
 def test_a_pool_tells_the_truth() -> None:
     story = Story(pool("p", "192.0.2.0-192.0.2.2", default=True, generation=5), service(), service("b"))
     story.settles()
@@ -70,6 +164,7 @@ def test_a_pool_tells_the_truth() -> None:
         "usage": 2,
         "poolSize": 3,
         "available": 1,
+        "reserved": 0,
         "used": {"192.0.2.0": "shop/b", "192.0.2.1": "shop/web"},
         "firstIP": "192.0.2.0",
         "lastIP": "192.0.2.2",
@@ -106,6 +201,77 @@ def test_an_edit_that_leaves_addresses_outside_names_the_services() -> None:
     assert conditions(tree)["Degraded"] == ("True", Reason.ADDRESS_OUTSIDE_POOLS)
     assert "shop/web (192.0.2.0)" in message(tree, "Degraded")
     assert (tree["usage"], tree["occupied"]) == (0, False)
+
+
+def test_an_address_that_is_excluded_now_is_kept_and_told_by_both() -> None:
+    story = Story(pool(default=True), service())
+    story.settles()
+    story.says(pool(default=True, excludes=((Address("192.0.2.0"), Address("192.0.2.1")),)))
+    tree = pool_status(story.state, "p")
+    assert (tree["usage"], tree["poolSize"], tree["available"]) == (1, 8, 8)
+    assert conditions(tree)["Degraded"] == ("True", Reason.ADDRESS_OUTSIDE_POOLS)
+    assert "spec.excludes or spec.avoidBuggyIPs leaves out: shop/web (192.0.2.0)" in message(tree, "Degraded")
+    assert "Eip p excludes it now" in said(story)["porter.io/Degraded"][2]
+
+
+def test_a_reservation_of_an_address_in_use_names_both() -> None:
+    story = Story(pool(default=True), service())
+    story.settles()
+    kept = (
+        observed.Reservation(Address("192.0.2.0"), "shop", "db"),
+        observed.Reservation(Address("192.0.2.9"), "a", "b"),
+    )
+    story.says(pool(default=True, reservations=kept))
+    tree = pool_status(story.state, "p")
+    assert (tree["reserved"], tree["usage"], tree["available"]) == (1, 1, 8)
+    assert conditions(tree)["Degraded"] == ("True", Reason.RESERVED)
+    told = message(tree, "Degraded")
+    assert "192.0.2.0 is reserved for shop/db, but shop/web holds it since 12:00 UTC" in told
+
+
+def test_a_namespace_over_its_quota_is_named() -> None:
+    story = Story(pool(default=True), service(), service("b"), service("c"))
+    story.settles()
+    story.says(pool(default=True, quota_per_namespace=2))
+    tree = pool_status(story.state, "p")
+    assert conditions(tree)["Degraded"] == ("True", Reason.QUOTA_EXCEEDED)
+    assert "namespace shop holds 3 addresses, more than its quota of 2" in message(tree, "Degraded")
+    assert tree["usage"] == 3
+
+
+def test_a_pool_warns_of_node_addresses_and_of_the_services_own_range() -> None:
+    story = Story(
+        node(1)._replace(addresses=(Address("192.0.2.3"),)),
+        observed.ServiceRangeObserved("kubernetes", (Prefix("192.0.2.0/29"),)),
+        pool(default=True),
+    )
+    tree = pool_status(story.state, "p")
+    assert conditions(tree)["Degraded"] == ("True", Reason.POOL_OVERLAPS_NODES)
+    assert "the address of node n1" in message(tree, "Degraded")
+    assert "ServiceCIDR kubernetes" in message(tree, "Degraded")
+    assert conditions(tree)["Ready"][0] == "True"
+
+
+def test_used_is_bounded_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "MAX_USED_LISTED", 2)
+    story = Story(pool(default=True), *(service(name) for name in "abc"))
+    story.settles()
+    tree = pool_status(story.state, "p")
+    assert (list(tree["used"]), tree["usage"]) == (["192.0.2.0", "192.0.2.1"], 3)
+    assert message(tree, "Ready").endswith("status.used names 2 of the 3 in use, and 1 not")
+
+
+def test_a_pool_whose_rest_is_reserved_or_cooling_is_exhausted_and_says_so() -> None:
+    kept = (observed.Reservation(Address("192.0.2.1"), "shop", "db"),)
+    small = pool("p", "192.0.2.0-192.0.2.2", default=True, reservations=kept, release_delay_ms=60_000)
+    story = Story(small, service(), service("b"))
+    story.settles()
+    story.says(observed.ServiceGone("b", "shop", "b", "ServiceDeleted"))
+    story.settles()
+    tree = pool_status(story.state, "p")
+    assert conditions(tree)["Ready"] == ("False", Reason.POOL_EXHAUSTED)
+    assert "all 3 addresses are taken: 1 in use, 1 reserved, 1 cooling down" in message(tree, "Ready")
+    assert (tree["available"], tree["reserved"], tree["occupied"]) == (0, 1, False)
 
 
 def test_why_a_pool_is_not_ready() -> None:
@@ -202,3 +368,44 @@ def test_statuses_are_the_same_whatever_the_order_of_events() -> None:
     other = Story(pool("b", "10.0.0.1-10.0.0.2"), service("y"), service("x"), node(1), pool("a"))
     given = decided.AddressAllocated("x", "shop", "x", Address("192.0.2.1"), "a", "RequestedPool")
     assert pool_status(one.says(given).state, "a") == pool_status(other.says(given).state, "a")
+
+
+def advertisement(name: str, **fields: Any) -> observed.AdvertisementObserved:
+    return observed.AdvertisementObserved(name, name, "1", 6, 1)._replace(**fields)
+
+
+def test_an_advertisement_is_used_and_says_so() -> None:
+    tree = advertisement_status(Story(CONF, PEER, pool(), advertisement("a")).state, "a")
+    assert tree["observedGeneration"] == 6
+    assert conditions(tree) == {
+        "Accepted": ("True", "Accepted"),
+        "Ready": ("True", "Used"),
+        "Degraded": ("False", "AsExpected"),
+    }
+    assert advertisement_status(Story().state, "a") == {}
+
+
+def test_of_two_that_contradict_each_other_the_younger_one_is_told() -> None:
+    story = Story(CONF, PEER, pool(), advertisement("old", med=1), advertisement("young", med=2, created_ms=9))
+    assert conditions(advertisement_status(story.state, "old"))["Accepted"] == ("True", "Accepted")
+    young = advertisement_status(story.state, "young")
+    assert conditions(young)["Accepted"] == ("False", Reason.CONTRADICTION)
+    assert conditions(young)["Ready"] == ("True", "Used")
+    assert "the older BgpAdvertisement old says 1" in message(young, "Accepted")
+
+
+def test_what_an_advertisement_names_in_vain_degrades_it_and_what_has_no_effect_is_told() -> None:
+    story = Story(CONF, PEER, pool(), advertisement("a", pools=("absent", "p"), local_pref=7))
+    tree = advertisement_status(story.state, "a")
+    assert conditions(tree)["Degraded"] == ("True", Reason.POOL_NOT_FOUND)
+    assert conditions(tree)["Accepted"] == ("True", Reason.FIELD_UNSUPPORTED)
+
+
+def test_a_malformed_advertisement_goes_on_as_it_was() -> None:
+    typo = (Problem(Reason.FIELD_INVALID, "spec.med", "is no number"),)
+    story = Story(advertisement("a", med=1), advertisement("never", problems=typo))
+    story.says(advertisement("a", problems=typo))
+    tree = advertisement_status(story.state, "a")
+    assert conditions(tree)["Accepted"] == ("False", Reason.FIELD_INVALID)
+    assert conditions(tree)["Ready"] == ("True", "LastGood")
+    assert conditions(advertisement_status(story.state, "never"))["Ready"] == ("False", Reason.FIELD_INVALID)

@@ -9,10 +9,12 @@ A session's name follows from all of its settings: one that changes is another s
 
 from __future__ import annotations
 
+import secrets
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from porter.bgp.configuration import write_private
 from porter.model.bgp import PeerKey, SessionSettings
 
 NAME_CHARACTERS = 12
@@ -47,8 +49,15 @@ class Place(NamedTuple):
 
 
 def place_of(directory: Path, settings: SessionSettings, password: str | None) -> Place:
-    """The place of a session; a digest stands for its key."""
-    return Place(directory, sha256(repr((settings, password)).encode()).hexdigest()[:NAME_CHARACTERS])
+    """The place of a session; a digest stands for its key.
+
+    Names are logged, and a key may be weak: the folder's own salt keeps it from being guessed by them.
+    """
+    salt = directory / "salt"
+    if not salt.exists():
+        write_private(salt, secrets.token_hex(16))
+    named = repr((salt.read_text(), settings, password))
+    return Place(directory, sha256(named.encode()).hexdigest()[:NAME_CHARACTERS])
 
 
 def agreement_file(directory: Path, peer: PeerKey) -> Path:

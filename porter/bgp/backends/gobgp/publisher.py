@@ -90,8 +90,8 @@ class GoBgpPublisher:
                 name: why for name, why in self._rejected.items() if any(s.peer == name for s in sessions)
             }
             accepted = {settings.peer: settings for settings in self._accepted(sessions)}
-            await self._remove([driver for peer, driver in self._drivers.items() if peer not in accepted])
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            await self._remove([driver for peer, driver in self._drivers.items() if peer not in accepted])
             for settings in accepted.values():
                 await self._set(settings)
             self._forget_others()

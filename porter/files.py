@@ -7,16 +7,23 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+PRIVATE = 0o600
+SHARED = 0o666
+"""What the process's umask leaves of it."""
 
-def write_atomically(path: Path, content: bytes, *, durable: bool) -> None:
+
+def write_atomically(path: Path, content: bytes, *, durable: bool, mode: int = SHARED) -> None:
     """Replace a file's content in one step; with `durable` it survives a power failure once this returns.
+
+    `mode` holds from the first byte on, so that a `PRIVATE` file is never open to others.
 
     Raises:
         OSError: no room, no permission; the old content stays.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with temporary.open("wb") as file:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             if durable:
                 file.flush()

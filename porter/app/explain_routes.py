@@ -1,0 +1,102 @@
+"""The route of one address, as its explanation tells it: next hops and sessions, or why there is none."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from porter.app.answer_json import Json, time_json
+from porter.app.route_answers import CONFIRMED, RouteFilter, routes
+from porter.app.view import ReadModel
+from porter.model.address import Prefix, family_of, host_prefix
+from porter.model.reasons import Reason
+from porter.projections.adj_rib_out import refused
+from porter.projections.pools import Allocation
+
+BGP = "bgp"
+NO_ROUTE, ANNOUNCED, NOT_BY_BGP = "absent", "announced", "notByBgp"
+
+
+def route_json(model: ReadModel, one: Allocation) -> Json:
+    """The route of an allocation's address."""
+    state = model.state
+    prefix = host_prefix(one.address)
+    protocol = state.pools.protocol(one.pool)
+    route = state.loc_rib.routes.get(prefix)
+    reason = "" if route is not None else str(state.loc_rib.absent.get(prefix, Reason.NO_READY_ENDPOINT))
+    sessions = _sessions(model, prefix)
+    if protocol != BGP:
+        kind, message = NOT_BY_BGP, f"{prefix} is not announced by BGP: Eip {one.pool} is of the protocol {protocol}"
+    elif route is None:
+        kind, message = NO_ROUTE, f"{prefix} is not announced: {_absence(reason, one)}"
+    elif not sessions:
+        kind, (reason, why) = NO_ROUTE, _nobody(model)
+        message = f"{prefix} goes to nobody: {reason}, {why}"
+    else:
+        kind, message = ANNOUNCED, _announced(prefix, len(route.next_hops), sessions)
+    return {
+        "prefix": prefix,
+        "state": kind,
+        "reason": reason,
+        "message": message,
+        "since": time_json(route.since_ms) if route is not None else "",
+        "cause": route.position if route is not None else 0,
+        "nextHops": [
+            {"node": hop.node, "address": hop.address, "pathId": hop.path_id}
+            for hop in (route.next_hops if route is not None else ())
+        ],
+        "sessions": sessions,
+    }
+
+
+def _sessions(model: ReadModel, prefix: Prefix) -> list[Json]:
+    """Each session that the route goes to, by itself or within an aggregate, and how many paths are confirmed."""
+    paths: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for path in routes(model, RouteFilter(prefix=prefix))["routes"]:
+        paths[path["peer"], path["speaker"], path["prefix"]].append(path["state"])
+    return [
+        {
+            "peer": peer,
+            "speaker": speaker,
+            "prefix": announced,
+            "paths": len(states),
+            "confirmed": states.count(CONFIRMED),
+        }
+        for (peer, speaker, announced), states in sorted(paths.items())
+    ]
+
+
+def _announced(prefix: str, hops: int, sessions: list[Json]) -> str:
+    confirmed = sum(1 for session in sessions if session["confirmed"] == session["paths"])
+    aggregates = sorted({session["prefix"] for session in sessions} - {prefix})
+    within = f" within {', '.join(aggregates)}" if aggregates else ""
+    return (
+        f"{prefix} is announced{within} with {hops} next {'hop' if hops == 1 else 'hops'}; "
+        f"{confirmed} of {len(sessions)} {'session' if len(sessions) == 1 else 'sessions'} confirmed it"
+    )
+
+
+def _absence(reason: str, one: Allocation) -> str:
+    if reason == Reason.NO_READY_ENDPOINT:
+        return f"{reason}, no endpoint of {one.service} is ready; see that its pods run and are selected"
+    if reason == Reason.NO_ELIGIBLE_NODE:
+        return (
+            f"{reason}, no node with a ready endpoint of {one.service} may be a next hop; see that the nodes are "
+            f"Ready, not excluded from load balancers, and have an {family_of(one.address)} InternalIP"
+        )
+    return f"{reason}, its Service is gone, and the address is about to be released"
+
+
+def _nobody(model: ReadModel) -> tuple[Reason, str]:
+    """Why a route that has next hops goes to no session."""
+    peers, drained = model.state.inventory.peers, model.state.ledger.drained
+    if not peers:
+        return Reason.NO_PEER, "there is no BgpPeer; make one"
+    usable = [name for name in sorted(peers) if refused(model.state, name) is None]
+    if not usable:
+        return Reason.NO_PEER, "no BgpPeer can be used; see `porter status`"
+    if not model.sessions.speakers:
+        return Reason.NO_PEER, "no speaker has told of a session; see that one runs"
+    if drained.keys() >= model.sessions.speakers.keys():
+        names = ", ".join(sorted(drained))
+        return Reason.DRAINED, f"every speaker is drained ({names}); `porter drain speaker NAME --undo` ends that"
+    return Reason.NO_PEER, f"no session takes it; see the BgpAdvertisements, and the families of {', '.join(usable)}"

@@ -1,0 +1,114 @@
+"""Services by their turn and by their sharing key: what follows from the inventory and from what they hold."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from porter.events.observed import ServiceObserved
+from porter.model.address import Address
+from porter.policy.requests import satisfied
+
+_Key = TypeVar("_Key", bound=str)
+
+Turn = tuple[int, str, str, str]
+"""The order in which Services are asked about: creation (gone ones first), namespace, name, UID."""
+
+
+InPool = Callable[[Address, str], bool]
+
+
+class Allocated(Protocol):
+    """An address and the Service that holds it."""
+
+    @property
+    def address(self) -> Address: ...
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+def turn_of(uid: str, service: ServiceObserved | None, mine: Sequence[Allocated], in_pool: InPool) -> Turn | None:
+    """The turn of a Service that lacks something that it asks for, or is gone and holds something; else None."""
+    if service is None:
+        return (-1, mine[0].namespace, mine[0].name, uid) if mine else None
+    if satisfied(service, tuple(one.address for one in mine), in_pool):
+        return None
+    return (service.created_ms, service.namespace, service.name, uid)
+
+
+class ServiceIndex:
+    """The Services that lack something, in order, those that carry a sharing key, and who asks for which address."""
+
+    __slots__ = ("_asked_of", "_asking", "_key_of", "_turn_of", "_turns", "_with_key")
+
+    def __init__(self) -> None:
+        self._turns: list[Turn] = []
+        self._turn_of: dict[str, Turn] = {}
+        self._with_key: dict[str, set[str]] = {}
+        self._key_of: dict[str, str] = {}
+        self._asking: dict[Address, set[str]] = {}
+        self._asked_of: dict[str, tuple[Address, ...]] = {}
+
+    def known(self) -> tuple[str, ...]:
+        """Every Service that something is kept about, by UID."""
+        return (*self._turn_of, *self._key_of, *self._asked_of)
+
+    def put(self, uid: str, turn: Turn | None, sharing_key: str = "", asked: tuple[Address, ...] = ()) -> None:
+        """Bring one Service up to date; `turn` is None if it lacks nothing."""
+        self._put_turn(uid, turn)
+        key = self._key_of.pop(uid, "")
+        if key:
+            _discard(self._with_key, key, uid)
+        if sharing_key:
+            self._key_of[uid] = sharing_key
+            self._with_key.setdefault(sharing_key, set()).add(uid)
+        for address in self._asked_of.pop(uid, ()):
+            _discard(self._asking, address, uid)
+        if asked:
+            self._asked_of[uid] = asked
+            for address in asked:
+                self._asking.setdefault(address, set()).add(uid)
+
+    def _put_turn(self, uid: str, turn: Turn | None) -> None:
+        before = self._turn_of.pop(uid, None)
+        if turn is not None:
+            self._turn_of[uid] = turn
+        if turn != before:
+            if before is not None:
+                del self._turns[bisect_left(self._turns, before)]
+            if turn is not None:
+                insort(self._turns, turn)
+
+    def lacks(self, uid: str) -> bool:
+        """Whether a Service lacks something."""
+        return uid in self._turn_of
+
+    def next(self, limit: int, without: Container[str]) -> tuple[str, ...]:
+        """The first Services that lack something, without some."""
+        found: list[str] = []
+        for turn in self._turns:
+            if len(found) >= limit:
+                break
+            if turn[3] not in without:
+                found.append(turn[3])
+        return tuple(found)
+
+    def with_key(self, sharing_key: str) -> frozenset[str]:
+        """The Services that carry a sharing key now, by UID."""
+        return frozenset(self._with_key.get(sharing_key, ()))
+
+    def concerned(self, sharing_key: str, addresses: Iterable[Address]) -> set[str]:
+        """Who might share with a Service that carries a key and holds addresses: those that ask for the same."""
+        asking = (self._asking.get(address, ()) for address in addresses)
+        return {uid for uids in (self._with_key.get(sharing_key, ()), *asking) for uid in uids}
+
+
+def _discard(sets: dict[_Key, set[str]], key: _Key, uid: str) -> None:
+    sets[key].discard(uid)
+    if not sets[key]:
+        del sets[key]

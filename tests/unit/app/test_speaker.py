@@ -1,0 +1,136 @@
+"""The speaker between a journal in memory and a publisher that only remembers what it was told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from porter.app import speaker as module
+from porter.app.settings import Settings
+from porter.app.speaker import Speaker
+from porter.events.catalogue import Event
+from porter.events.decided import EpochStarted
+from porter.events.envelope import Draft
+from porter.events.observed import ConfObserved, InventorySynced, PeerObserved, ServiceObserved
+from porter.journal.local import LocalJournal
+from porter.journal.memory import MemoryJournals
+from porter.model.address import Address
+from porter.model.bgp import PeerKey, SessionSettings
+from porter.ports import Claim, Desired, PeerView
+
+TIMEOUT_S = 5.0
+PEER = PeerObserved("tor", "t", "1", 1, Address("192.0.2.254"), 64512)
+
+
+class RememberingPublisher:
+    """`porter.ports.Publisher` without an engine."""
+
+    def __init__(self) -> None:
+        self.configured: list[tuple[str, ...]] = []
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def configure(self, sessions: Sequence[SessionSettings]) -> None:
+        self.configured.append(tuple(session.peer for session in sessions))
+
+    def desire(self, desired: Desired) -> None:
+        """Nobody is established here."""
+
+    async def outcomes(self) -> Sequence[Event]:
+        await asyncio.Event().wait()
+        return ()
+
+    def peers(self) -> Mapping[PeerKey, PeerView]:
+        return {}
+
+
+class Outcomes:
+    def add(self, events: Sequence[Event]) -> None:
+        """Nobody reads them here."""
+
+
+class World:
+    """A leader's end of the journal, and the speaker at the other end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journals = MemoryJournals()
+        self.journal: LocalJournal = self.journals.journal()
+        self.publisher = RememberingPublisher()
+        settings = Settings(state_dir=folder, local_address="192.0.2.1", name="s1")
+        self.speaker = Speaker(settings, self.journals.journal(), self.publisher, Outcomes())
+        self.position = 0
+
+    async def append(self, *events: Event) -> None:
+        """Append one commit, and wait until the speaker has folded it."""
+        commit = await self.journal.append([Draft(event) for event in events], time_ms=1000)
+        await self.folded(commit.last_position)
+
+    async def folded(self, position: int) -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            while self.speaker.checkpoint.position < position:  # noqa: ASYNC110 - it tells nobody how far it is.
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    made = World(tmp_path)
+    started = EpochStarted("g", "a", 0, "00" * 32)
+    await made.journal.claim(Claim("g", 1, None, 1, False, "a"), [Draft(started)], time_ms=1000)
+    running = asyncio.create_task(made.speaker.run())
+    await made.folded(1)
+    yield made
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+def service(number: int) -> ServiceObserved:
+    ports, families = (("TCP", 80),), ("IPv4",)
+    return ServiceObserved(
+        f"uid-{number}", "default", f"web-{number}", "1", 0, 1, ports, "Cluster", families, "SingleStack"
+    )
+
+
+async def test_sessions_are_looked_at_when_their_facts_change_and_not_with_every_service(world, monkeypatch):
+    monkeypatch.setattr(module, "CONFIGURE_INTERVAL_S", 3600.0)
+    await world.append(ConfObserved("default", "c", "1", 1, 64500), PEER, InventorySynced(0, 0, 0, 1))
+    assert world.publisher.configured[-1] == ("tor",)
+    looked = []
+    monkeypatch.setattr(world.speaker, "_settings_of", lambda *asked: looked.append(asked))
+    for number in range(20):
+        await world.append(service(number))
+    assert looked == []
+    monkeypatch.undo()
+    await world.append(PEER._replace(name="second", address=Address("192.0.2.253")))
+    assert world.publisher.configured[-1] == ("second", "tor")
+
+
+async def test_an_address_of_this_machine_that_comes_late_is_found_with_a_later_page(world, monkeypatch):
+    monkeypatch.setattr(module, "CONFIGURE_INTERVAL_S", 0.0)
+    address = [""]
+    monkeypatch.setattr(world.speaker._addresses, "towards", lambda _peer: Address(address[0]))
+    await world.append(ConfObserved("default", "c", "1", 1, 64500), PEER, InventorySynced(0, 0, 0, 1))
+    assert world.publisher.configured == []
+    address[0] = "192.0.2.1"
+    await world.append(service(1))
+    assert world.publisher.configured == [("tor",)]
+
+
+async def test_a_recovering_epoch_makes_what_is_desired_uncertain_and_its_end_certain(world):
+    await world.append(ConfObserved("default", "c", "1", 1, 64500), PEER, InventorySynced(0, 0, 0, 1))
+    assert world.speaker._certain
+    head = await world.journal.head()
+    assert head is not None
+    started = EpochStarted("g", "b", head.position, head.hash.hex(), recovering=True)
+    claim = Claim("g", 2, head, head.position + 1, True, "b")
+    commit = await world.journal.claim(claim, [Draft(started)], time_ms=1000)
+    await world.folded(commit.last_position)
+    assert not world.speaker._certain
+    assert world.speaker._ribs.retained is not None
+    assert world.publisher.configured[-1] == ("tor",)
