@@ -6,7 +6,10 @@ import pytest
 from google.protobuf import any_pb2
 
 from porter.bgp.backends.gobgp import messages
+from porter.bgp.backends.gobgp.agreement import Agreement
 from porter.bgp.backends.gobgp.evidence import Evidence, Sent
+from porter.bgp.backends.gobgp.filling import filling
+from porter.bgp.backends.gobgp.places import place_of
 from porter.bgp.backends.gobgp.protocol import gobgp_pb2 as wire
 from porter.model.address import Address, Prefix
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
@@ -134,3 +137,68 @@ def test_where_a_change_makes_an_unknown_number_of_updates_counting_begins_anew(
     assert evidence.complete
     evidence.owe(1, Sent((), [KEY]))
     assert evidence.count(4) == [Sent((), [KEY])]
+
+
+OTHER = RouteKey(Prefix("10.9.0.2/32"), 11)
+SINGLE = RouteKey(Prefix("10.9.0.3/32"), 0)
+HELD = {KEY: PLAIN, OTHER: PLAIN, SINGLE: PLAIN}
+
+
+def filled(**changes):
+    arguments = {
+        "held": HELD,
+        "wanted": {KEY: PLAIN._replace(med=1)},
+        "inherited": {},
+        "families": SETTINGS.families,
+        "canonical": lambda attributes: attributes,
+        "certain": True,
+        "kept": False,
+    }
+    return filling(**(arguments | changes))
+
+
+def test_a_table_is_filled_with_what_is_wanted_alone():
+    assert filled() == ([(KEY, PLAIN._replace(med=1))], [OTHER, SINGLE])
+    assert filled(held={}) == ([(KEY, PLAIN._replace(med=1))], [])
+    assert filled(families=("IPv6",)).additions == []
+
+
+def test_an_uncertain_filling_takes_nothing_away():
+    assert filled(certain=False).removals == []
+
+
+def test_what_the_peer_may_still_keep_is_announced_to_be_withdrawn_by_name():
+    assert filled(kept=True).removals == [SINGLE]
+    inherited = {OTHER: PLAIN, SINGLE: PLAIN}
+    assert filled(held={}, kept=True, inherited=inherited).additions == [(KEY, PLAIN._replace(med=1)), (OTHER, PLAIN)]
+    assert filled(held={}, kept=False, inherited=inherited).additions == [(KEY, PLAIN._replace(med=1))]
+
+
+def test_an_agreement_outlives_its_session(tmp_path):
+    file = tmp_path / "tor.agreed"
+    assert Agreement(file, SETTINGS).presumed == Negotiated(BOTH, BOTH, SETTINGS.hold_time_s)
+    only4 = Negotiated(frozenset({"IPv4"}), frozenset(), 9)
+    Agreement(file, SETTINGS).learn(only4)
+    assert Agreement(file, SETTINGS).presumed == only4
+    assert Agreement(file, SETTINGS).offered == ("IPv4",)
+    # Where nothing is common any more, everything is offered.
+    assert Agreement(file, SETTINGS._replace(families=("IPv6",))).offered == ("IPv6",)
+    file.write_text("broken")
+    assert Agreement(file, SETTINGS).offered == SETTINGS.families
+
+
+def test_the_name_of_a_session_tells_nothing_of_its_key(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    place = place_of(tmp_path / "one", SETTINGS, "s3cret")
+    assert place == place_of(tmp_path / "one", SETTINGS, "s3cret")
+    assert place.name != place_of(tmp_path / "one", SETTINGS, "other").name
+    assert place.name != place_of(tmp_path / "two", SETTINGS, "s3cret").name
+
+
+def test_what_is_counted_narrows_the_trouble_down():
+    peer = wire.Peer()
+    assert messages.trouble_of(peer, waited=False) == ""
+    assert "no connection" in messages.trouble_of(peer, waited=True)
+    peer.state.messages.received.notification = 1
+    assert "refuses" in messages.trouble_of(peer, waited=True)
