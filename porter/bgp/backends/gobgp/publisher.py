@@ -19,7 +19,6 @@ from porter.events.routed import EngineStateChanged, OutcomesDropped, PeerReject
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
 from porter.ports import Clock, Desired, PeerView
 
-TICK_S = 0.1
 MAX_OUTCOMES = 20_000
 DRAIN_TIMEOUT_S = 5.0
 NO_ROUTES: Mapping[RouteKey, PathAttributes] = MappingProxyType({})
@@ -65,8 +64,10 @@ class GoBgpPublisher:
             while True:
                 self._changed.clear()
                 waiting = asyncio.ensure_future(self._changed.wait())
-                await asyncio.wait([waiting, *self._tasks.values()], return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
+                try:
+                    await asyncio.wait([waiting, *self._tasks.values()], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    waiting.cancel()
                 for task in self._tasks.values():
                     if task.done() and not task.cancelled():
                         # It never ends by itself: what it raised is a defect.
