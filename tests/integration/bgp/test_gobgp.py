@@ -354,6 +354,11 @@ async def test_a_keeper_finds_the_daemons_of_the_one_before(tmp_path):
     second.keep(0.1)
     await until(lambda: first.pid_of(place) is None, "the daemon is gone")
     assert not list(tmp_path.iterdir())
+    place.wanted.touch()
+    second.keep(1.0)
+    assert second.pid_of(place) is not None
+    Keeper(tmp_path).end()
+    await until(lambda: second.pid_of(place) is None, "the daemon is gone again")
 
 
 async def test_a_router_of_one_family_is_given_that_one(started):

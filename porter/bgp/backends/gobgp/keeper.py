@@ -79,8 +79,12 @@ class Keeper:
                 self.keep(asyncio.get_running_loop().time())
                 await asyncio.sleep(POLL_S)
         finally:
-            for place in self._places("pid"):
-                self._end(place)
+            self.end()
+
+    def end(self) -> None:
+        """End every daemon of the folder, also those that a former keeper left."""
+        for place in self._places("pid"):
+            self._end(place)
 
     def keep(self, now_s: float) -> None:
         """Start what is missing, and end what is wanted no more."""
