@@ -356,7 +356,7 @@ async def test_a_keeper_finds_the_daemons_of_the_one_before(tmp_path):
     assert not list(tmp_path.iterdir())
     place.wanted.touch()
     second.keep(1.0)
-    assert second.pid_of(place) is not None
+    await until(place.socket.exists, "the daemon listens again")
     Keeper(tmp_path).end()
     await until(lambda: second.pid_of(place) is None, "the daemon is gone again")
 
