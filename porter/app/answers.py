@@ -6,6 +6,7 @@ Each answer is JSON by a published schema (docs/reference/schemas). It names the
 from __future__ import annotations
 
 from porter.app.answer_json import Json, as_json, time_json
+from porter.app.operated_answers import drained_nodes, drained_services, holds, operated_problems
 from porter.app.route_answers import peer_answers, route_counts, session_problems
 from porter.app.view import ReadModel
 from porter.events.decided import AllocationRefused
@@ -45,11 +46,19 @@ def status(model: ReadModel, cluster: str, head: Head | None = None) -> Json:
         "recovering": ledger.recovering,
         "lost": [{"first": first, "last": last} for first, last in ledger.lost],
         "drained": [{"speaker": name, **as_json(drain)} for name, drain in sorted(ledger.drained.items())],
+        "drainedNodes": drained_nodes(state),
+        "drainedServices": drained_services(state),
+        "holds": holds(state),
         "services": services,
         "pools": _pools(state),
         "peers": peer_answers(model),
         "routes": route_counts(model),
-        "problems": [*_journal_problems(state), *session_problems(model), *_waiting_services(state)],
+        "problems": [
+            *_journal_problems(state),
+            *operated_problems(state),
+            *session_problems(model),
+            *_waiting_services(state),
+        ],
     }
 
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import structlog
 
 from porter import __version__
+from porter.allocator.withdrawals import Rule
 from porter.app.clock import SystemClock
 from porter.app.edge import connect
 from porter.app.follow import Folded, from_newest_baseline, up_to_head
 from porter.app.leader import Leading, Recovery
 from porter.app.passwords import keep_inline
 from porter.app.process import set_imports_aside
-from porter.app.settings import Settings
+from porter.app.settings import DRAIN_DELAY_MS, Settings
 from porter.app.start import Beginning, Seen, begin, positions_are_lost
 from porter.app.status import StatusDesk
 from porter.app.streams import SpeakerStreams
@@ -180,6 +181,7 @@ class Controller:
             head, left = await self._head()
         beginning = self._begin(head, anchor, transitions, left)
         state = await self._fold_to(head)
+        settings = self._settings
         leading = Leading(
             journal=parts.journal,
             source=parts.source,
@@ -189,6 +191,8 @@ class Controller:
             view=parts.view,
             clock=self._clock,
             state=state,
+            rule=Rule(settings.hold_share_percent, settings.hold_minimum, settings.hold_bound_s * 1000),
+            cordon_delay_ms=DRAIN_DELAY_MS if settings.drain_cordoned else None,
         )
         parts.view.leading = True
         self._problem = ""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from porter.app.settings import InvalidSettings, Settings
+from porter.kube.facts import FactSettings
 from porter.ports import Clock, Election, EventRecorder, Source, StatusWriter
 
 if TYPE_CHECKING:
@@ -42,8 +43,13 @@ async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitS
     return await _cluster(settings, clock, stack)
 
 
+def _fact_settings(settings: Settings) -> FactSettings:
+    return FactSettings(
+        settings.load_balancer_class, settings.claim_unclassified, settings.namespace, settings.drain_cordoned
+    )
+
+
 def _manifests(settings: Settings, clock: Clock) -> Edge:
-    from porter.kube.facts import FactSettings  # noqa: PLC0415
     from porter.kube.file_election import FileElection  # noqa: PLC0415
     from porter.kube.manifest_events import LogEventRecorder  # noqa: PLC0415
     from porter.kube.manifest_status import STATUS_FOLDER, ManifestStatusWriter  # noqa: PLC0415
@@ -53,8 +59,7 @@ def _manifests(settings: Settings, clock: Clock) -> Edge:
     # The lock stands beside the objects: controllers of several state directories share these, and nothing else.
     lock_dir = settings.manifests / STATUS_FOLDER
     election = FileElection(settings.directory, clock, lock_dir=lock_dir)
-    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
-    source = ManifestSource(settings.manifests, facts)
+    source = ManifestSource(settings.manifests, _fact_settings(settings))
     writer = ManifestStatusWriter(settings.manifests, source.inventory, election.leads, clock)
     return Edge(source, election, writer, LogEventRecorder(), _passwords_of(source))
 
@@ -63,7 +68,6 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
     # The client's import costs tens of megabytes, which a controller over manifests does without.
     from porter.kube.client import ApiError, InvalidKubeconfig, KubeClient  # noqa: PLC0415
     from porter.kube.events import KubeEventRecorder  # noqa: PLC0415
-    from porter.kube.facts import FactSettings  # noqa: PLC0415
     from porter.kube.finalizers import FinalizerWriter  # noqa: PLC0415
     from porter.kube.lease import LeaseElection  # noqa: PLC0415
     from porter.kube.source import KubeSource  # noqa: PLC0415
@@ -79,8 +83,7 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
         # In a cluster the installation made the namespace. Where this fails the campaign says why.
         with contextlib.suppress(ApiError):
             await election.ensure_namespace()
-    facts = FactSettings(settings.load_balancer_class, settings.claim_unclassified, settings.namespace)
-    source = KubeSource(client, facts)
+    source = KubeSource(client, _fact_settings(settings))
     writer = KubeStatusWriter(client, source.inventory, election.leads, clock)
     recorder = KubeEventRecorder(client, election.leads, settings.name)
     finalizers = FinalizerWriter(client, source.inventory, election.leads)

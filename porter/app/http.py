@@ -16,19 +16,16 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from porter.app import answers, explain, metrics, route_answers
+from porter.app import actions, answers, explain, metrics, route_answers
 from porter.app.events import BadQuestion, EventFilter, read_events
 from porter.app.settings import InvalidSettings, Settings
 from porter.app.settings_check import check_http, is_loopback
-from porter.app.view import View
-from porter.events.decided import SpeakerDrained, SpeakerUndrained
+from porter.app.view import Action, ReadModel, View
 from porter.files import write_atomically
 from porter.ports import Journal, JournalError, JournalUnavailable
 from porter.telemetry.metrics import expose
 
 BODY_BYTES_MAX = 64 * 1024
-TEXT_CHARS_MAX = 1024
-"""Longest reason, and longest name, of an operator's action."""
 FOLLOWERS_MAX = 32
 ADDRESS_FILE = "http"
 """In the state directory: the address that was bound, for the commands (and for port 0)."""
@@ -43,9 +40,16 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
     "explain": frozenset({"ip", "service"}),
     "events": frozenset({"after", "aggregate", "follow", "limit", "type"}),
     "drain": frozenset(),
+    "approve": frozenset(),
 }
 """What may stand in the query of each route under /v1; anything else is refused, and never quietly left out."""
-DRAIN_FIELDS = frozenset({"speaker", "undo", "why"})
+
+REFUSALS: Mapping[type[Exception], int] = {
+    BadQuestion: 400,
+    explain.Unknown: 404,
+    actions.NotKnown: 404,
+    actions.NotPossible: 409,
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -69,7 +73,8 @@ class Api:
         app.router.add_get("/metrics", self.metrics)
         for name in ("status", "routes", "pools", "services", "peers", "explain", "events"):
             app.router.add_get(f"/v1/{name}", _understood(name, getattr(self, name)))
-        app.router.add_post("/v1/drain", _understood("drain", self.drain))
+        for name in ("drain", "approve"):
+            app.router.add_post(f"/v1/{name}", _understood(name, getattr(self, name)))
         return app
 
     async def livez(self, _request: web.Request) -> web.StreamResponse:
@@ -139,29 +144,29 @@ class Api:
         return response
 
     async def drain(self, request: web.Request) -> web.StreamResponse:
-        """Have a speaker withdraw everything, or end that: `{"speaker": .., "why": .., "undo": false}`."""
+        """Take a speaker, a node or a Service out of service, or end that; see `porter.app.actions.drain`."""
+        return await self._act(request, actions.drain)
+
+    async def approve(self, request: web.Request) -> web.StreamResponse:
+        """Let what is held be withdrawn: `{"hold": .., "why": ..}`."""
+        return await self._act(request, actions.approval)
+
+    async def _act(
+        self, request: web.Request, read: Callable[[Mapping[str, Any], str, ReadModel], Action]
+    ) -> web.StreamResponse:
+        """Have the leader journal an action upon something that is known; answer its position."""
         if not is_loopback(request.remote or ""):
             raise web.HTTPForbidden(
                 text="actions are taken from this machine only, until clients can be authenticated; "
                 "run the command where the controller runs"
             )
         body = await _json_body(request)
-        _only(body, DRAIN_FIELDS)
-        speaker, why = _text(body, "speaker"), _text(body, "why", required=False)
-        event = SpeakerUndrained if _boolean(body, "undo") else SpeakerDrained
-        position = await self._act(event(speaker, f"loopback:{request.remote}", why))
-        return _json({"position": position, "speaker": speaker, "drained": event is SpeakerDrained})
-
-    async def _act(self, action: SpeakerDrained | SpeakerUndrained) -> int:
-        """Have the leader journal an action upon a speaker that is known; return its position."""
+        action = read(body, f"loopback:{request.remote}", self._view.read_model())
         if self._view.act is None:
             leader = self._view.leader or "another process"
             raise web.HTTPConflict(text=f"this controller does not lead; ask the leader, {leader}")
-        known = route_answers.known_speakers(self._view.read_model())
-        if action.speaker not in known:
-            raise web.HTTPNotFound(text=route_answers.not_known("speaker", action.speaker, known))
         try:
-            return await self._view.act(action)
+            return _json(actions.answer(action, await self._view.act(action)))
         except (JournalError, OverflowError) as error:
             raise web.HTTPServiceUnavailable(
                 text=f"the leader changed or the journal is away; ask again ({error})"
@@ -200,8 +205,8 @@ async def _errors_as_json(request: web.Request, handler: Answer) -> web.StreamRe
         return await handler(request)
     except web.HTTPException as error:
         return _json({"message": error.text or error.reason}, error.status)
-    except BadQuestion as error:
-        return _json({"message": str(error)}, 404 if isinstance(error, explain.Unknown) else 400)
+    except (BadQuestion, actions.NotKnown, actions.NotPossible) as error:
+        return _json({"message": str(error)}, REFUSALS[type(error)])
     except JournalUnavailable as error:
         return _json({"message": f"the journal is unavailable: {error}"}, 503)
     except JournalError as error:
@@ -243,26 +248,6 @@ async def _json_body(request: web.Request) -> Mapping[str, Any]:
     if not isinstance(body, dict):
         raise _bad_request('the body is no JSON object; send one like {"speaker": "a", "why": "maintenance"}')
     return body
-
-
-def _text(body: Mapping[str, Any], name: str, *, required: bool = True) -> str:
-    text = body.get(name, "")
-    if not isinstance(text, str) or len(text) > TEXT_CHARS_MAX or (required and not text):
-        raise _bad_request(f'"{name}" must be a text of at most {TEXT_CHARS_MAX} characters')
-    return text
-
-
-def _boolean(body: Mapping[str, Any], name: str) -> bool:
-    value = body.get(name, False)
-    if not isinstance(value, bool):
-        raise _bad_request(f'"{name}" must be true or false, without quotes')
-    return value
-
-
-def _only(body: Mapping[str, Any], names: frozenset[str]) -> None:
-    unknown = sorted(set(body) - names)
-    if unknown:
-        raise _bad_request(f'"{unknown[0]}" is not understood; an action has {", ".join(sorted(names))}')
 
 
 def _address_text(host: str, port: int) -> str:

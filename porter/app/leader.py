@@ -20,26 +20,28 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from porter.allocator.adopt import adopt
 from porter.allocator.decide import cause, decide, unsettled
+from porter.allocator.elapsed import cordons, elapsed, ended, next_ms
 from porter.allocator.path_identifiers import assign
 from porter.allocator.timers import due, next_due_ms
+from porter.allocator.withdrawals import Rule
 from porter.app import facts
 from porter.app.follow import from_newest_baseline, up_to_head
+from porter.app.intake import Intake
 from porter.app.start import Beginning
 from porter.app.status import StatusDesk
 from porter.app.streams import SpeakerStreams
 from porter.app.upkeep import Upkeep
-from porter.app.view import View
+from porter.app.view import Action, View
 from porter.events.catalogue import Event
-from porter.events.decided import RecoveryCompleted, SpeakerDrained, SpeakerUndrained
+from porter.events.decided import RecoveryCompleted
 from porter.events.envelope import MAX_EVENTS_PER_COMMIT, Commit, Draft, Envelope, Head
-from porter.events.observed import InventorySynced, ServiceGone, ServiceObserved
+from porter.events.observed import InventorySynced
 from porter.model.address import Address
 from porter.ports import (
     Anchor,
     Clock,
     Conflict,
     Election,
-    FactKey,
     Fenced,
     Fork,
     Journal,
@@ -54,13 +56,13 @@ FACTS_PER_COMMIT = 96
 HEAD_CHECK_INTERVAL_S = 1.0
 GIVE_UP_S = 8.0
 """A leader that cannot append for this long gives the Lease up: another one may reach the server."""
+SCHEDULE_S_MIN = 0.02
+"""What is overdue is not waited for, but neither asked for without a pause while it cannot be decided yet."""
 MAX_ACTIONS_WAITING = 64
 LAST_WORDS_S = 0.1
 """How long a deposed leader lets the facts come in that its watches hold already."""
 
 _log = structlog.get_logger(__name__)
-
-Action = SpeakerDrained | SpeakerUndrained
 
 
 class Recovery(NamedTuple):
@@ -98,7 +100,10 @@ class Leading:
         view: View,
         clock: Clock,
         state: ClusterState,
+        rule: Rule,
+        cordon_delay_ms: int | None = None,
     ) -> None:
+        """`rule` is the blast-radius guard's; a `cordon_delay_ms` lets cordoned nodes be drained with that delay."""
         self.state = state
         self.head: Head | None = None
         self._journal = journal
@@ -109,7 +114,8 @@ class Leading:
         self._view = view
         self._clock = clock
         self._identity = ""
-        self._dirty: set[FactKey] = set()
+        self._intake = Intake(source, rule, clock)
+        self._cordon_delay_ms = cordon_delay_ms
         self._actions: deque[tuple[Action, asyncio.Future[int]]] = deque()
         self._answers: list[asyncio.Future[int]] = []
         self._wake = asyncio.Event()
@@ -183,8 +189,8 @@ class Leading:
                 return
             await self._wait()
             await self._check_head()
-        self._dirty |= facts.all_keys(self.state, self._source)
-        while self._dirty:
+        self._intake.dirty |= facts.all_keys(self.state, self._source)
+        while self._intake:
             await self._step(deciding=False)
         if not self.state.ledger.synced:
             adopted = adopt(self.state, recovery.holders)
@@ -206,14 +212,16 @@ class Leading:
     async def _watch(self) -> None:
         while True:
             changed = await self._source.changed()
-            self._dirty |= changed
+            self._intake.dirty |= changed
             self._wake.set()
 
     async def _wait(self) -> None:
-        timeout_s = max(0.0, self._next_head_check_s - self._clock.monotonic_s())
-        due_ms = next_due_ms(self.state)
-        if due_ms is not None:
-            timeout_s = min(timeout_s, max(0, due_ms - self._clock.wall_ms()) / 1000)
+        due_s = self._intake.due_s
+        until_s = self._next_head_check_s if due_s is None else min(self._next_head_check_s, due_s)
+        timeout_s = max(0.0, until_s - self._clock.monotonic_s())
+        for scheduled_ms in (next_ms(self.state), next_due_ms(self.state)):
+            if scheduled_ms is not None:
+                timeout_s = min(timeout_s, max(SCHEDULE_S_MIN, (scheduled_ms - self._clock.wall_ms()) / 1000))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
@@ -224,9 +232,10 @@ class Leading:
         while True:
             batch = self._new_batch()
             answers = self._take_actions(batch)
-            self._take_facts(batch)
             if deciding:
                 self._take_elapsed(batch)
+            self._take_facts(batch, hurry=not deciding)
+            if deciding:
                 self._take_decisions(batch)
             if not batch.drafts:
                 break
@@ -234,7 +243,7 @@ class Leading:
             for position, answer in zip(range(commit.first_position, commit.last_position + 1), answers, strict=False):
                 if not answer.done():
                     answer.set_result(position)
-            if not deciding and not self._dirty:
+            if not deciding and not self._intake:
                 break
         await self._check_head()
         await self._keep_up()
@@ -248,26 +257,24 @@ class Leading:
         self._answers = answers
         return answers
 
-    def _take_facts(self, batch: _Batch) -> None:
-        for key in facts.in_order(self._dirty):
-            if len(batch.drafts) >= FACTS_PER_COMMIT:
-                return
-            self._dirty.discard(key)
-            for fact in facts.differences(self.state, self._source, key):
-                version = getattr(fact, "resource_version", "")
-                self._fold(batch, fact, correlation=f"{fact.aggregate}@{version}")
-                if isinstance(fact, ServiceObserved | ServiceGone):
-                    self._take_endpoints(batch, facts.endpoints_key(key))
-
-    def _take_endpoints(self, batch: _Batch, key: FactKey) -> None:
-        """A Service's endpoints come and go with it."""
-        for fact in facts.differences(self.state, self._source, key):
-            self._fold(batch, fact, correlation=fact.aggregate)
-
     def _take_elapsed(self, batch: _Batch) -> None:
-        for elapsed in due(self.state, batch.time_ms, FACTS_PER_COMMIT - len(batch.drafts)):
-            since = self.state.pools.cooling[elapsed.address]
-            self._fold(batch, elapsed, causation=since.position, correlation=elapsed.aggregate)
+        """What is due by now; a hold's end is looked at when all that it was made for is journaled."""
+        room = FACTS_PER_COMMIT - len(batch.drafts)
+        found = [*elapsed(self.state, batch.time_ms), *(ended(self.state) if self._intake.settled else ())]
+        if self._cordon_delay_ms is not None:
+            found += cordons(self.state, self._cordon_delay_ms)
+        for event, causation in found[:room]:
+            self._fold(batch, event, causation=causation, correlation=event.aggregate)
+        for cool_down in due(self.state, batch.time_ms, FACTS_PER_COMMIT - len(batch.drafts)):
+            since = self.state.pools.cooling[cool_down.address]
+            self._fold(batch, cool_down, causation=since.position, correlation=cool_down.aggregate)
+
+    def _take_facts(self, batch: _Batch, *, hurry: bool) -> None:
+        taken = self._intake.take(
+            lambda: self.state, lambda: len(batch.drafts) >= FACTS_PER_COMMIT, time_ms=batch.time_ms, hurry=hurry
+        )
+        for fact, correlation in taken:
+            self._fold(batch, fact, correlation=correlation)
 
     def _take_decisions(self, batch: _Batch) -> None:
         for payload in assign(self.state):

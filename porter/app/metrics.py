@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from porter import __version__
+from porter.app.operated_answers import held_prefixes
 from porter.app.route_answers import route_counts
 from porter.app.view import ReadModel
 from porter.projections.cluster import ClusterState
+from porter.projections.maintenance import routes_on_last_resort
 from porter.projections.sessions import Sessions
 from porter.projections.status import pool_status
 from porter.telemetry.metrics import Measured
@@ -40,6 +42,7 @@ def measured(model: ReadModel, self_: Self) -> tuple[Measured, ...]:
         *_pools(state),
         *_services(state),
         *_sessions(model.sessions),
+        *_operated(state),
         Measured("routes", "gauge", "Routes of all Adj-RIBs-Out by what became of them.", ("state",), _routes(model)),
     )
 
@@ -93,6 +96,25 @@ def _services(state: ClusterState) -> Iterator[Measured]:
     )
     reasons: Samples = tuple(((reason,), float(number)) for reason, number in sorted(refused.items()))
     yield Measured("services_refused", "gauge", "Services that are refused, by reason.", ("reason",), reasons)
+
+
+def _operated(state: ClusterState) -> Iterator[Measured]:
+    ledger = state.ledger
+    held: Samples = tuple(((cause,), float(number)) for cause, number in sorted(held_prefixes(state).items()))
+    text = "Prefixes that keep their last next hops because too many would have lost them at once, by cause."
+    yield Measured("withdrawals_held", "gauge", text, ("cause",), held)
+    yield Measured(
+        "holds_open", "gauge", "Holds that wait for an approval or their end.", (), _one(len(ledger.holds.open))
+    )
+    drained: Samples = (
+        (("node",), float(len(ledger.maintenance.nodes))),
+        (("service",), float(len(ledger.maintenance.services))),
+        (("speaker",), float(len(ledger.drained))),
+    )
+    yield Measured("drained", "gauge", "What is drained, by kind.", ("kind",), drained)
+    last = sum(routes_on_last_resort(ledger.maintenance, state.loc_rib.routes).values())
+    text = "Next hops of routes that stay although their node is drained, because no other is left."
+    yield Measured("next_hops_on_drained_nodes", "gauge", text, (), _one(last))
 
 
 def _sessions(sessions: Sessions) -> Iterator[Measured]:

@@ -14,6 +14,11 @@ DEFAULT_CLUSTER = "porter"
 DEFAULT_NAMESPACE = "porter-system"
 DEFAULT_HTTP = "127.0.0.1:9179"
 DEFAULT_LOAD_BALANCER_CLASS = "porter.io/porter"
+DEFAULT_HOLD_SHARE_PERCENT = 25
+DEFAULT_HOLD_MINIMUM = 20
+DEFAULT_HOLD_BOUND_S = 600
+DRAIN_DELAY_MS = 10_000
+"""How long a drain announces GRACEFUL_SHUTDOWN before it withdraws, where nobody says otherwise."""
 
 
 class InvalidSettings(ValueError):
@@ -45,6 +50,14 @@ class Settings:
     """The BGP engine behind the speaker."""
     unsafe: frozenset[str] = frozenset()
     """Refusals of the start-up gate that the operator overrides by name."""
+    drain_cordoned: bool = False
+    """Whether a node that is cordoned counts as drained."""
+    hold_share_percent: int = DEFAULT_HOLD_SHARE_PERCENT
+    """The blast-radius guard: withdrawals beyond this share of all prefixes, and"""
+    hold_minimum: int = DEFAULT_HOLD_MINIMUM
+    """of at least so many of them, are held"""
+    hold_bound_s: int = DEFAULT_HOLD_BOUND_S
+    """for so long."""
 
     def http_address(self) -> tuple[str, int]:
         """Split `--http` into host and port.

@@ -131,6 +131,10 @@ def _controller_options(settings: Settings) -> list[str]:
     options += ["--load-balancer-class", settings.load_balancer_class]
     if settings.claim_unclassified:
         options.append("--claim-unclassified")
+    if settings.drain_cordoned:
+        options.append("--drain-cordoned")
+    options += ["--hold-share", str(settings.hold_share_percent), "--hold-minimum", str(settings.hold_minimum)]
+    options += ["--hold-bound", str(settings.hold_bound_s)]
     for name in sorted(settings.unsafe):
         options += ["--unsafe", name]
     return options

@@ -6,10 +6,29 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from porter.events.decided import SpeakerDrained, SpeakerUndrained
+from porter.events.decided import (
+    NodeDrained,
+    NodeUndrained,
+    ServiceDrained,
+    ServiceUndrained,
+    SpeakerDrained,
+    SpeakerUndrained,
+    WithdrawalApproved,
+)
 from porter.events.envelope import Head
 from porter.projections.cluster import ClusterState
 from porter.projections.sessions import Sessions
+
+Action = (
+    SpeakerDrained
+    | SpeakerUndrained
+    | NodeDrained
+    | NodeUndrained
+    | ServiceDrained
+    | ServiceUndrained
+    | WithdrawalApproved
+)
+"""What an operator may have the leader journal."""
 
 
 class ReadModel(NamedTuple):
@@ -37,7 +56,7 @@ class View:
     parts: Callable[[], Mapping[str, str]] = dict
     untold: Callable[[], int] = int
     """How many Kubernetes Events were given up since the start."""
-    act: Callable[[SpeakerDrained | SpeakerUndrained], Awaitable[int]] | None = None
+    act: Callable[[Action], Awaitable[int]] | None = None
 
     def read_model(self) -> ReadModel:
         """The folds as they stand."""

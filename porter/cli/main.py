@@ -34,6 +34,15 @@ for program in (programs.up, programs.controller, programs.speaker, programs.exa
 for question in (questions.status, questions.routes, explain.explain, questions.crds, questions.version):
     app.command()(question)
 drain.command("speaker")(actions.drain_speaker)
+drain.command("node")(actions.drain_node)
+drain.command("service")(actions.drain_service)
+for name in ("uncordon", "undrain"):
+    ended = typer.Typer(help="Bring something into service again.", no_args_is_help=True, rich_markup_mode=None)
+    ended.command("node")(actions.uncordon_node)
+    ended.command("service")(actions.uncordon_service)
+    ended.command("speaker")(actions.uncordon_speaker)
+    app.add_typer(ended, name=name, hidden=name == "undrain")
+app.command()(actions.approve)
 journal.command("tail")(questions.journal_tail)
 for origin in (migrate.metallb, migrate.openelb):
     migration.command()(origin)

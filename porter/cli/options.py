@@ -55,6 +55,20 @@ ClaimUnclassified = Annotated[
 Unsafe = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="Override this refusal of the start-up gate; may be repeated.")
 ]
+DrainCordoned = Annotated[
+    bool, typer.Option("--drain-cordoned", help="Let a node that is cordoned (unschedulable) count as drained.")
+]
+HoldShare = Annotated[
+    int,
+    typer.Option(
+        metavar="PERCENT",
+        min=1,
+        max=100,
+        help="Hold withdrawals if more than this share of all prefixes loses its last next hop at once; 100: never.",
+    ),
+]
+HoldMinimum = Annotated[int, typer.Option(metavar="N", min=1, help="Never hold fewer withdrawals than this.")]
+HoldBound = Annotated[int, typer.Option(metavar="SECONDS", min=1, max=86400, help="Hold them for so long at most.")]
 
 
 class LogLevel(StrEnum):

@@ -209,6 +209,7 @@ def _print_status(answer: dict[str, Any], *, utc: bool) -> None:
     typer.echo(f"leader    {leader['holder'] or '-'}   epoch {leader['epoch']}   since #{leader['since']}")
     typer.echo(f"services  {services['total']} in all, {services['served']} served, {services['waiting']} waiting")
     typer.echo(f"routes    {counted['confirmed']} of {counted['total']} confirmed")
+    _print_operated(answer, utc=utc)
     typer.echo("")
     print_table(
         ["POOL", "RANGES", "SIZE", "USED", "AVAILABLE"],
@@ -222,3 +223,15 @@ def _print_status(answer: dict[str, Any], *, utc: bool) -> None:
             told = (session[name] for name in ("speaker", "state"))
             rows.append([peer["peer"], peer["address"], *told, since, session["confirmed"], session["reason"]])
     print_table(["PEER", "ADDRESS", "SPEAKER", "STATE", "SINCE", "ROUTES", "REASON"], rows)
+
+
+def _print_operated(answer: dict[str, Any], *, utc: bool) -> None:
+    """What is drained and what is held, each in a line; nothing where there is neither."""
+    for kind, key in (("speaker", "drained"), ("node", "drainedNodes"), ("service", "drainedServices")):
+        for each in answer[key]:
+            why = f": {each['why']}" if each["why"] else ""
+            step = "" if each.get("elapsed", True) else ", still leaving"
+            typer.echo(f"drained   {kind} {each[kind]} by {each['by']} since #{each['position']}{step}{why}")
+    for each in answer["holds"]:
+        until = time_text(each["until"], utc=utc)
+        typer.echo(f"held      {each['held']} prefixes by hold {each['hold']} ({each['cause']}), until {until}")

@@ -40,6 +40,16 @@ Event = (
     | decided.HeadWitnessed
     | decided.SpeakerDrained
     | decided.SpeakerUndrained
+    | decided.NodeDrained
+    | decided.NodeDrainElapsed
+    | decided.NodeUndrained
+    | decided.ServiceDrained
+    | decided.ServiceDrainElapsed
+    | decided.ServiceUndrained
+    | decided.WithdrawalHeld
+    | decided.WithdrawalApproved
+    | decided.HoldExpired
+    | decided.HoldEnded
     | routed.SpeakerStarted
     | routed.EngineStateChanged
     | routed.SessionStateChanged

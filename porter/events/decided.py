@@ -1,10 +1,10 @@
-"""Decisions of the leader: addresses, leadership of the journal, operators' actions."""
+"""Decisions of the leader: addresses, leadership of the journal, operators' actions, what is held back."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from porter.model.address import Address
+from porter.model.address import Address, Prefix
 from porter.model.reasons import Candidate
 
 
@@ -185,3 +185,139 @@ class SpeakerUndrained(NamedTuple):
     @property
     def aggregate(self) -> str:
         return f"speaker/{self.speaker}"
+
+
+class NodeDrained(NamedTuple):
+    """A node is to leave service: its paths carry GRACEFUL_SHUTDOWN (RFC 8326) now, and go after the delay.
+
+    `force` says that they go also where no other next hop is left. `uid` is the Node's: one that is made anew under
+    the same name is another node.
+    """
+
+    node: str
+    uid: str
+    by: str
+    why: str
+    delay_ms: int
+    force: bool = False
+
+    @property
+    def aggregate(self) -> str:
+        return f"node/{self.node}"
+
+
+class NodeDrainElapsed(NamedTuple):
+    """The delay of a node's drain is over: it is no next hop any more, unless it is the last one of a route."""
+
+    node: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"node/{self.node}"
+
+
+class NodeUndrained(NamedTuple):
+    """A node's drain ended: it is a next hop again."""
+
+    node: str
+    by: str
+    why: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"node/{self.node}"
+
+
+class ServiceDrained(NamedTuple):
+    """A Service is to leave service: GRACEFUL_SHUTDOWN now, withdrawal after the delay; it keeps its addresses."""
+
+    uid: str
+    namespace: str
+    name: str
+    by: str
+    why: str
+    delay_ms: int
+
+    @property
+    def aggregate(self) -> str:
+        return f"service/{self.namespace}/{self.name}"
+
+
+class ServiceDrainElapsed(NamedTuple):
+    """The delay of a Service's drain is over: its routes are withdrawn."""
+
+    uid: str
+    namespace: str
+    name: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"service/{self.namespace}/{self.name}"
+
+
+class ServiceUndrained(NamedTuple):
+    """An operator ended a Service's drain."""
+
+    uid: str
+    namespace: str
+    name: str
+    by: str
+    why: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"service/{self.namespace}/{self.name}"
+
+
+class WithdrawalHeld(NamedTuple):
+    """These prefixes are about to lose their last next hops together with too many others: they keep them.
+
+    `hold` is the position of the first event of the hold, its name for people; `cause` a reason code. `lost` of
+    `total` prefixes lost their last next hop within a minute; the rule that was broken travels along, so that a
+    replay does not depend on the settings of whoever replays.
+    """
+
+    hold: int
+    cause: str
+    prefixes: tuple[Prefix, ...]
+    lost: int
+    total: int
+    share_percent: int
+    minimum: int
+    bound_ms: int
+
+    @property
+    def aggregate(self) -> str:
+        return f"hold/{self.hold}"
+
+
+class WithdrawalApproved(NamedTuple):
+    """An operator says that what is held may be withdrawn."""
+
+    hold: int
+    by: str
+    why: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"hold/{self.hold}"
+
+
+class HoldExpired(NamedTuple):
+    """A hold lasted for its bound: what is still without a next hop is withdrawn."""
+
+    hold: int
+
+    @property
+    def aggregate(self) -> str:
+        return f"hold/{self.hold}"
+
+
+class HoldEnded(NamedTuple):
+    """The cause of a hold ended: every prefix of it has next hops of its own again, or is in use no more."""
+
+    hold: int
+
+    @property
+    def aggregate(self) -> str:
+        return f"hold/{self.hold}"

@@ -74,7 +74,10 @@ class EndpointsObserved(NamedTuple):
 
 
 class NodeObserved(NamedTuple):
-    """A Node: its InternalIPs in the API's order, whether it is Ready, and whether the standard label excludes it."""
+    """A Node: its InternalIPs in the API's order, whether it is Ready, and whether the standard label excludes it.
+
+    `cordoned` is told only where the settings let it count as a drain.
+    """
 
     name: str
     uid: str
@@ -83,6 +86,7 @@ class NodeObserved(NamedTuple):
     ready: bool
     excluded: bool = False
     labels: Pairs = ()
+    cordoned: bool = False
 
     @property
     def aggregate(self) -> str:

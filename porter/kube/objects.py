@@ -145,11 +145,18 @@ class NodeStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     conditions: list[NodeCondition] | None = None
 
 
+class NodeSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """A Node's spec: whether it was cordoned, which the taint node.kubernetes.io/unschedulable follows."""
+
+    unschedulable: bool = False
+
+
 class Node(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """core/v1 Node."""
 
     metadata: Metadata
     status: NodeStatus = NodeStatus()
+    spec: NodeSpec = NodeSpec()
 
 
 class Namespace(msgspec.Struct, frozen=True, gc=False, rename="camel"):

@@ -22,6 +22,8 @@ MAX_AS_NUMBER = 4294967295
 MIN_HOLD_TIME_S = 3
 MAX_HOLD_TIME_S = 65535
 MAX_PATH_ID = 4294967295
+GRACEFUL_SHUTDOWN = "65535:0"
+"""RFC 8326, section 5; BGP engines that know no name for it take the number."""
 MAX_NEXT_HOPS = 64
 """Most next hops of one prefix that a peer is given; the ECMP width of common routers."""
 
@@ -52,12 +54,23 @@ class PathAttributes(NamedTuple):
     as_path_prepend: int = 0
 
 
+IN_SERVICE = 0
+LEAVING = 1
+"""A drain has begun: the path carries GRACEFUL_SHUTDOWN, so that routers turn to others while it still works."""
+LAST_RESORT = 2
+"""A drain is over: the path stays only where no other one is left."""
+
+
 class NextHop(NamedTuple):
-    """One eligible node of a Service and the identifier that its path carries under ADD-PATH."""
+    """One eligible node of a Service and the identifier that its path carries under ADD-PATH.
+
+    `standing` is one of the three above.
+    """
 
     node: str
     address: Address
     path_id: int
+    standing: int = IN_SERVICE
 
 
 class SessionSettings(NamedTuple):

@@ -140,7 +140,6 @@ class PeerPolicy:
 
     __slots__ = (
         "_facts",
-        "_internal",
         "_node_facts",
         "_nodes",
         "_of_node",
@@ -150,6 +149,7 @@ class PeerPolicy:
         "_selector",
         "_templates",
         "aggregates",
+        "internal",
         "plain",
     )
 
@@ -173,7 +173,7 @@ class PeerPolicy:
         self.plain = not advertisements and self._selector == Selector()
         everything = AdvertisementObserved("", "", "", 0, 0)
         self._facts = tuple(one for one in advertisements if about_peer(one, peer)) if advertisements else (everything,)
-        self._internal = internal
+        self.internal = internal
         self._nodes = nodes
         self._pool_labels = pool_labels
         self._select_nodes = self._selector != Selector() or any(fact.node_selectors for fact in self._facts)
@@ -237,7 +237,7 @@ class PeerPolicy:
         found = self._templates.get(at_node)
         if found is None:
             facts = [self._facts[index] for index in at_node]
-            found = self._templates[at_node] = template(facts, internal=self._internal)
+            found = self._templates[at_node] = template(facts, internal=self.internal)
         return found
 
     def _selected(self, node: str) -> bool:

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Protocol
 
 from porter.model.address import Address, Prefix
-from porter.model.bgp import MAX_NEXT_HOPS, NextHop, PathAttributes, RouteKey
+from porter.model.bgp import GRACEFUL_SHUTDOWN, IN_SERVICE, MAX_NEXT_HOPS, NextHop, PathAttributes, RouteKey
 from porter.policy.advertisements import PLAIN
 
 _CACHED_WEIGHTS = 65536
@@ -51,14 +51,21 @@ def _plain(next_hop: Address) -> PathAttributes:
     return PathAttributes(next_hop)
 
 
-def _path(hop: NextHop, attributes: Callable[[str], PathAttributes]) -> PathAttributes:
-    return _plain(hop.address) if attributes is plain else _attributes(attributes(hop.node), hop.address)
-
-
 def plain(node: str) -> PathAttributes:
     """The attributes of a path that nothing more is said of, but for its next hop."""
     del node
     return PLAIN
+
+
+def shutting_down(attributes: PathAttributes, *, internal: bool) -> PathAttributes:
+    """A path that is about to go: marked with GRACEFUL_SHUTDOWN, and within the AS the least preferred (RFC 8326)."""
+    communities = (*(one for one in attributes.communities if one != GRACEFUL_SHUTDOWN), GRACEFUL_SHUTDOWN)
+    return attributes._replace(communities=communities, local_pref=0 if internal else attributes.local_pref)
+
+
+def _path(hop: NextHop, attributes: Callable[[str], PathAttributes], *, internal: bool) -> PathAttributes:
+    path = _plain(hop.address) if attributes is plain else _attributes(attributes(hop.node), hop.address)
+    return path if hop.standing == IN_SERVICE else shutting_down(path, internal=internal)
 
 
 def exported(
@@ -68,23 +75,26 @@ def exported(
     max_next_hops: int = MAX_NEXT_HOPS,
     add_path: bool,
     attributes: Callable[[str], PathAttributes] = plain,
+    internal: bool = False,
 ) -> dict[RouteKey, PathAttributes]:
     """The paths of one route for one session; `attributes` gives those of a path through a node.
 
     With ADD-PATH (RFC 7911) all next hops, or the same `max_next_hops` (0: `MAX_NEXT_HOPS`) of them at every speaker.
-    Without, one path, chosen per speaker, so that speakers spread over the nodes.
+    Without, one path, chosen per speaker, so that speakers spread over the nodes; never one that is leaving, while
+    others are not. `internal` says that the session is within one AS.
     """
     prefix, hops = route.prefix, route.next_hops
     if not hops:
         return {}
     if not add_path:
+        hops = tuple(hop for hop in hops if hop.standing == IN_SERVICE) or hops
         chosen = hops[0] if len(hops) == 1 else rendezvous(f"{speaker}\0{prefix}", hops, 1)[0]
-        return {RouteKey(prefix, 0): _path(chosen, attributes)}
+        return {RouteKey(prefix, 0): _path(chosen, attributes, internal=internal)}
     limit = max_next_hops if 0 < max_next_hops < MAX_NEXT_HOPS else MAX_NEXT_HOPS
     if len(hops) > limit:
         hops = rendezvous(prefix, hops, limit)
     paths: dict[RouteKey, PathAttributes] = {}
     for hop in hops:
         # Two nodes that claim one IPv4 address share the identifier; the first by name stands for both.
-        paths.setdefault(RouteKey(prefix, hop.path_id), _path(hop, attributes))
+        paths.setdefault(RouteKey(prefix, hop.path_id), _path(hop, attributes, internal=internal))
     return paths

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from porter.events.observed import EndpointsObserved, NodeObserved
 from porter.model.address import FAMILIES, IPV4, Address, Family, address_number, family_of
-from porter.model.bgp import NextHop
+from porter.model.bgp import LAST_RESORT, LEAVING, NextHop
 from porter.model.reasons import Reason
 
 LOCAL = "Local"
@@ -78,6 +78,27 @@ def next_hops(
     if traffic_policy != LOCAL:
         return everyone
     return tuple(eligible[node] for node in serving if node in eligible)
+
+
+def in_service(hops: tuple[NextHop, ...]) -> tuple[NextHop, ...]:
+    """Leave out the next hops whose drain is over; where no other is left, they stay: nobody else would serve."""
+    left = tuple(hop for hop in hops if hop.standing != LAST_RESORT)
+    return left or hops
+
+
+def leaving(hops: tuple[NextHop, ...]) -> tuple[NextHop, ...]:
+    """The same next hops for a Service whose drain has begun."""
+    return tuple(hop._replace(standing=max(hop.standing, LEAVING)) for hop in hops)
+
+
+def united(hops: tuple[NextHop, ...], more: tuple[NextHop, ...]) -> tuple[NextHop, ...]:
+    """The next hops of Services that share an address; a node that one of them is not leaving is not left."""
+    best = {hop.node: hop for hop in hops}
+    for hop in more:
+        other = best.get(hop.node)
+        if other is None or hop.standing < other.standing:
+            best[hop.node] = hop
+    return tuple(sorted(best.values()))
 
 
 def absence(serving: tuple[str, ...]) -> Reason:

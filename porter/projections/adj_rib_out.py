@@ -51,7 +51,7 @@ def adj_rib_out(
     good = state.inventory.good_peer(peer) or fact
     if not policy.plain:
         return _selected(state, policy, speaker, negotiated, prefixes, maximum=good.max_next_hops)
-    maximum = good.max_next_hops
+    maximum, internal = good.max_next_hops, policy.internal
     routes = state.loc_rib.routes
     only_bgp = _only_bgp(state)
     found: dict[RouteKey, PathAttributes] = {}
@@ -63,7 +63,7 @@ def adj_rib_out(
         if not only_bgp and not announced_by_bgp(state, prefix):
             continue
         add_path = family in negotiated.add_path_send
-        found.update(exported(route, speaker=speaker, max_next_hops=maximum, add_path=add_path))
+        found.update(exported(route, speaker=speaker, max_next_hops=maximum, add_path=add_path, internal=internal))
     return found
 
 
@@ -85,7 +85,16 @@ def _selected(
             continue
         attributes = partial(policy.attributes, given.which)
         add_path = family in negotiated.add_path_send
-        found.update(exported(given, speaker=speaker, max_next_hops=maximum, add_path=add_path, attributes=attributes))
+        found.update(
+            exported(
+                given,
+                speaker=speaker,
+                max_next_hops=maximum,
+                add_path=add_path,
+                attributes=attributes,
+                internal=policy.internal,
+            )
+        )
     return found
 
 

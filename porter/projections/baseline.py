@@ -1,9 +1,9 @@
 """The whole state as bytes: canonical, versioned, and the same on every machine.
 
-A baseline is zlib over one msgpack array: [reducer version, ledger, inventory, pools, loc-rib]. Maps are arrays of
-pairs sorted by key, facts are arrays in field order, as in the journal. Only what is folded is written; what
-follows from it is derived again. The digest is taken before compression, since zlib's output differs
-between its versions.
+A baseline is zlib over one msgpack array: [reducer version, ledger, inventory, pools, loc-rib, [drains, holds]]. Maps
+are arrays of pairs sorted by key, facts are arrays in field order, as in the journal. Only what is folded is written;
+what follows from it is derived again. The digest is taken before compression, since zlib's output differs between its
+versions.
 """
 
 from __future__ import annotations
@@ -31,13 +31,15 @@ from porter.events.observed import (
 from porter.model.address import FAMILIES
 from porter.projections.cluster import ClusterState
 from porter.projections.holdings import Cooling, Departure
+from porter.projections.holds import decode_holds, encode_holds
 from porter.projections.inventory import Inventory
 from porter.projections.ledger import Drain, Ledger, WitnessedHead
 from porter.projections.loc_rib import LocRib
+from porter.projections.maintenance import decode_maintenance, encode_maintenance
 from porter.projections.pools import Allocation, Pools
 from porter.projections.readiness import NotReady
 
-REDUCER_VERSION = 2
+REDUCER_VERSION = 3
 """Rises with every change of what a fold yields; the golden digests in the tests say when that is."""
 
 MAX_BASELINE_BYTES = 1 << 30
@@ -67,6 +69,7 @@ def encode(state: ClusterState) -> bytes:
         _encode_inventory(state.inventory),
         _encode_pools(state.pools),
         _encode_loc_rib(state.loc_rib),
+        [encode_maintenance(state.ledger.maintenance), encode_holds(state.ledger.holds)],
     ]
     return zlib.compress(cast("bytes", msgpack.packb(content)), _COMPRESSION_LEVEL)
 
@@ -105,8 +108,10 @@ def _decompress(encoded: bytes) -> bytes:
     return raw
 
 
-def _decode_state(ledger_row: Any, inventory_row: Any, pools_row: Any, rib_row: Any) -> ClusterState:
+def _decode_state(ledger_row: Any, inventory_row: Any, pools_row: Any, rib_row: Any, acts_row: Any) -> ClusterState:
     ledger = _decode_ledger(ledger_row)
+    maintenance, holds = acts_row
+    ledger.maintenance, ledger.holds = decode_maintenance(maintenance), decode_holds(holds)
     inventory = _decode_inventory(inventory_row)
     pools = Pools(inventory)
     _decode_pools(pools, pools_row)

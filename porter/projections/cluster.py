@@ -12,8 +12,9 @@ from typing import Any
 
 from porter.events import decided, observed
 from porter.events.envelope import Envelope
-from porter.model.address import Address
+from porter.model.address import Address, host_prefix
 from porter.model.reasons import Reason
+from porter.projections.drains_and_holds import DRAIN_AND_HOLD_STEPS
 from porter.projections.exports import Exports
 from porter.projections.inventory import Inventory
 from porter.projections.ledger import Drain, Ledger, WitnessedHead
@@ -158,6 +159,7 @@ def _service_left(state: ClusterState, uid: str, key: str, reason: str, position
     if inventory.service_uids.get(key) == uid:
         del inventory.service_uids[key]
     state.pools.service_gone(uid, reason, position)
+    state.ledger.maintenance.services.pop(uid, None)
     state.loc_rib.service_gone(key, uid)
 
 
@@ -183,6 +185,7 @@ def _endpoints_observed(state: ClusterState, event: observed.EndpointsObserved, 
 
 def _node_observed(state: ClusterState, event: observed.NodeObserved, position: int, time_ms: int) -> None:
     before = state.inventory.nodes.get(event.name)
+    state.ledger.maintenance.node_observed(event)
     names = state.inventory.readiness.observe(event, time_ms)
     state.inventory.changed["Node", event.name] = position
     state.loc_rib.nodes_changed(names, (position, time_ms))
@@ -297,6 +300,11 @@ def _address_given(
 
 def _address_released(state: ClusterState, event: decided.AddressReleased, position: int, time_ms: int) -> None:
     state.pools.released(event, position, time_ms)
+    if event.address not in state.pools.by_address:
+        state.ledger.holds.forget(host_prefix(event.address))
+    inventory, pool = state.inventory, event.pool
+    if ("Pool", pool) in inventory.last_good and pool not in inventory.pools and not state.pools.addresses_from(pool):
+        del inventory.last_good["Pool", pool]
     _holders_changed(state, event.address)
 
 
@@ -387,4 +395,5 @@ _STEPS: dict[type, Step] = {
     decided.HeadWitnessed: _head_witnessed,
     decided.SpeakerDrained: _speaker_drained,
     decided.SpeakerUndrained: _speaker_undrained,
+    **DRAIN_AND_HOLD_STEPS,
 }

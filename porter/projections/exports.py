@@ -26,7 +26,7 @@ from porter.model.selector import Pairs
 from porter.policy import advertisement_problems
 from porter.policy.advertisements import PeerPolicy, Which, by_age
 from porter.policy.aggregation import aggregate_of, span_of
-from porter.policy.next_hops import LOCAL
+from porter.policy.next_hops import LOCAL, united
 from porter.policy.pool_choice import ranges_of
 from porter.policy.racks import local_as
 from porter.projections.inventory import DEFAULT_CONF, Inventory
@@ -36,7 +36,7 @@ from porter.projections.pools import Allocation, Pools
 
 class Given(NamedTuple):
     """One prefix as a peer is given it: its next hops, and the advertisements that say so. `source` is the route that
-    it stands for; of an aggregate that of one member, and all members have the same next hops."""
+    it stands for; of an aggregate that of one member, whose next hops are those of all members together."""
 
     prefix: Prefix
     next_hops: tuple[NextHop, ...]
@@ -179,7 +179,12 @@ class Exports:
     def _of_member(self, policy: PeerPolicy, prefix: Prefix, route: LocRoute) -> Given:
         pool = self._pool_of(prefix_address(route.prefix))
         which = policy.about_aggregate(pool, prefix)
-        return Given(prefix, policy.hops(which, route.next_hops), which, route)
+        hops = route.next_hops
+        if self._loc_rib.uneven:
+            for other in self._within(prefix):
+                if other is not route and self._aggregate_over(policy, other) == prefix:
+                    hops = united(hops, other.next_hops)
+        return Given(prefix, policy.hops(which, hops), which, route)
 
     def _within(self, prefix: Prefix) -> Iterator[LocRoute]:
         """The routes within a prefix, looked for in the shorter way."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from porter.events.decided import EpochStarted, PathIdentifierAssigned, PositionsLost
+from porter.projections.holds import Holds
+from porter.projections.maintenance import Maintenance
 
 MAX_LOST_RANGES = 64
 """Most losses that are kept in the state; older ones stay in the journal alone."""
@@ -49,6 +51,8 @@ class Ledger:
     witnessed: dict[str, WitnessedHead] = field(default_factory=dict)
     path_identifiers: dict[str, int] = field(default_factory=dict)
     highest_path_identifier: int = 0
+    maintenance: Maintenance = field(default_factory=Maintenance)
+    holds: Holds = field(default_factory=Holds)
 
     @property
     def open(self) -> bool:
@@ -62,6 +66,8 @@ class Ledger:
             drained=dict(self.drained),
             witnessed=dict(self.witnessed),
             path_identifiers=dict(self.path_identifiers),
+            maintenance=self.maintenance.fork(),
+            holds=self.holds.fork(),
         )
 
     def epoch_starts(self, event: EpochStarted, position: int) -> None:

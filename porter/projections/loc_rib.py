@@ -10,11 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from porter.events.observed import EndpointsObserved, ServiceObserved
+from porter.events.observed import EndpointsObserved, NodeObserved, ServiceObserved
 from porter.model.address import FAMILIES, Address, Family, Prefix, family_of, host_prefix, prefix_address
 from porter.model.bgp import NextHop
 from porter.model.reasons import Reason
-from porter.policy.next_hops import LOCAL, absence, inputs_differ, next_hops, node_next_hops, serving_nodes
+from porter.policy.next_hops import (
+    LOCAL,
+    absence,
+    in_service,
+    inputs_differ,
+    leaving,
+    next_hops,
+    node_next_hops,
+    serving_nodes,
+    united,
+)
 from porter.projections.inventory import Inventory
 from porter.projections.ledger import Ledger
 from porter.projections.pools import Allocation, Pools
@@ -41,6 +51,14 @@ class LocRoute(NamedTuple):
     since_ms: int
 
 
+class Lost(NamedTuple):
+    """A prefix in use without next hops of its own: why, and when the last event that its Services have to do with
+    was. A prefix that is held is one of them, and has a route all the same."""
+
+    reason: Reason
+    since_ms: int
+
+
 class LocRib:
     """Routes by prefix.
 
@@ -57,6 +75,7 @@ class LocRib:
         "_dirty_uids",
         "_inventory",
         "_ledger",
+        "_lost",
         "_pools",
         "_retold",
         "_routes",
@@ -78,6 +97,7 @@ class LocRib:
         self.everyone: dict[Family, tuple[NextHop, ...]] = dict.fromkeys(FAMILIES, ())
         self._routes: dict[Prefix, LocRoute] = {}
         self._absent: dict[Prefix, Reason] = {}
+        self._lost: dict[Prefix, Lost] = {}
         self._dirty_uids: set[str] = set()
         self._dirty_addresses: set[Address] = set()
         self._all_dirty = True
@@ -96,6 +116,7 @@ class LocRib:
         copy.everyone = dict(self.everyone)
         copy._routes = dict(self.routes)
         copy._absent = dict(self._absent)
+        copy._lost = dict(self._lost)
         copy._before = dict(self._before)
         copy._retold, copy._all_retold = set(self._retold), self._all_retold
         copy._all_dirty = False
@@ -112,7 +133,7 @@ class LocRib:
             self._dirty_uids.add(service.uid)
 
     def policy_changed(self, key: str, uid: str, stamp: Stamp) -> None:
-        """A Service's externalTrafficPolicy changed."""
+        """A Service's externalTrafficPolicy changed, or its drain."""
         self.service_stamps[key] = stamp
         self._dirty_uids.add(uid)
 
@@ -128,10 +149,9 @@ class LocRib:
     def nodes_changed(self, names: Iterable[str], stamp: Stamp) -> None:
         """Compare the eligibility of some nodes with what it was; only real changes touch routes."""
         changed: set[Family] = set()
-        held, assigned = self._inventory.readiness.held, self._ledger.path_identifiers
         for name in names:
             node = self._inventory.nodes.get(name)
-            now = node_next_hops(node, name in held, assigned) if node is not None else {}
+            now = self._hops_of(node) if node is not None else {}
             for family in FAMILIES:
                 if self._set_eligible(family, name, now.get(family)):
                     changed.add(family)
@@ -140,9 +160,18 @@ class LocRib:
                 self._forget_node(name, stamp)
         for family in sorted(changed):
             self.cluster_stamps[family] = stamp
-            self.everyone[family] = tuple(hop for _, hop in sorted(self.eligible[family].items()))
+            self.everyone[family] = in_service(tuple(hop for _, hop in sorted(self.eligible[family].items())))
         if changed:
             self._all_dirty = True
+
+    def _hops_of(self, node: NodeObserved) -> dict[Family, NextHop]:
+        hops = node_next_hops(node, node.name in self._inventory.readiness.held, self._ledger.path_identifiers)
+        if node.name not in self._ledger.maintenance.nodes:
+            return hops
+        standing = self._ledger.maintenance.standing(node.name)
+        if standing is None:
+            return {}
+        return {family: hop._replace(standing=standing) for family, hop in hops.items()}
 
     def _set_eligible(self, family: Family, name: str, hop: NextHop | None) -> bool:
         hops = self.eligible[family]
@@ -184,12 +213,11 @@ class LocRib:
 
     def recompute_eligible(self) -> None:
         """Derive the eligible nodes from the inventory, after decoding a baseline."""
-        held, assigned = self._inventory.readiness.held, self._ledger.path_identifiers
         for name, node in self._inventory.nodes.items():
-            for family, hop in node_next_hops(node, name in held, assigned).items():
+            for family, hop in self._hops_of(node).items():
                 self.eligible[family][name] = hop
         for family in FAMILIES:
-            self.everyone[family] = tuple(hop for _, hop in sorted(self.eligible[family].items()))
+            self.everyone[family] = in_service(tuple(hop for _, hop in sorted(self.eligible[family].items())))
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -204,6 +232,17 @@ class LocRib:
         """The prefixes of addresses in use that have no next hop, and why."""
         self._update()
         return self._absent
+
+    @property
+    def lost(self) -> Mapping[Prefix, Lost]:
+        """The prefixes of Services in service that have no next hop of their own: absent ones and held ones."""
+        self._update()
+        return self._lost
+
+    @property
+    def uneven(self) -> bool:
+        """Whether Services of the policy Cluster may have different next hops: by drains or holds of some of them."""
+        return bool(self._ledger.maintenance.services or self._ledger.holds.routes)
 
     def take_changed(self) -> frozenset[Prefix]:
         """The prefixes whose next hops differ from what they were at the last call; and forget them.
@@ -244,6 +283,7 @@ class LocRib:
         before = self._routes.get(prefix)
         holders = self._pools.by_address.get(address)
         route: LocRoute | None = None
+        self._lost.pop(prefix, None)
         if holders is None:
             self._absent.pop(prefix, None)
         else:
@@ -263,27 +303,46 @@ class LocRib:
 
     def _route(self, prefix: Prefix, family: Family, holders: tuple[Allocation, ...]) -> tuple[LocRoute | None, Reason]:
         hops: tuple[NextHop, ...] = ()
-        stamp = NEVER
+        stamp = touched = NEVER
         reason = Reason.SERVICE_DELETED
+        drains = self._ledger.maintenance.services
         for holder in holders:
             service = self._inventory.services.get(holder.uid)
             if service is None:
                 continue
+            drain = drains.get(holder.uid) if drains else None
+            if drain is not None and drain.elapsed:
+                reason = Reason.DRAINED
+                continue
             key = holder.service
             serving = serving_nodes(self._inventory.endpoints.get(key), family)
             more = next_hops(service.traffic_policy, serving, self.eligible[family], self.everyone[family])
-            hops = more if not hops else hops if not more else tuple(sorted({*hops, *more}))
+            if drain is not None:
+                more = leaving(more)
+            hops = more if not hops else hops if not more else united(hops, more)
             reason = absence(serving)
-            stamp = max(
-                stamp,
-                (holder.position, holder.since_ms),
-                self.service_stamps.get(key, NEVER),
-                self._nodes_stamp(service.traffic_policy, family, serving),
-            )
+            service_stamp = self.service_stamps.get(key, NEVER)
+            nodes_stamp = self._nodes_stamp(service.traffic_policy, family, serving)
+            stamp = max(stamp, (holder.position, holder.since_ms), service_stamp, nodes_stamp)
+            touched = max(touched, service_stamp, nodes_stamp if serving else NEVER)
+        if not hops and reason in (Reason.NO_READY_ENDPOINT, Reason.NO_ELIGIBLE_NODE):
+            self._lost[prefix] = Lost(reason, touched[1])
+            hops = self._held(prefix, family)
         if not hops:
             return None, reason
+        if self._ledger.maintenance.nodes:
+            hops = in_service(hops)
         first = holders[0]
         return LocRoute(prefix, first.service, first.uid, hops, *stamp), reason
+
+    def _held(self, prefix: Prefix, family: Family) -> tuple[NextHop, ...]:
+        """The next hops that a hold keeps: those of them that are still eligible, or all where none is."""
+        held = self._ledger.holds.routes.get(prefix)
+        if held is None:
+            return ()
+        eligible = self.eligible[family]
+        left = tuple(eligible[hop.node] for hop in held.next_hops if hop.node in eligible)
+        return left or held.next_hops
 
     def _nodes_stamp(self, traffic_policy: str, family: Family, serving: tuple[str, ...]) -> Stamp:
         if traffic_policy != LOCAL:

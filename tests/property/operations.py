@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from porter.events import observed
+from porter.events import decided, observed
+from porter.events.catalogue import Event
 from porter.model.address import Address
 from porter.model.selector import Requirement, Selector
 from tests.property.world import POOL_RANGES, World
@@ -96,6 +97,10 @@ operations = st.one_of(
     st.tuples(st.just("endpoints"), st.sampled_from(NAMES), endpoint_pairs, endpoint_pairs),
     st.tuples(st.just("node"), st.sampled_from(NODES), st.booleans(), st.booleans(), st.sampled_from((4, 6, 46))),
     st.tuples(st.just("node gone"), st.sampled_from(NODES)),
+    st.tuples(st.just("node drain"), st.sampled_from(NODES), st.sampled_from(("begin", "force", "elapse", "end"))),
+    st.tuples(st.just("service drain"), st.sampled_from(NAMES), st.sampled_from(("begin", "elapse", "end"))),
+    st.tuples(st.just("hold"), st.integers(0, 3)),
+    st.tuples(st.just("approve")),
     st.tuples(st.just("pool"), st.sampled_from(POOLS), pool_fields),
     st.tuples(st.just("pool edit"), st.sampled_from(("p", "p", "q")), pool_edits),
     st.tuples(st.just("pool edit"), st.sampled_from(("p", "p", "q")), pool_edits),
@@ -132,6 +137,24 @@ def _key(name: str) -> str:
     return f"{name.partition('-')[0]}/{name}"
 
 
+def _node_drain(name: str, step: str) -> Event:
+    match step:
+        case "elapse":
+            return decided.NodeDrainElapsed(name)
+        case "end":
+            return decided.NodeUndrained(name, "ada", "")
+    return decided.NodeDrained(name, name, "ada", "", 10_000, step == "force")
+
+
+def _service_drain(fact: observed.ServiceObserved, step: str) -> Event:
+    match step:
+        case "elapse":
+            return decided.ServiceDrainElapsed(fact.uid, fact.namespace, fact.name)
+        case "end":
+            return decided.ServiceUndrained(fact.uid, fact.namespace, fact.name, "ada", "")
+    return decided.ServiceDrained(fact.uid, fact.namespace, fact.name, "ada", "", 10_000)
+
+
 def apply(world: World, operation: tuple[Any, ...]) -> None:
     """Carry one operation out: the object changes, and the leader notices."""
     kind, *rest = operation
@@ -163,6 +186,18 @@ def apply(world: World, operation: tuple[Any, ...]) -> None:
         case "node gone":
             world.puts("Node", rest[0], None)
             world.observes(("Node", rest[0]))
+        case "node drain":
+            world.journals(_node_drain(*rest))
+        case "service drain":
+            fact = world.services().get(_key(rest[0]))
+            if fact is not None:
+                world.journals(_service_drain(fact, rest[1]))
+        case "hold":
+            prefixes = tuple(sorted(world.state.loc_rib.routes)[: rest[0]])
+            number = world.position + 1
+            world.journals(decided.WithdrawalHeld(number, "NoReadyEndpoint", prefixes, 3, 4, 25, 2, 600_000))
+        case "approve":
+            world.journals(*(decided.WithdrawalApproved(one, "ada", "") for one in world.state.ledger.holds.open))
         case "pool":
             name, fields = rest
             before = world.objects.get(("Pool", name))

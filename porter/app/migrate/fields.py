@@ -87,7 +87,9 @@ class Fields:
         value = self.raw(name)
         if value is None or isinstance(value, str):
             return (value or "").strip()
-        self.refused(name, f"is {shown(value)}, and not a text; put it in quotes")
+        # A password that YAML took for a number is one all the same.
+        told = "something else" if "password" in name.lower() else shown(value)
+        self.refused(name, f"is {told}, and not a text; put it in quotes")
         return ""
 
     def flag(self, name: str) -> bool | None:

@@ -15,12 +15,13 @@ DEFAULT_NAMESPACE = "porter-system"
 
 @dataclass(frozen=True, slots=True)
 class FactSettings:
-    """Which Services are ours beside the annotated ones, and which namespace is Porter's own.
+    """Which Services are ours beside the annotated ones, which namespace is Porter's own, and what counts as a drain.
 
     `claim_unclassified` also takes Services of type LoadBalancer that name no class. Only the ConfigMaps of
-    `namespace` are read.
+    `namespace` are read. With `drain_cordoned` a node that is unschedulable is told as cordoned.
     """
 
     load_balancer_class: str = DEFAULT_LOAD_BALANCER_CLASS
     claim_unclassified: bool = False
     namespace: str = DEFAULT_NAMESPACE
+    drain_cordoned: bool = False

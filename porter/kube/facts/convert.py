@@ -49,7 +49,7 @@ def fact_of(kind: Kind, item: KubeObject, settings: FactSettings) -> Event | Non
         case Service():
             return service_fact(item, settings)
         case Node():
-            return node_fact(item)
+            return node_fact(item, settings)
         case Namespace():
             return namespace_fact(item)
         case ServiceCIDR():

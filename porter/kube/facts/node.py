@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from porter.events.observed import NamespaceObserved, NodeObserved
+from porter.kube.facts import FactSettings
 from porter.kube.facts.fields import pairs
 from porter.kube.objects import Namespace, Node
 from porter.model.address import Address, InvalidAddress, parse_address
@@ -11,9 +12,10 @@ EXCLUSION_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 """KEP-1143; the label's presence counts, whatever its value."""
 
 MAX_NODE_ADDRESSES = 16
+NO_SETTINGS = FactSettings()
 
 
-def node_fact(node: Node) -> NodeObserved:
+def node_fact(node: Node, settings: FactSettings = NO_SETTINGS) -> NodeObserved:
     """Convert a Node: its InternalIPs in the API's order, canonical, each once."""
     metadata = node.metadata
     return NodeObserved(
@@ -24,6 +26,7 @@ def node_fact(node: Node) -> NodeObserved:
         ready=any(c.type == "Ready" and c.status == "True" for c in node.status.conditions or ()),
         excluded=EXCLUSION_LABEL in (metadata.labels or {}),
         labels=pairs(metadata.labels),
+        cordoned=settings.drain_cordoned and node.spec.unschedulable,
     )
 
 

@@ -211,6 +211,18 @@ def test_the_status_names_what_is_not_as_it_should_be(story):
     assert any("shop/refused has no address" in problem for problem in problems)
 
 
+def test_the_status_says_that_a_drained_node_is_still_the_last_next_hop(story):
+    nodes = sorted(story.state.inventory.nodes)
+    for name in nodes:
+        story.says(decided.NodeDrained(name, story.state.inventory.nodes[name].uid, "ada", "", 0))
+        story.says(decided.NodeDrainElapsed(name))
+    routes = len(story.state.loc_rib.routes)
+    answer = answers.status(model(story), "porter")
+    assert violations(answer, "status") == []
+    assert [told["lastNextHopOf"] for told in answer["drainedNodes"]] == [routes] * len(nodes)
+    assert any(f"still the last next hop of {routes} routes" in problem for problem in answer["problems"])
+
+
 def test_an_event_shows_its_cause_trace_and_payload():
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     payload = service(labels=(("app", "web"),), problems=(Problem("Invalid", "spec", "mend it"),))

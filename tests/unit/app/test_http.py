@@ -20,7 +20,7 @@ from porter.ports import Claim, Fenced
 from porter.projections.sessions import Sessions
 from tests.schema_check import violations
 from tests.unit.app.test_answers import told
-from tests.unit.projections.story import Story, node, pool, service
+from tests.unit.projections.story import Story, endpoints, node, pool, service
 
 ANSWERS = {
     "/v1/status": "status",
@@ -64,8 +64,8 @@ class Client:
         async with self.session.get(self.base + path) as response:
             return response.status, await response.json()
 
-    async def post(self, body, **more):
-        async with self.session.post(f"{self.base}/v1/drain", json=body, **more) as response:
+    async def post(self, body, path="/v1/drain", **more):
+        async with self.session.post(self.base + path, json=body, **more) as response:
             return response.status, await response.json()
 
 
@@ -177,6 +177,65 @@ async def test_a_drain_becomes_an_event_of_the_leader(client, view):
     ]
 
 
+NODE_DRAIN = decided.NodeDrained("n1", "n1", "loopback:127.0.0.1", "disk", 2000, force=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "event", "told"),
+    [
+        (
+            {"node": "n1", "why": "disk", "delayMs": 2000, "force": True},
+            NODE_DRAIN,
+            {"node": "n1", "drained": True},
+        ),
+        (
+            {"service": "shop/web"},
+            decided.ServiceDrained("web", "shop", "web", "loopback:127.0.0.1", "", 10_000),
+            {"service": "shop/web", "drained": True},
+        ),
+    ],
+)
+async def test_nodes_and_services_are_drained_and_brought_back(client, view, body, event, told):
+    acts = acting(view)
+    status, answer = await client.post(body)
+    assert (status, answer) == (200, {"position": 42, **told})
+    assert violations(answer, "action") == []
+    assert acts == [event]
+    subject = {name: body[name] for name in ("node", "service") if name in body}
+    assert (await client.post({**subject, "undo": True}))[0] == 404, "it is not drained yet"
+    story = Story(node(1), pool(default=True), service())
+    view.state = story.says(event).state
+    assert (await client.post({**subject, "undo": True}))[1] == {"position": 42, **told, "drained": False}
+    assert isinstance(acts[1], decided.NodeUndrained | decided.ServiceUndrained)
+
+
+async def test_a_cordoned_node_is_brought_back_by_kubernetes(client, view):
+    acts = acting(view)
+    story = Story(node(1, cordoned=True))
+    view.state = story.says(decided.NodeDrained("n1", "n1", "cordon", "", 0)).state
+    status, answer = await client.post({"node": "n1", "undo": True})
+    assert status == 409
+    assert "kubectl uncordon n1" in answer["message"]
+    assert acts == []
+
+
+async def test_a_hold_is_approved_and_shown(client, view):
+    acts = acting(view)
+    story = Story(node(1), pool(default=True), service(), endpoints("web", "n1"))
+    story.settles()
+    story.says(
+        decided.WithdrawalHeld(9, "NoReadyEndpoint", ("192.0.2.0/32",), 30, 40, 25, 20, 600_000), endpoints("web")
+    )
+    view.state = story.state
+    _, status = await client.get("/v1/status")
+    assert violations(status, "status") == []
+    assert [hold["held"] for hold in status["holds"]] == [1]
+    assert any("`porter approve 9`" in problem for problem in status["problems"])
+    assert (await client.post({"hold": 8}, path="/v1/approve"))[0] == 404
+    assert await client.post({"hold": 9, "why": "planned"}, path="/v1/approve") == (200, {"position": 42, "hold": 9})
+    assert acts == [decided.WithdrawalApproved(9, "loopback:127.0.0.1", "planned")]
+
+
 async def test_a_follower_names_the_leader(client, view):
     view.leader = "b"
     status, answer = await client.post({"speaker": "s1", "why": ""})
@@ -195,6 +254,13 @@ async def test_a_follower_names_the_leader(client, view):
         {"speaker": "s1", "undo": 1},
         {"speaker": "s1", "undo": None},
         {"speaker": "s1", "revert": True},
+        {"speaker": "s1", "node": "n1"},
+        {"speaker": "s1", "force": True},
+        {"speaker": "s1", "delayMs": 5},
+        {"node": "n1", "delayMs": -1},
+        {"node": "n1", "delayMs": "10s"},
+        {"node": "n1", "delayMs": True},
+        {"service": "shop/web", "force": True},
     ],
 )
 async def test_an_action_that_is_not_understood_is_refused(client, view, body):

@@ -92,6 +92,8 @@ def test_the_supervisor_loads_no_vendor_library():
         (("demo", "--router", "cisco"), "choose bird, gobgp or exabgp"),
         (("routes", "-o", "xml"), "xml"),
         (("drain", "speaker"), "NAME"),
+        (("drain", "node", "n1", "--delay", "ten"), "--delay 'ten' is no duration"),
+        (("approve", "everything"), "'everything' is no hold"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_names_the_option(arguments, told):

@@ -208,6 +208,7 @@ def test_a_peer_or_pool_keeps_what_selected_it_through_malformed_edits_and_the_p
     story.says(observed.ServiceGone("web", "shop", "web", "ServiceDeleted"))
     story.settles()
     assert told(story, "r2") == {}
+    assert not [key for key in story.state.inventory.last_good if key[0] == "Pool"], "its last address is free"
 
 
 def aggregated(**fields: Any) -> Story:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from porter.events import decided, observed
+from porter.model.address import Address
+from porter.model.bgp import NextHop
 from porter.model.reasons import Reason
 from tests.unit.projections.story import DUAL, Story, endpoints, node, pool, service
 
@@ -58,7 +60,11 @@ def test_families_go_their_own_ways() -> None:
 def test_the_next_hop_is_the_first_internal_ip_and_the_path_its_number() -> None:
     story = served()
     story.says(node(1, addresses=("10.9.9.9", "10.0.0.1", "fd00::1")))
-    assert story.state.loc_rib.routes[PREFIX].next_hops[0] == ("n1", "10.9.9.9", (10 << 24) + (9 << 16) + (9 << 8) + 9)
+    assert story.state.loc_rib.routes[PREFIX].next_hops[0][:3] == (
+        "n1",
+        "10.9.9.9",
+        (10 << 24) + (9 << 16) + (9 << 8) + 9,
+    )
     story.says(node(1, addresses=("fd00::1",)))
     assert story.hops("2001:db8::/128") == []
 
@@ -68,7 +74,9 @@ def test_a_node_without_ipv4_waits_for_its_identifier() -> None:
     story.settles()
     assert story.hops("2001:db8::/128") == []
     story.says(decided.PathIdentifierAssigned("n1", 7))
-    assert story.state.loc_rib.routes["2001:db8::/128"].next_hops == (("n1", "fd00::1", 7),)
+    assert story.state.loc_rib.routes["2001:db8::/128"].next_hops == (
+        NextHop(node="n1", address=Address("fd00::1"), path_id=7),
+    )
 
 
 def test_excluded_and_deleted_nodes_are_no_next_hops() -> None:

@@ -219,6 +219,9 @@ def test_a_password_moves_into_a_secret_and_never_into_the_report():
     assert secret["metadata"] == {"name": "bgp-password-r", "namespace": "lb"}
     assert secret["stringData"] == {"password": "s3cret"}
     assert "s3cret" not in repr(migration.report)
+    number = metallb(peer(password=123456789))
+    assert said(number, "spec.password")[0][0] == "refused"
+    assert "123456789" not in repr(number.report)
 
 
 def test_what_a_central_speaker_changes_is_said_of_every_peer():

@@ -1,0 +1,184 @@
+"""Maintenance without a lost request, and outages of the cluster's objects that take no route along."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.lab import programs, scenario
+from tests.lab.lab import Lab
+from tests.lab.namespaces import CommandFailed
+from tests.lab.porter import Porter
+from tests.lab.routers import Router
+from tests.lab.waiting import eventually
+
+pytestmark = pytest.mark.lab
+
+DELAY_S = 4
+DRAINED_WITHIN_S = DELAY_S + 3.0
+OUTAGE_SIZE = 32
+HELD_WITHIN_S = 6.0
+NAMES = [f"mass-{number:02}" for number in range(OUTAGE_SIZE)]
+
+
+@pytest.fixture(scope="module")
+def porter(lab: Lab) -> Iterator[Porter]:
+    """Porter with a session to both routers and a default pool."""
+    scenario.configure(lab)
+    started = lab.porter().start()
+    scenario.wait_sessions(lab, started)
+    yield started
+    lab.reset()
+
+
+def marked(lab: Lab, router: Router, prefix: str) -> set[str]:
+    """The next hops of a prefix at a router whose paths carry GRACEFUL_SHUTDOWN."""
+    if router is lab.frr:
+        words = [programs.find("vtysh"), "-N", lab.run.prefix, "-c", f"show bgp ipv4 unicast {prefix} json"]
+        paths = json.loads(router.namespace.run(*words) or "{}").get("paths", [])
+        return {
+            path["nexthops"][0]["ip"]
+            for path in paths
+            if "gracefulShutdown" in path.get("community", {}).get("list", ())
+            or "65535:0" in path.get("community", {}).get("list", ())
+            or "graceful-shutdown" in path.get("community", {}).get("string", "")
+        }
+    told = lab.bird.birdc(f"show route for {prefix} all")
+    found = set()
+    for path in re.split(r"(?=\n\S*\s+unicast \[)", told):
+        hop = re.search(r"BGP\.next_hop: (\S+)", path)
+        if hop and re.search(r"BGP\.community:.*\(65535,0\)", path):
+            found.add(hop[1])
+    return found
+
+
+def hops(router: Router, prefix: str) -> set[str]:
+    """The next hops of all paths of a prefix at a router."""
+    return {hop for _, hop in router.rib(prefix)}
+
+
+def wait_marked(lab: Lab, prefix: str, wanted: set[str]) -> None:
+    for router in lab.routers:
+        eventually(lambda router=router: marked(lab, router, prefix) == wanted, f"{router.name} is told", DELAY_S)  # type: ignore[misc]
+
+
+def test_a_drained_node_loses_no_request(lab: Lab, porter: Porter) -> None:
+    [address] = scenario.serve(lab, "drained")
+    prefix = scenario.host_prefix(address)
+    scenario.wait_reachable(lab, [address])
+    leaving = lab.next_hops("n3")
+
+    with lab.watch({prefix: lab.next_hops("n1", "n2")}), lab.requests(address):
+        porter.command("drain", "node", "n3", "--delay", f"{DELAY_S}s", "--why", "a new kernel")
+        wait_marked(lab, prefix, leaving)
+        for router in lab.routers:
+            assert hops(router, prefix) == lab.next_hops(), "it is told before anything is withdrawn"
+        scenario.wait_routed(lab, {prefix: lab.next_hops("n1", "n2")}, DRAINED_WITHIN_S)
+        for router in lab.routers:
+            eventually(lambda router=router: hops(router, prefix) == lab.next_hops("n1", "n2"), "withdrawn", 1.0)  # type: ignore[misc]
+        porter.command("uncordon", "node", "n3")
+        scenario.wait_routed(lab, {prefix: lab.next_hops()}, scenario.SETTLED_WITHIN_S)
+        wait_marked(lab, prefix, set())
+
+
+def test_a_drained_service_is_announced_as_leaving_and_then_withdrawn(lab: Lab, porter: Porter) -> None:
+    [address] = scenario.serve(lab, "leaving")
+    prefix = scenario.host_prefix(address)
+    porter.command("drain", "service", "default/leaving", "--delay", f"{DELAY_S}s")
+    wait_marked(lab, prefix, lab.next_hops())
+    scenario.wait_routed(lab, {prefix: ()}, DRAINED_WITHIN_S)
+    assert lab.cluster.wait_ingress("leaving") == [address]
+    porter.command("uncordon", "service", "default/leaving")
+    scenario.wait_routed(lab, {prefix: lab.next_hops()}, scenario.SETTLED_WITHIN_S)
+
+
+def holds(porter: Porter) -> list[dict[str, object]]:
+    """The holds that stand."""
+    answer: Mapping[str, list[dict[str, object]]] = porter.json("/v1/status")  # type: ignore[assignment]
+    return answer["holds"]
+
+
+def positions(porter: Porter, kind: str) -> list[int]:
+    """The positions of the journal's events of a type."""
+    answer: Mapping[str, list[dict[str, int]]] = porter.json(f"/v1/events?type={kind}&limit=10000")  # type: ignore[assignment]
+    return [event["position"] for event in answer["events"]]
+
+
+def delete_every_slice(lab: Lab) -> None:
+    """Take every hand-written EndpointSlice away at once."""
+    path = lab.client.path("EndpointSlice", None, "default")
+    lab.client.request("DELETE", path, query={"labelSelector": "endpointslice.kubernetes.io/managed-by=lab.porter.io"})
+
+
+@pytest.fixture(scope="module")
+def expected(lab: Lab, porter: Porter) -> dict[str, set[str]]:
+    """Services enough for an outage, and the routes that they have."""
+    with ThreadPoolExecutor(4) as creators:
+        list(creators.map(lambda name: scenario.create_web(lab, name), NAMES))
+    addresses = [lab.cluster.wait_ingress(name)[0] for name in NAMES]
+    routes = scenario.expected_hops(lab, addresses)
+    scenario.wait_routed(lab, routes, scenario.SETTLED_WITHIN_S)
+    return routes
+
+
+@pytest.mark.parametrize("cause", ["watched", "listed"])
+def test_an_outage_of_all_endpoints_is_held_until_it_is_approved(
+    lab: Lab, porter: Porter, expected: dict[str, set[str]], cause: str
+) -> None:
+    before = max(positions(porter, "EndpointsObserved"))
+    with lab.watch(expected):
+        if cause == "listed":
+            # What went while no controller watched is found by the next one's list.
+            killed = porter.kill("controller")
+            delete_every_slice(lab)
+            porter.wait_restarted("controller", killed)
+            porter.wait_ready()
+        else:
+            delete_every_slice(lab)
+        eventually(lambda: holds(porter), "the withdrawals are held", HELD_WITHIN_S, ignore=(OSError,))
+        for part in ("controller", "speaker"):
+            killed = porter.kill(part)
+            porter.wait_restarted(part, killed)
+        scenario.wait_ready(porter)
+        [hold] = eventually(lambda: holds(porter), "the hold stands", HELD_WITHIN_S, ignore=(OSError,))
+        assert hold["cause"] == "NoReadyEndpoint"
+        lost = eventually(
+            lambda: [position for position in positions(porter, "EndpointsObserved") if position > before],
+            "the loss is journaled",
+            HELD_WITHIN_S,
+        )
+        assert int(str(hold["hold"])) < min(lost), "the hold stands before what calls for it"
+        assert int(str(hold["held"])) >= OUTAGE_SIZE
+    # The new controller leads when the lease of the killed one has run out.
+    eventually(
+        lambda: porter.command("approve", str(hold["hold"]), "--why", "the lab wants it so"),
+        "the hold is approved",
+        scenario.LEASE_S + scenario.SETTLED_WITHIN_S,
+        ignore=(CommandFailed,),
+    )
+    scenario.wait_routed(lab, dict.fromkeys(expected, ()), scenario.SETTLED_WITHIN_S)
+    assert holds(porter) == []
+    for name in NAMES:
+        scenario.write_endpoints(lab, name, dict.fromkeys(lab.web_nodes, True))
+    scenario.wait_routed(lab, expected, scenario.SETTLED_WITHIN_S)
+
+
+def test_an_outage_that_ends_releases_its_hold(lab: Lab, porter: Porter, expected: dict[str, set[str]]) -> None:
+    with lab.watch(expected):
+        delete_every_slice(lab)
+        eventually(lambda: holds(porter), "the withdrawals are held", HELD_WITHIN_S)
+        for service in lab.client.list("Service", "default"):
+            if service["metadata"]["name"] != "kubernetes":
+                scenario.write_endpoints(lab, service["metadata"]["name"], dict.fromkeys(lab.web_nodes, True))
+        eventually(lambda: not holds(porter), "the hold ends with its cause", HELD_WITHIN_S)
+    assert positions(porter, "HoldEnded")
+
+
+def test_deleted_services_are_withdrawn_however_many(lab: Lab, porter: Porter, expected: dict[str, set[str]]) -> None:
+    lab.client.request(
+        "DELETE", lab.client.path("Service", None, "default"), query={"fieldSelector": "metadata.name!=kubernetes"}
+    )
+    scenario.wait_routed(lab, dict.fromkeys(expected, ()), scenario.SETTLED_WITHIN_S)
+    assert holds(porter) == []
