@@ -46,7 +46,7 @@ def parts_of(settings: Settings, *, log_level: str = "info") -> list[Part]:
     parts = []
     url = settings.redis_url
     if not url:
-        server = EmbeddedServer(settings.directory / "redis")
+        server = _embedded(settings)
         server.prepare()
         url = server.url
         ready = partial(_until_connectable, server.socket)
@@ -60,6 +60,10 @@ def parts_of(settings: Settings, *, log_level: str = "info") -> list[Part]:
         _engine_part(settings, program),
     ]
     return parts
+
+
+def _embedded(settings: Settings) -> EmbeddedServer:
+    return EmbeddedServer(settings.directory / "redis")
 
 
 def _engine_part(settings: Settings, program: Sequence[str]) -> Part:
@@ -95,6 +99,8 @@ def run_up(settings: Settings, *, log_level: str = "info", parts: Sequence[Part]
         return asyncio.run(supervise(Supervisor(settings.directory, parts, console)))
     finally:
         console.close()
+        if not settings.redis_url:
+            _embedded(settings).leave()
 
 
 async def _until_connectable(socket: Path) -> None:
