@@ -315,9 +315,8 @@ async def run_demo(*, keep: bool = False, router: str = "", directory: Path | No
     try:
         await touring
     except (DemoFailed, OSError, TimeoutError) as failure:
-        say(
-            f"\n{tour.logs()}\n\nThe demo FAILED: {str(failure) or type(failure).__name__}\nEverything is left in {folder}"
-        )
+        why = str(failure) or type(failure).__name__
+        say(f"\n{tour.logs()}\n\nThe demo FAILED: {why}\nEverything is left in {folder}")
         return 1
     except asyncio.CancelledError:
         # Somebody ended it; with --keep that is how it ends.
