@@ -255,7 +255,7 @@ async def test_a_reader_may_ask_every_question_and_write_nothing(server: Server)
 )
 async def test_what_is_none_of_a_users_business_is_refused(server: Server, user: str, command: tuple[str, ...]) -> None:
     link = Link(server.url(user))
-    with pytest.raises(JournalError, match="(?i)noperm|permission"):
+    with pytest.raises(JournalError, match=r"(?i)noperm|permission"):
         await link.call(*command)
     await link.close()
 

@@ -3,6 +3,7 @@
 There is no image: the machine's own Python and this checkout stand for it, read-only.
 """
 
+import base64
 import json
 import os
 import re
@@ -146,10 +147,11 @@ class Pod:
 
     def _files(self, security: Object) -> dict[str, str]:
         lines = [f"{address} {name}" for name, address in {"localhost": "127.0.0.1", **self._hosts}.items()]
+        user, group = security["runAsUser"], security["runAsGroup"]
         return {
             "/etc/hosts": "\n".join(lines) + "\n",
             "/etc/nsswitch.conf": "hosts: files\n",
-            "/etc/passwd": f"porter:x:{security['runAsUser']}:{security['runAsGroup']}::/var/lib/porter:/usr/sbin/nologin\n",
+            "/etc/passwd": f"porter:x:{user}:{group}::/var/lib/porter:/usr/sbin/nologin\n",
         }
 
     # -------------------------------------------------------------------------------------------------- volumes
@@ -185,8 +187,6 @@ class Pod:
         return folder
 
     def _secret(self, name: str, optional: bool | None = None) -> dict[str, str]:
-        import base64
-
         found = self._plane.client.find("Secret", name, self._space)
         if found is None:
             assert optional, f"{self.name} needs the Secret {name}"

@@ -1,5 +1,6 @@
-"""The chart's own manifests at work: installed by Helm, started as a kubelet would, with its rights and nothing else."""
+"""The chart's own manifests at work: installed by Helm, started as by a kubelet, with its rights and nothing else."""
 
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -171,8 +172,6 @@ def test_no_account_reads_a_secret_anywhere(installed: Installation, account: st
 
 
 def test_no_password_is_in_the_process_list_or_in_a_log(lab: Lab, installed: Installation) -> None:
-    import base64
-
     data = lab.client.get("Secret", "porter-redis", NAMESPACE)["data"]
     passwords = [base64.b64decode(value) for key, value in data.items() if key.endswith("-password")]
     assert len(passwords) == 3
