@@ -92,7 +92,8 @@ class Api:
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """The metrics in Prometheus' text format, or in OpenMetrics where the request accepts that."""
         about = metrics.Self(self._view.leading, self._view.parts(), self._view.untold())
-        body, content_type = expose(metrics.measured(self._view.read_model(), about), request.headers.get("Accept", ""))
+        measured = metrics.measured(self._view.read_model(), about)
+        body, content_type = expose(measured, request.headers.get("Accept", ""), self._view.instruments)
         return web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
     async def status(self, _request: web.Request) -> web.StreamResponse:
