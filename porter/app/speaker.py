@@ -13,11 +13,11 @@ import structlog
 from porter import __version__
 from porter.app import last_good
 from porter.app.adj_rib import AdjRibsOut
-from porter.app.clock import SystemClock
 from porter.app.follow import from_newest_baseline
 from porter.app.local_address import AddressBook
 from porter.app.passwords import POLL_S, Passwords
 from porter.app.process import set_imports_aside
+from porter.app.publishers import publisher_of
 from porter.app.route_traces import RouteTraces
 from porter.app.settings import Settings
 from porter.app.traced import ends
@@ -253,6 +253,16 @@ class Speaker:
             self._sessions = wanted
             self._ribs.forget(sessions)
             await self._publisher.configure(wanted)
+        self._presume()
+
+    def _presume(self) -> None:
+        """Desire for the sessions that must have their routes before they come up, whatever they will agree on."""
+        presumed = self._publisher.presumed()
+        unknown = [peer for peer in presumed if not self._ribs.knows(peer)]
+        for peer in unknown:
+            self._ribs.negotiated(peer, presumed[peer])
+        for desired in self._ribs.whole(self.state, certain=self._certain, peers=unknown):
+            self._publisher.desire(desired)
 
     def _wanted_sessions(self, state: ClusterState) -> Sequence[SessionSettings]:
         """The sessions of a state; one whose object was made malformed by an edit stays as it was before."""
@@ -346,7 +356,6 @@ async def run_speaker(settings: Settings) -> None:
     Raises:
         InvalidSettings: the options contradict each other.
     """
-    from porter.bgp.publisher import ExaBgpPublisher  # noqa: PLC0415
     from porter.journal.outcomes import OutcomeStream  # noqa: PLC0415
     from porter.journal.redis import RedisJournals  # noqa: PLC0415
 
@@ -354,13 +363,7 @@ async def run_speaker(settings: Settings) -> None:
     journals = RedisJournals(settings.redis_url, settings.cluster, writer=settings.name)
     outcomes = OutcomeStream(journals.speaker(settings.name), holder=settings.name)
     passwords = Passwords(settings.secrets_dir, settings.passwords_file)
-    publisher = ExaBgpPublisher(
-        speaker=settings.name,
-        socket_path=settings.relay_socket,
-        configuration_path=settings.engine_configuration,
-        clock=SystemClock(),
-        passwords=passwords,
-    )
+    publisher = publisher_of(settings, passwords)
     tracer = tracing.connect("speaker", settings.name)
     traced = ends(settings, publisher, outcomes, tracer)
     speaker = Speaker(settings, journals.journal(), traced.publisher, traced.outcomes, passwords, traces=traced.traces)

@@ -9,7 +9,7 @@ from porter.app.route_traces import RouteTraces
 from porter.app.settings import Settings
 from porter.events.catalogue import Event
 from porter.journal.outcomes import OutcomeStream
-from porter.model.bgp import PathAttributes, PeerKey, RouteKey, SessionSettings
+from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
 from porter.ports import Desired, PeerView, Publisher, Tracer
 
 
@@ -30,6 +30,9 @@ class TracedPublisher:
     def desire(self, desired: Desired) -> None:
         self._traces.desired(desired)
         self._publisher.desire(desired)
+
+    def presumed(self) -> Mapping[PeerKey, Negotiated]:
+        return self._publisher.presumed()
 
     async def outcomes(self) -> Sequence[Event]:
         outcomes = await self._publisher.outcomes()
@@ -77,6 +80,6 @@ def ends(settings: Settings, publisher: Publisher, stream: OutcomeStream, tracer
     """The speaker's two ends, as they are, or traced where there is a tracer."""
     if tracer is None:
         return Ends(publisher, stream)
-    traces = RouteTraces(tracer, settings.name)
+    traces = RouteTraces(tracer, settings.name, settings.engine)
     traced = TracedPublisher(publisher, traces)
     return Ends(traced, TracedOutcomes(stream, traced), traces)
