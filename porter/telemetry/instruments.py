@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from porter.ports import NO_INSTRUMENTATION, Span, Tracer
 from porter.ports.instrumentation import Attribute
@@ -75,6 +75,8 @@ class Instruments:
     """`porter.ports.Instrumentation`: spans by a tracer, and the measurements in a registry of their own."""
 
     def __init__(self, tracer: Tracer | None = None) -> None:
+        # When each series began is a series more of each, which nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry(auto_describe=False)
         self._tracer = tracer or NO_INSTRUMENTATION
         self._counters: dict[str, Counter] = {}
