@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
-import urllib.request
 
 import pytest
 
@@ -14,8 +14,9 @@ from porter.app.demo.routers import choose_router, free_port
 from porter.app.demo.world import NODES, ROUTER_ADDRESS, SPEAKER_ADDRESS, World
 from porter.telemetry.spans import ATTRIBUTES, SPANS
 from tests.integration.programs.otlp_receiver import Receiver, Span
-from tests.integration.programs.supervised import pids, until
+from tests.integration.programs.supervised import SOURCE, pids, until
 from tests.integration.programs.test_up import EVERY_HOP, READY_S, Place, Up
+from tests.promtool import promtool
 
 SEND = ("exabgp.send", ())
 ANNOUNCED = ("announce", (SEND,))
@@ -101,16 +102,34 @@ def test_the_trace_stands_in_the_journal_and_in_the_exemplars(place, collector):
     events = place.up.get("/v1/events?limit=1000")[1]["events"]
     traced = {event["type"] for event in events if event["trace"] == root.trace}
     assert {"ServiceObserved", "AddressAllocated"} <= traced
-    address = (place.up.directory / "http").read_text().strip()
-    request = urllib.request.Request(f"http://{address}/metrics", headers={"Accept": "application/openmetrics-text"})
 
     def exemplars() -> str:
-        with urllib.request.urlopen(request, timeout=5) as response:
-            return "\n".join(line for line in response.read().decode().splitlines() if root.trace in line)
+        lines = place.up.scrape("application/openmetrics-text").splitlines()
+        return "\n".join(line for line in lines if root.trace in line)
 
     text = until(lambda: found if "announce_latency" in (found := exemplars()) else "", "the exemplars of the trace")
     assert f'# {{trace_id="{root.trace}"}}' in text
     assert "porter_journal_append_duration_seconds_bucket" in text
+
+
+def test_what_the_rules_and_the_dashboard_ask_for_is_measured_here(place):
+    text = place.up.scrape()
+    measured = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
+    asked = (SOURCE / "deploy/alerts/porter.rules.yaml").read_text() + (
+        SOURCE / "deploy/grafana/porter.json"
+    ).read_text()
+    names = {re.sub(r"_(bucket|count|sum)$", "", name) for name in re.findall(r"\bporter_\w+", asked)}
+    assert len(names) > 25
+    assert names <= measured
+    for name in (
+        "porter_announce_latency_seconds_count",
+        "porter_bgp_session_up",
+        "porter_journal_up",
+        "porter_leader",
+    ):
+        assert [float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)] >= [1.0], name
+    checked = promtool("check", "metrics", given=text)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
 def test_a_change_of_endpoints_is_announced_below_its_own_commit(place, collector):
