@@ -170,6 +170,12 @@ class LocalJournal:
                 return Baseline(envelope, commit.checkpoint)
         return None
 
+    async def commit_at(self, position: int) -> Commit | None:
+        """See `porter.ports.Journal`."""
+        self._store.refresh()
+        index = self._index_after(position - 1)
+        return decode(self._store.blob(self._store.entries[index])) if index < len(self._store.entries) else None
+
     async def trim(self, before: Checkpoint) -> int:
         """See `porter.ports.Journal`."""
         with self._store.exclusive():

@@ -142,6 +142,17 @@ class Journal(Protocol):
         """Return the newest baseline in the stream, or None."""
         ...
 
+    async def commit_at(self, position: int) -> Commit | None:
+        """Return the first commit that ends at or behind a position, or None where the stream ends before it.
+
+        It holds the position unless that was lost or trimmed away. The link to the commit before is not checked.
+
+        Raises:
+            JournalUnavailable: the server did not answer.
+            Corrupt: the commit does not decode.
+        """
+        ...
+
     async def size_bytes(self) -> int:
         """Return about how much the stream takes on its server: what the size limit is held against."""
         ...

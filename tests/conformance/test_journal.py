@@ -243,6 +243,22 @@ async def test_the_newest_baseline_is_found_and_reading_goes_on_behind_it(place)
     assert await read_all(journal, found.checkpoint) == [tail]
 
 
+async def test_a_commit_is_found_by_any_of_its_positions(place):
+    journal = place.journals().journal()
+    assert await journal.commit_at(1) is None
+    first = await claim_next(journal)
+    pair = await journal.append([draft(1), draft(2)])
+    recorded = await journal.append([baseline()])
+    second = await claim_next(journal)
+    await claim_next(journal)
+    last = await journal.append([draft(3)])
+    for position, commit in ((0, first), (1, first), (2, pair), (3, pair), (4, recorded), (5, second), (7, last)):
+        assert await journal.commit_at(position) == commit
+    assert await journal.commit_at(8) is None
+    await journal.trim(recorded.checkpoint)
+    assert await journal.commit_at(1) == recorded
+
+
 async def test_trimming_keeps_what_is_behind_a_baseline(place):
     journal = place.journals().journal()
     first = await claim_next(journal)
