@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from porter.events.decided import BaselineRecorded
 from porter.events.envelope import BEGINNING, Checkpoint
-from porter.ports import Corrupt, Journal
+from porter.ports import Baseline, Corrupt, Journal
 from porter.projections import baseline
 from porter.projections.cluster import ClusterState, fold
 
@@ -26,8 +26,15 @@ async def from_newest_baseline(journal: Journal) -> Folded:
         JournalError: the journal could not be read.
     """
     newest = await journal.newest_baseline()
-    if newest is None:
-        return Folded(ClusterState.empty(), BEGINNING)
+    return folded_from(newest) if newest is not None else Folded(ClusterState.empty(), BEGINNING)
+
+
+def folded_from(newest: Baseline) -> Folded:
+    """The state of a baseline.
+
+    Raises:
+        Corrupt: the baseline does not match its own digest.
+    """
     recorded = newest.envelope.payload
     if not isinstance(recorded, BaselineRecorded) or baseline.digest(recorded.state) != recorded.digest:
         raise Corrupt(

@@ -16,28 +16,31 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from porter.app import actions, answers, explain, metrics, route_answers
+from porter.app import actions, answers, direct, explain, metrics, route_answers
 from porter.app.events import BadQuestion, EventFilter, read_events
 from porter.app.settings import InvalidSettings, Settings
 from porter.app.settings_check import check_http, is_loopback
+from porter.app.streams import Streams
 from porter.app.view import Action, ReadModel, View
 from porter.files import write_atomically
-from porter.ports import Journal, JournalError, JournalUnavailable
+from porter.ports import JournalError, JournalUnavailable
 from porter.telemetry.metrics import expose
 
 BODY_BYTES_MAX = 64 * 1024
 FOLLOWERS_MAX = 32
+LOOKING_BACK_MAX = 2
+"""How many questions are answered from the journal at a time: each folds it anew, beside the leader's own work."""
 ADDRESS_FILE = "http"
 """In the state directory: the address that was bound, for the commands (and for port 0)."""
 SHUTDOWN_S = 1.0
 
 PARAMETERS: Mapping[str, frozenset[str]] = {
-    "status": frozenset(),
-    "routes": frozenset({"peer", "prefix", "speaker"}),
-    "pools": frozenset(),
-    "services": frozenset(),
-    "peers": frozenset(),
-    "explain": frozenset({"ip", "service"}),
+    "status": frozenset({"at"}),
+    "routes": frozenset({"at", "peer", "prefix", "speaker"}),
+    "pools": frozenset({"at"}),
+    "services": frozenset({"at"}),
+    "peers": frozenset({"at"}),
+    "explain": frozenset({"at", "ip", "service"}),
     "events": frozenset({"after", "aggregate", "follow", "limit", "type"}),
     "drain": frozenset(),
     "approve": frozenset(),
@@ -59,10 +62,12 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Api:
     """The routes over one controller's view and the journal that it reads."""
 
-    def __init__(self, settings: Settings, view: View, journal: Journal) -> None:
+    def __init__(self, settings: Settings, view: View, streams: Streams) -> None:
         self._settings = settings
         self._view = view
-        self._journal = journal
+        self._streams = streams
+        self._journal = streams.journal()
+        self._looking_back = asyncio.Semaphore(LOOKING_BACK_MAX)
         self._followers = 0
 
     def application(self) -> web.Application:
@@ -72,10 +77,22 @@ class Api:
         app.router.add_get("/readyz", self.readyz)
         app.router.add_get("/metrics", self.metrics)
         for name in ("status", "routes", "pools", "services", "peers", "explain", "events"):
-            app.router.add_get(f"/v1/{name}", _understood(name, getattr(self, name)))
+            app.router.add_get(f"/v1/{name}", _understood(name, self._answered(name)))
         for name in ("drain", "approve"):
             app.router.add_post(f"/v1/{name}", _understood(name, getattr(self, name)))
         return app
+
+    def _answered(self, name: str) -> Answer:
+        """The answer from the folds as they stand; with `at=`, from the journal as it stood."""
+        present: Answer = getattr(self, name)
+
+        async def answered(request: web.Request) -> web.StreamResponse:
+            if not request.query.get("at"):
+                return await present(request)
+            async with self._looking_back:
+                return _json(await direct.answer(self._streams, self._settings.cluster, name, request.query))
+
+        return answered
 
     async def livez(self, _request: web.Request) -> web.StreamResponse:
         """The process answers."""
@@ -173,7 +190,7 @@ class Api:
             ) from error
 
 
-async def serve(settings: Settings, view: View, journal: Journal) -> None:
+async def serve(settings: Settings, view: View, streams: Streams) -> None:
     """Answer HTTP until cancelled.
 
     Raises:
@@ -181,7 +198,7 @@ async def serve(settings: Settings, view: View, journal: Journal) -> None:
     """
     check_http(settings)
     host, port = settings.http_address()
-    runner = web.AppRunner(Api(settings, view, journal).application(), access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(Api(settings, view, streams).application(), access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
         try:

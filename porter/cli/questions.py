@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR, Settings
+from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR
 from porter.cli import options
-from porter.cli.exits import Finding, Unreachable
+from porter.cli.asking import ask, journal_errors
+from porter.cli.exits import Finding
 from porter.cli.options import Output
 from porter.cli.render import attributes_text, print_answer, print_table, time_text
 
@@ -25,15 +25,19 @@ TAIL_LINES = 20
 
 def status(
     *,
+    at: options.At = "",
     server: options.Server = "",
     redis_url: options.RedisUrl = "",
     cluster: options.Cluster = DEFAULT_CLUSTER,
     state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
     output: options.OutputForm = Output.TABLE,
     utc: options.Utc = False,
 ) -> None:
     """Show the journal, pools, peers and Services at a glance; exit code 1 if something is not as it should be."""
-    answer = ask("status", {}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir)
+    answer = ask(
+        "status", {"at": at}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
+    )
     if not print_answer(answer, output):
         _print_status(answer, utc=utc)
     problems = answer["problems"]
@@ -46,16 +50,20 @@ def routes(
     peer: Annotated[str, typer.Option(help="Only routes to this BgpPeer.")] = "",
     prefix: Annotated[str, typer.Option(help="Only routes inside of this prefix.")] = "",
     speaker: Annotated[str, typer.Option(help="Only routes of this speaker.")] = "",
+    at: options.At = "",
     server: options.Server = "",
     redis_url: options.RedisUrl = "",
     cluster: options.Cluster = DEFAULT_CLUSTER,
     state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
     output: options.OutputForm = Output.TABLE,
     utc: options.Utc = False,
 ) -> None:
     """Show every route of every session: wanted, sent, or confirmed, since when, and because of which event."""
-    wanted = {"peer": peer, "prefix": prefix, "speaker": speaker}
-    answer = ask("routes", wanted, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir)
+    wanted = {"peer": peer, "prefix": prefix, "speaker": speaker, "at": at}
+    answer = ask(
+        "routes", wanted, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
+    )
     if not print_answer(answer, output):
         _print_routes(answer, wide=output is Output.WIDE, utc=utc)
     if answer["problems"]:
@@ -75,6 +83,7 @@ def journal_tail(
     redis_url: options.RedisUrl = "",
     cluster: options.Cluster = DEFAULT_CLUSTER,
     state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
     output: options.OutputForm = Output.TABLE,
     utc: options.Utc = False,
 ) -> None:
@@ -85,8 +94,8 @@ def journal_tail(
         "type": kind,
         "aggregate": about,
     }
-    if redis_url:
-        events = _events_of_journal(redis_url, cluster, query, follow=follow)
+    if file is not None or redis_url:
+        events = _events_of_journal(redis_url, cluster, file, query, follow=follow)
     else:
         events = _events(server, state_dir, query, follow=follow)
     try:
@@ -123,46 +132,13 @@ def version() -> None:
     typer.echo(f"porter {__version__}")
 
 
-def ask(
-    question: str, query: dict[str, str], *, server: str, redis_url: str, cluster: str, state_dir: Path
-) -> dict[str, Any]:
-    """One answer: from the journal itself if a URL is given, else from a controller.
-
-    Raises:
-        Unreachable: neither answers.
-        Finding: the question is refused.
-    """
-    if redis_url:
-        from porter.app import direct
-
-        with _journal_errors():
-            return dict(direct.ask(question, query, Settings(redis_url=redis_url, cluster=cluster)))
-    from porter.cli.client import Controller
-
-    return dict(Controller(server, state_dir).get(f"/v1/{question}", query))
-
-
-@contextmanager
-def _journal_errors() -> Iterator[None]:
-    """The journal's failures in the command line's words."""
-    from porter.app.events import BadQuestion
-    from porter.ports import JournalError
-
-    try:
-        yield
-    except JournalError as error:
-        raise Unreachable(f"the journal at --redis-url cannot be read: {error}") from error
-    except BadQuestion as error:
-        raise Finding(str(error)) from error
-
-
 def _events_of_journal(
-    redis_url: str, cluster: str, query: dict[str, str], *, follow: bool
+    redis_url: str, cluster: str, file: Path | None, query: dict[str, str], *, follow: bool
 ) -> Iterator[dict[str, Any]]:
-    from porter.app.direct import tail
+    from porter.app.direct import Place, tail
 
-    with _journal_errors():
-        yield from tail(redis_url, cluster, query, follow=follow)
+    with journal_errors(file):
+        yield from tail(Place(redis_url, cluster, file), query, follow=follow and file is None)
 
 
 def _events(server: str, state_dir: Path, query: dict[str, str], *, follow: bool) -> Iterator[dict[str, Any]]:

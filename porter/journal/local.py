@@ -160,6 +160,13 @@ class LocalJournal:
                 page = self._page(chain, genesis)
             yield page
 
+    async def blobs(self, after: Checkpoint) -> AsyncGenerator[Sequence[bytes], None]:
+        """See `porter.ports.Journal`."""
+        store = self._store
+        async for page in self.read(after):
+            last = self._index_after(page[-1].last_position)
+            yield [store.blob(stored) for stored in store.entries[last - len(page) : last]]
+
     async def newest_baseline(self) -> Baseline | None:
         """See `porter.ports.Journal`."""
         self._store.refresh()

@@ -176,6 +176,13 @@ class RedisJournal:
             async for page in pages:
                 yield page
 
+    async def blobs(self, after: Checkpoint) -> AsyncIterator[Sequence[bytes]]:
+        """See `porter.ports.Journal`."""
+        reader = RedisReader(Link(self._link.url), self._keys, bounded=bool(self._bound))
+        async with aclosing(reader.pages(after, follow=False)) as pages:
+            async for _ in pages:
+                yield reader.blobs
+
     async def newest_baseline(self) -> Baseline | None:
         """See `porter.ports.Journal`."""
         baseline = (await fetch_head(self._link, self._keys)).baseline

@@ -138,6 +138,14 @@ class Journal(Protocol):
         """
         ...
 
+    def blobs(self, after: Checkpoint) -> AsyncIterator[Sequence[bytes]]:
+        """Yield what `read` yields up to the head, checked alike, but as the bytes that the stream holds.
+
+        Raises:
+            Fork, Trimmed, JournalMissing, ForeignJournal, Corrupt, JournalUnavailable: as `read`.
+        """
+        ...
+
     async def newest_baseline(self) -> Baseline | None:
         """Return the newest baseline in the stream, or None."""
         ...

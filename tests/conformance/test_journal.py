@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from porter.events.codec import decode_commit, hash_commit
 from porter.events.decided import AddressReleased, BaselineRecorded, EpochStarted, PositionsLost
 from porter.events.envelope import BEGINNING, GENESIS_HASH, MAX_EVENTS_PER_COMMIT, Checkpoint, Draft
 from porter.events.observed import ServiceGone
@@ -257,6 +258,15 @@ async def test_a_commit_is_found_by_any_of_its_positions(place):
     assert await journal.commit_at(8) is None
     await journal.trim(recorded.checkpoint)
     assert await journal.commit_at(1) == recorded
+
+
+async def test_the_bytes_of_commits_are_what_their_hashes_are_of(place):
+    journal = place.journals().journal()
+    first = await claim_next(journal)
+    commits = [await journal.append([draft(n)]) for n in range(100)]
+    blobs = [blob async for page in journal.blobs(first.checkpoint) for blob in page]
+    assert [decode_commit(blob) for blob in blobs] == commits
+    assert [hash_commit(blob) for blob in blobs] == [commit.hash for commit in commits]
 
 
 async def test_trimming_keeps_what_is_behind_a_baseline(place):
