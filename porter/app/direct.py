@@ -77,14 +77,16 @@ async def open_streams(place: Place) -> tuple[OpenStreams, str]:
     from porter.journal.redis import RedisJournals  # noqa: PLC0415 -- a file needs no client of the server.
 
     journals = RedisJournals(place.redis_url, place.cluster)
+    head = None
     try:
-        if await journals.journal().head() is None:
-            raise JournalMissing(
-                f"there is no journal of the cluster {place.cluster!r} there; name the cluster with --cluster"
-            )
-    except BaseException:
-        await journals.close()
-        raise
+        head = await journals.journal().head()
+    finally:
+        if head is None:
+            await journals.close()
+    if head is None:
+        raise JournalMissing(
+            f"there is no journal of the cluster {place.cluster!r} there; name the cluster with --cluster"
+        )
     return journals, place.cluster
 
 

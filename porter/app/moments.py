@@ -63,7 +63,8 @@ async def position_of(journal: Journal, moment: Moment, name: str) -> int:
             raise BadQuestion(f"{name}=#{moment.position} lies before {_first(first.first_position, first.time_ms)}")
         return moment.position
     if moment.time_ms < first.time_ms:
-        raise BadQuestion(f"{name}={time_json(moment.time_ms)} lies before {_first(first.first_position, first.time_ms)}")
+        when = time_json(moment.time_ms)
+        raise BadQuestion(f"{name}={when} lies before {_first(first.first_position, first.time_ms)}")
     low, high = first.last_position, head.position
     while low < high:
         middle = (low + high + 1) // 2

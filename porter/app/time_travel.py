@@ -16,6 +16,7 @@ from porter.app.follow import Folded, folded_from
 from porter.app.moments import Moment, position_of
 from porter.app.streams import Streams
 from porter.app.view import ReadModel
+from porter.events.decided import BaselineRecorded
 from porter.events.envelope import BEGINNING, Envelope, Head
 from porter.ports import Baseline, Journal, JournalMissing, Trimmed
 from porter.projections import baseline
@@ -84,8 +85,10 @@ async def baseline_before(journal: Journal, position: int) -> Baseline | None:
     """
     found = await journal.newest_baseline()
     while found is not None and found.checkpoint.position > position:
+        recorded = found.envelope.payload
+        assert isinstance(recorded, BaselineRecorded), "the envelope of a baseline holds one"
         try:
-            earlier = baseline.previous(found.envelope.payload.state)  # type: ignore[union-attr]  # it is one
+            earlier = baseline.previous(recorded.state)
         except baseline.UnreadableBaseline:
             return None
         found = await _baseline_at(journal, earlier)

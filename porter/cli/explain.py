@@ -9,9 +9,9 @@ import typer
 
 from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR
 from porter.cli import options
+from porter.cli.asking import ask
 from porter.cli.exits import FINDING, Finding
 from porter.cli.options import Output
-from porter.cli.asking import ask
 from porter.cli.render import print_answer, print_table, time_text
 from porter.model.meanings import meaning_of
 

@@ -11,7 +11,7 @@ import sys
 import typer
 
 from porter.app.settings import InvalidSettings
-from porter.cli import actions, exits, explain, migrate, programs, questions
+from porter.cli import actions, exits, explain, incident, migrate, programs, questions
 
 app = typer.Typer(
     name="porter",
@@ -33,6 +33,9 @@ for program in (programs.up, programs.controller, programs.speaker, programs.exa
     app.command()(program)
 for question in (questions.status, questions.routes, explain.explain, questions.crds, questions.version):
     app.command()(question)
+app.command()(incident.export)
+app.command("import")(incident.import_)
+app.command()(incident.verify)
 drain.command("speaker")(actions.drain_speaker)
 drain.command("node")(actions.drain_node)
 drain.command("service")(actions.drain_service)

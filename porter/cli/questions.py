@@ -61,9 +61,7 @@ def routes(
 ) -> None:
     """Show every route of every session: wanted, sent, or confirmed, since when, and because of which event."""
     wanted = {"peer": peer, "prefix": prefix, "speaker": speaker, "at": at}
-    answer = ask(
-        "routes", wanted, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
-    )
+    answer = ask("routes", wanted, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file)
     if not print_answer(answer, output):
         _print_routes(answer, wide=output is Output.WIDE, utc=utc)
     if answer["problems"]:

@@ -5,24 +5,26 @@ msgpack array that begins with its kind:
 
     [0, format, cluster, redacted, source]              the heading; source: what a redacted export was made from
     [1, name, genesis, trimmed position, its hash]      a stream begins; the journal's name is ""
-    [2, lengths, times, baselines, zlib]                about a MiB of commits of that stream, one after another
+    [2, zlib]                                           about a MiB of commits of that stream, behind their index
     [3, streams, sha256]                                the footer, which ends the file
 
-A commit stands as the journal holds it, byte by byte: its previous hash and the codec's array. The footer's streams are
-[name, genesis, epoch, position, hash, commits, events], and its SHA-256 is that of all bytes before it.
+The index is a msgpack array [lengths, epochs, last positions, times, numbers of those that hold a baseline]: it spares
+who opens the file the decoding of every commit. A commit stands as the journal holds it, byte by byte: its previous
+hash and the codec's array. The footer's streams are [name, genesis, epoch, position, hash, commits, events], and its
+SHA-256 is that of all bytes before it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
+import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
-from zlib import compress, crc32, decompress, error as ZlibError
 
 import msgpack
 
@@ -45,6 +47,17 @@ FRAMES_KEPT = 8
 """How many frames are kept decompressed: time travel reads a few neighbours again and again."""
 
 _FRAME = struct.Struct(">II")
+_LENGTH = struct.Struct(">I")
+
+
+class Index(NamedTuple):
+    """What a frame of commits says of them, each by its number; `baselines` are the numbers of those with one."""
+
+    lengths: tuple[int, ...]
+    epochs: tuple[int, ...]
+    positions: tuple[int, ...]
+    times_ms: tuple[int, ...]
+    baselines: tuple[int, ...]
 
 
 class Source(NamedTuple):
@@ -117,23 +130,29 @@ class ExportWriter:
     def _end(self) -> None:
         self._flush()
         if self._begun is not None:
-            commits, events = self._counts
-            self._sums.append(StreamSum(*self._begun, *self._last, commits, events))
+            last, (commits, events) = self._last, self._counts
+            self._sums.append(StreamSum(*self._begun, last.epoch, last.position, last.hash, commits, events))
             self._begun = None
 
     def _flush(self) -> None:
         if not self._pending:
             return
-        lengths = [len(blob) for _, blob in self._pending]
-        times = [commit.time_ms for commit, _ in self._pending]
-        baselines = [number for number, (commit, _) in enumerate(self._pending) if holds_baseline(commit)]
-        body = compress(b"".join(blob for _, blob in self._pending), COMPRESSION_LEVEL)
-        self._frame([COMMITS, lengths, times, baselines, body])
+        commits = [commit for commit, _ in self._pending]
+        index = Index(
+            tuple(len(blob) for _, blob in self._pending),
+            tuple(commit.epoch for commit in commits),
+            tuple(commit.last_position for commit in commits),
+            tuple(commit.time_ms for commit in commits),
+            tuple(number for number, commit in enumerate(commits) if holds_baseline(commit)),
+        )
+        packed = cast("bytes", msgpack.packb(index))
+        body = _LENGTH.pack(len(packed)) + packed + b"".join(blob for _, blob in self._pending)
+        self._frame([COMMITS, zlib.compress(body, COMPRESSION_LEVEL)])
         self._pending, self._pending_bytes = [], 0
 
     def _frame(self, content: list[Any]) -> None:
         body = cast("bytes", msgpack.packb(content))
-        self._write(_FRAME.pack(len(body), crc32(body)) + body)
+        self._write(_FRAME.pack(len(body), zlib.crc32(body)) + body)
 
     def _write(self, raw: bytes) -> None:
         self._digest.update(raw)
@@ -155,8 +174,8 @@ class _Frames:
     def get(self, number: int) -> bytes:
         if number not in self._open:
             try:
-                self._open[number] = decompress(self.compressed[number])
-            except ZlibError as error:
+                self._open[number] = zlib.decompress(self.compressed[number])
+            except zlib.error as error:
                 raise Corrupt(f"frame {number} of the export does not decompress: {error}") from error
             if len(self._open) > FRAMES_KEPT:
                 self._open.popitem(last=False)
@@ -175,18 +194,23 @@ class ExportStore:
         self.times_ms: list[int] = []
         self._frames = frames
 
-    def take(self, number: int, lengths: Sequence[int], times_ms: Sequence[int], baselines: Sequence[int]) -> None:
+    def take(self, number: int) -> None:
         """Take note of one frame's commits."""
-        raw, offset, marked = self._frames.get(number), 0, frozenset(baselines)
-        if sum(lengths) != len(raw) or len(times_ms) != len(lengths):
-            raise Corrupt(f"{self.name}: frame {number} does not hold what it says")
-        for index, length in enumerate(lengths):
-            blob = raw[offset : offset + length]
-            epoch, position = decode_end(blob)
-            checkpoint = Checkpoint(epoch, position, hash_commit(blob))
-            self.entries.append(Stored(checkpoint, index in marked, number << 32 | offset, length))
+        raw = self._frames.get(number)
+        try:
+            offset = _LENGTH.size + _LENGTH.unpack_from(raw)[0]
+            index = Index(*msgpack.unpackb(raw[_LENGTH.size : offset], use_list=False))
+            rows = list(zip(index.lengths, index.epochs, index.positions, index.times_ms, strict=True))
+        except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
+            raise Corrupt(f"{self.name}: the index of frame {number} does not decode: {error}") from error
+        marked = frozenset(index.baselines)
+        for row, (length, epoch, position, _) in enumerate(rows):
+            checkpoint = Checkpoint(epoch, position, hash_commit(raw[offset : offset + length]))
+            self.entries.append(Stored(checkpoint, row in marked, number << 32 | offset, length))
             offset += length
-        self.times_ms.extend(times_ms)
+        self.times_ms.extend(index.times_ms)
+        if offset != len(raw):
+            raise Corrupt(f"{self.name}: frame {number} does not hold what its index says")
 
     def refresh(self) -> None:
         """See `porter.journal.local.Store`."""
@@ -194,7 +218,8 @@ class ExportStore:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """See `porter.journal.local.Store`."""
-        raise JournalError(f"{self.name} is an export, and nothing is written into it")
+        if self.name:
+            raise JournalError(f"{self.name} is an export, and nothing is written into it")
         yield
 
     def blob(self, stored: Stored) -> bytes:
@@ -204,14 +229,17 @@ class ExportStore:
 
     def start(self, genesis: str) -> None:
         """See `porter.journal.local.Store`."""
+        del genesis
         raise AssertionError("nothing is written into an export")
 
     def add(self, commit: Commit, blob: bytes) -> None:
         """See `porter.journal.local.Store`."""
+        del commit, blob
         raise AssertionError("nothing is written into an export")
 
     def drop(self, count: int, trimmed: Trim) -> None:
         """See `porter.journal.local.Store`."""
+        del count, trimmed
         raise AssertionError("nothing is written into an export")
 
     def identity(self) -> str:
@@ -227,12 +255,6 @@ class ExportStore:
         await asyncio.sleep(timeout_s)
 
 
-def decode_end(blob: bytes) -> tuple[int, int]:
-    """The epoch and the last position of a commit."""
-    commit = decode(blob)
-    return commit.epoch, commit.last_position
-
-
 class ExportJournals:
     """The streams of an exported file; see `porter.journal.redis.RedisJournals`.
 
@@ -241,7 +263,7 @@ class ExportJournals:
         JournalMissing: there is no such file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
         self.path = path
         self.cluster = ""
         self.redacted = False
@@ -251,9 +273,18 @@ class ExportJournals:
         self._frames = _Frames()
         self._stores: dict[str, ExportStore] = {}
         try:
-            self._load(path.read_bytes())
+            self._load(path.read_bytes() if content is None else content)
         except OSError as error:
             raise JournalMissing(f"{path} cannot be read: {error.strerror}; name a file of `porter export`") from error
+
+    @staticmethod
+    def from_bytes(content: bytes) -> ExportJournals:
+        """The streams of an export that is in memory.
+
+        Raises:
+            Corrupt: as the class.
+        """
+        return ExportJournals(Path("the export"), content)
 
     @property
     def time_ms(self) -> int:
@@ -276,6 +307,12 @@ class ExportJournals:
         """What the first commit of a stream links to."""
         return self._stores[name].trimmed
 
+    def entries(self, name: str) -> Iterator[tuple[Checkpoint, bytes]]:
+        """Every commit of a stream ("" is the journal) as its bytes, with the checkpoint that it ends at."""
+        store = self._stores[name]
+        for stored in store.entries:
+            yield stored.checkpoint, store.blob(stored)
+
     async def close(self) -> None:
         """Nothing is held open."""
 
@@ -285,7 +322,8 @@ class ExportJournals:
     def _load(self, raw: bytes) -> None:
         store: ExportStore | None = None
         frames = self._framed(raw)
-        _, heading = next(frames, (0, [None]))
+        heading: Any
+        _, heading = next(frames, (0, (None,)))
         if len(heading) != 5 or heading[0] != HEADING:
             raise Corrupt(f"{self.path} has no heading; it was cut")
         if heading[1] != FORMAT:
@@ -300,9 +338,8 @@ class ExportJournals:
                     raise Corrupt(f"{self.path} holds the stream {name!r} twice")
                 self._stores[name] = store
             elif content[0] == COMMITS and store is not None:
-                _, lengths, times_ms, baselines, body = content
-                self._frames.compressed.append(body)
-                store.take(len(self._frames.compressed) - 1, lengths, times_ms, baselines)
+                self._frames.compressed.append(content[1])
+                store.take(len(self._frames.compressed) - 1)
             elif content[0] == FOOTER:
                 self.sums = tuple(StreamSum(*one) for one in content[1])
                 self._check(raw, start, content[2])
@@ -320,7 +357,7 @@ class ExportJournals:
                 raise Corrupt(f"{self.path} ends within a frame, at byte {start}")
             length, checksum = _FRAME.unpack_from(raw, start)
             body = raw[start + _FRAME.size : start + _FRAME.size + length]
-            if len(body) != length or crc32(body) != checksum:
+            if len(body) != length or zlib.crc32(body) != checksum:
                 raise Corrupt(f"{self.path} was changed or cut: the frame at byte {start} has another checksum")
             end = start + _FRAME.size + length
             try:
