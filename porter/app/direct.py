@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-from porter.app import answers, explain, route_answers
+from porter.app import answers, diff, explain, route_answers, timeline
 from porter.app.answer_json import Json
 from porter.app.events import EventFilter, read_events
 from porter.app.moments import Moment
@@ -30,6 +30,13 @@ ANSWERS: dict[str, Answer] = {
     "services": lambda then, _query, _cluster: answers.services(then.model),
     "peers": lambda then, _query, _cluster: route_answers.peers(then.model),
 }
+
+
+HISTORY: dict[str, Callable[[Streams, Mapping[str, str]], Awaitable[Json]]] = {
+    "timeline": lambda streams, query: timeline.timeline(streams, timeline.TimelineQuestion.from_query(query)),
+    "diff": diff.diff,
+}
+"""Answers that are about a stretch of the journal and not about one moment."""
 
 
 class Place(NamedTuple):
@@ -106,6 +113,8 @@ async def answer(streams: Streams, cluster: str, question: str, query: Mapping[s
     Raises:
         JournalError, BadQuestion: as `ask`.
     """
+    if question in HISTORY:
+        return await HISTORY[question](streams, query)
     then = await as_of(streams, Moment.from_query(query, "at"))
     if question == "explain":
         # This one asks the journal, too, how it came to what the folds say.

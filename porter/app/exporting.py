@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from porter.app.events import BadQuestion
+from porter.app.follow import checkpoint_before
 from porter.app.moments import Moment, position_of
 from porter.app.streams import Streams
 from porter.app.time_travel import baseline_before
-from porter.events.decided import EpochStarted
-from porter.events.envelope import BEGINNING, GENESIS_HASH, Checkpoint, Commit
+from porter.events.envelope import BEGINNING, Checkpoint
 from porter.journal.export import ExportJournals, ExportWriter
 from porter.journal.limits import Trim
 from porter.journal.local import NOTHING_TRIMMED
@@ -52,14 +52,6 @@ async def export(streams: Streams, cluster: str, file: BinaryIO, since: Moment |
         writer.begin(name, told.genesis, _trim(before))
         await _copy(writer, stream, BEGINNING)
     return Exported(start.position + 1, head.position, writer.finish(), len(names))
-
-
-def checkpoint_before(commit: Commit) -> Checkpoint:
-    """What a reader stands at that has applied all that lies before a commit."""
-    if commit.previous_hash == GENESIS_HASH:
-        return BEGINNING
-    begins = isinstance(commit.events[0].payload, EpochStarted)
-    return Checkpoint(commit.epoch - begins, commit.first_position - 1, commit.previous_hash)
 
 
 async def _start(journal: Journal, since: Moment | None) -> Checkpoint:

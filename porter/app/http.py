@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import structlog
 from aiohttp import web
 
-from porter.app import actions, answers, direct, explain, metrics, route_answers
+from porter.app import actions, answers, diff, direct, explain, metrics, route_answers, timeline
+from porter.app.answer_json import Json
 from porter.app.events import BadQuestion, EventFilter, read_events
 from porter.app.settings import InvalidSettings, Settings
 from porter.app.settings_check import check_http, is_loopback
@@ -41,6 +42,8 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
     "services": frozenset({"at"}),
     "peers": frozenset({"at"}),
     "explain": frozenset({"at", "ip", "service"}),
+    "diff": frozenset({"a", "b"}),
+    "timeline": frozenset({"follow", "ip", "limit", "peer", "service", "since", "until"}),
     "events": frozenset({"after", "aggregate", "follow", "limit", "type"}),
     "drain": frozenset(),
     "approve": frozenset(),
@@ -76,7 +79,7 @@ class Api:
         app.router.add_get("/livez", self.livez)
         app.router.add_get("/readyz", self.readyz)
         app.router.add_get("/metrics", self.metrics)
-        for name in ("status", "routes", "pools", "services", "peers", "explain", "events"):
+        for name in ("status", "routes", "pools", "services", "peers", "explain", "events", "timeline", "diff"):
             app.router.add_get(f"/v1/{name}", _understood(name, self._answered(name)))
         for name in ("drain", "approve"):
             app.router.add_post(f"/v1/{name}", _understood(name, getattr(self, name)))
@@ -144,20 +147,37 @@ class Api:
         wanted = EventFilter.from_query(request.query)
         if not EventFilter.follows(request.query):
             return _json({"events": [event async for event in read_events(self._journal, wanted)]})
+        return await self._followed(request, read_events(self._journal, wanted, follow=True))
+
+    async def timeline(self, request: web.Request) -> web.StreamResponse:
+        """One history of all streams, between moments and about a subject; with `follow=1` what comes, one per line."""
+        question = timeline.TimelineQuestion.from_query(request.query)
+        if EventFilter.follows(request.query):
+            await timeline.check_followed(self._streams, question)
+            return await self._followed(request, timeline.follow(self._streams, question))
+        async with self._looking_back:
+            return _json(await timeline.timeline(self._streams, question))
+
+    async def diff(self, request: web.Request) -> web.StreamResponse:
+        """What changed from `a=` to `b=`."""
+        async with self._looking_back:
+            return _json(await diff.diff(self._streams, request.query))
+
+    async def _followed(self, request: web.Request, items: AsyncIterator[Json]) -> web.StreamResponse:
         if self._followers >= FOLLOWERS_MAX:
             raise web.HTTPServiceUnavailable(text=f"{FOLLOWERS_MAX} clients follow already; try again later")
         self._followers += 1
         try:
-            return await self._follow(request, wanted)
+            return await self._follow(request, items)
         finally:
             self._followers -= 1
 
-    async def _follow(self, request: web.Request, wanted: EventFilter) -> web.StreamResponse:
+    async def _follow(self, request: web.Request, items: AsyncIterator[Json]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):
-            async for event in read_events(self._journal, wanted, follow=True):
-                await response.write(json.dumps(event).encode() + b"\n")
+            async for item in items:
+                await response.write(json.dumps(item).encode() + b"\n")
         return response
 
     async def drain(self, request: web.Request) -> web.StreamResponse:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from porter.app.answer_json import Json, as_json
-from porter.app.exporting import checkpoint_before
+from porter.app.follow import checkpoint_before
 from porter.app.streams import Streams
 from porter.events.decided import BaselineRecorded, EpochStarted, HeadWitnessed
 from porter.events.envelope import BEGINNING, Commit, Envelope

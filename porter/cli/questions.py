@@ -68,6 +68,75 @@ def routes(
         raise Finding("; ".join(answer["problems"]))
 
 
+def pools(
+    *,
+    at: options.At = "",
+    server: options.Server = "",
+    redis_url: options.RedisUrl = "",
+    cluster: options.Cluster = DEFAULT_CLUSTER,
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
+    output: options.OutputForm = Output.TABLE,
+) -> None:
+    """Show every pool with what is used of it."""
+    answer = ask(
+        "pools", {"at": at}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
+    )
+    if not print_answer(answer, output):
+        more = ("reserved", "cooling", "protocol", "priority", "default") if output is Output.WIDE else ()
+        names = ("name", "ranges", "size", "used", "available", *more)
+        print_table(["POOL", *(name.upper() for name in names[1:])], [[p[n] for n in names] for p in answer["pools"]])
+
+
+def services(
+    *,
+    at: options.At = "",
+    server: options.Server = "",
+    redis_url: options.RedisUrl = "",
+    cluster: options.Cluster = DEFAULT_CLUSTER,
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
+    output: options.OutputForm = Output.TABLE,
+    utc: options.Utc = False,
+) -> None:
+    """Show every Service of Porter's with its addresses, or the reason why it has none."""
+    answer = ask(
+        "services", {"at": at}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
+    )
+    if print_answer(answer, output):
+        return
+    rows = []
+    for each in answer["services"]:
+        name = f"{each['service']['namespace']}/{each['service']['name']}"
+        for one in each["allocations"]:
+            since = time_text(one["since"], utc=utc)
+            rows.append([name, one["address"], one["pool"], one["reason"], since, f"#{one['position']}"])
+        if each["refusal"] is not None:
+            rows.append([name, "-", "-", each["refusal"]["reason"], "-", "-"])
+        elif not each["allocations"]:
+            rows.append([name, "-", "-", "undecided", "-", "-"])
+    print_table(["SERVICE", "ADDRESS", "POOL", "REASON", "SINCE", "POSITION"], rows)
+
+
+def peers(
+    *,
+    at: options.At = "",
+    server: options.Server = "",
+    redis_url: options.RedisUrl = "",
+    cluster: options.Cluster = DEFAULT_CLUSTER,
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
+    output: options.OutputForm = Output.TABLE,
+    utc: options.Utc = False,
+) -> None:
+    """Show every session of every peer."""
+    answer = ask(
+        "peers", {"at": at}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
+    )
+    if not print_answer(answer, output):
+        _print_peers(answer["peers"], utc=utc)
+
+
 def journal_tail(
     *,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=10000, help="How many events to begin with.")] = (
@@ -190,8 +259,12 @@ def _print_status(answer: dict[str, Any], *, utc: bool) -> None:
         [[pool[name] for name in ("name", "ranges", "size", "used", "available")] for pool in answer["pools"]],
     )
     typer.echo("")
+    _print_peers(answer["peers"], utc=utc)
+
+
+def _print_peers(peers: list[dict[str, Any]], *, utc: bool) -> None:
     rows = []
-    for peer in answer["peers"]:
+    for peer in peers:
         for session in peer["sessions"] or [{"speaker": "-", "state": "-", "since": "", "confirmed": 0, "reason": ""}]:
             since = time_text(session["since"], utc=utc)
             told = (session[name] for name in ("speaker", "state"))

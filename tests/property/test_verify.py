@@ -1,4 +1,4 @@
-"""Whatever is done to an exported history is found: by its frames and footer, or where those are forged, by the chain."""
+"""Whatever is done to an exported history is found: by its frames and footer; where those are forged, by the chain."""
 
 from __future__ import annotations
 

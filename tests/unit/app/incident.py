@@ -111,7 +111,9 @@ async def incident() -> Incident:
         SYNCED,
     )
     await it.tells(UP, routed.RibSynced("tor-a", it.state.ledger.position, 0, "d0" * 32))
-    await it.says(service("web", traffic_policy="Local", labels=(("app", "web-frontend"),)), endpoints("web", "n1", "n2"))
+    await it.says(
+        service("web", traffic_policy="Local", labels=(("app", "web-frontend"),)), endpoints("web", "n1", "n2")
+    )
     await it.tells(routed.RoutesAnnounced("tor-a", it.state.ledger.position, it.paths(1, 2)))
     await it.records()
     await it.witnesses()

@@ -14,10 +14,10 @@ from porter.app.moments import Moment
 from porter.app.pseudonyms import Pseudonyms, network_of, spanning, stays
 from porter.app.verify import verify
 from porter.events.codec import decode_commit
+from porter.events.envelope import BEGINNING
 from porter.events.observed import PoolObserved
 from porter.journal.export import ExportJournals
 from porter.ports import Corrupt, JournalError, Trimmed
-from porter.events.envelope import BEGINNING
 from tests.schema_check import violations
 from tests.unit.app.incident import exported, incident
 
@@ -107,7 +107,12 @@ def strings(value):
 
 def everything(opened):
     """All texts of an export, its heading and footer among them."""
-    yield from (opened.cluster, str(opened.source), *(one.name for one in opened.sums), *(s.genesis for s in opened.sums))
+    yield from (
+        opened.cluster,
+        str(opened.source),
+        *(one.name for one in opened.sums),
+        *(s.genesis for s in opened.sums),
+    )
     for one in opened.sums:
         for _, blob in opened.entries(one.name):
             commit = decode_commit(blob)
@@ -134,7 +139,7 @@ async def both():
 
 
 async def test_no_name_label_address_or_text_of_the_cluster_is_left_in_a_redacted_export(both):
-    it, plain, redacted = both
+    _, plain, redacted = both
     originals = private(set(everything(plain)) - {str(plain.source)})
     assert {"shop", "web", "late-comer", "public", "tor-a", "n1", "hall-1", "checkout", "10.0.0.1"} <= originals
     assert {"web-frontend", "192.0.2.0", "10.0.0.254", "the rack's first", "controller-0", "speaker-0"} <= originals

@@ -34,6 +34,9 @@ ANSWERS = {
     "/v1/status?at=4": "status",
     "/v1/pools?at=%235": "pools",
     "/v1/explain?ip=192.0.2.0&at=5": "explain",
+    "/v1/timeline": "timeline",
+    "/v1/timeline?since=2&until=4&service=shop/web": "timeline",
+    "/v1/diff?a=2&b=4": "diff",
     "/readyz": "readiness",
 }
 
@@ -97,6 +100,14 @@ async def test_every_answer_is_json_by_its_schema(client, path):
     assert violations(answer, ANSWERS[path]) == []
 
 
+async def test_the_timeline_is_followed_one_event_per_line(client, journal):
+    async with client.session.get(f"{client.base}/v1/timeline?follow=1&since=5") as response:
+        first = json.loads(await response.content.readline())
+        assert (first["position"], violations(first, "timeline-entry")) == (5, [])
+        await journal.append([Draft(node(4))])
+        assert json.loads(await response.content.readline())["aggregate"] == "node/n4"
+
+
 async def test_health_tells_each_part(client, view):
     assert await client.get("/livez") == (200, {"status": "ok"})
     view.parts = lambda: {"journal": "the server is away", "nodes": "ok"}
@@ -147,6 +158,11 @@ async def test_events_are_followed_one_per_line(client, journal, yes):
         ("/v1/events?since=3", "'since'"),
         ("/v1/events?follow=yes", "follow='yes'"),
         ("/v1/events?follow=", "follow=''"),
+        ("/v1/timeline?ip=web", "ip=web"),
+        ("/v1/timeline?at=3", "'at'"),
+        ("/v1/timeline?follow=1&until=3", "until is a moment"),
+        ("/v1/diff", "a=TIME|POSITION"),
+        ("/v1/diff?a=4&b=2", "behind b"),
         ("/v1/explain", "ask about one thing"),
         ("/v1/explain?service=web", "NAMESPACE/NAME"),
         ("/v1/explain?ip=web", "ip=web"),

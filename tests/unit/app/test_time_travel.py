@@ -23,12 +23,7 @@ async def ask(it, question, **query):
 
 async def test_the_state_at_every_position_is_the_fold_of_what_stands_before_it():
     it = await incident()
-    envelopes = [
-        envelope
-        async for page in it.journal.read(BEGINNING)
-        for commit in page
-        for envelope in commit.events
-    ]
+    envelopes = [envelope async for page in it.journal.read(BEGINNING) for commit in page for envelope in commit.events]
     state = ClusterState.empty()
     for envelope in envelopes:
         state = fold(state, (envelope,))
@@ -69,7 +64,12 @@ async def test_a_time_is_the_position_that_was_the_head_then():
 async def test_a_session_at_a_time_is_as_it_was_told_by_then():
     it = await incident()
     down = (await it.journal.commit_at(it.marks["router-down"])).time_ms
-    for time_ms, state in ((down, "Established"), (down + 11, "Established"), (down + 12, "Idle"), (down + 1000, "Idle")):
+    for time_ms, state in (
+        (down, "Established"),
+        (down + 11, "Established"),
+        (down + 12, "Idle"),
+        (down + 1000, "Idle"),
+    ):
         then = await as_of(it.streams, Moment(0, time_ms))
         assert then.model.sessions.speakers["speaker-0"].peers["tor-a"].state == state
 
