@@ -36,6 +36,18 @@ SecretsDir = Annotated[
     typer.Option(metavar="DIR", help="Where Secrets are mounted, for peers with a passwordSecret: DIR/NAME/password."),
 ]
 Name = Annotated[str, typer.Option(help="This process's name, stable over restarts; the machine's name if unset.")]
+
+
+class EngineName(StrEnum):
+    """The BGP engines that a speaker can drive."""
+
+    EXABGP = "exabgp"
+    GOBGP = "gobgp"
+
+
+Engine = Annotated[
+    EngineName, typer.Option("--engine", help="The BGP engine; gobgp needs gobgpd and the extra porter[gobgp].")
+]
 LoadBalancerClass = Annotated[str, typer.Option(metavar="CLASS", help="Services of this class are Porter's.")]
 ClaimUnclassified = Annotated[
     bool, typer.Option("--claim-unclassified", help="Also serve LoadBalancer Services without a class.")

@@ -8,6 +8,7 @@ from porter.policy.problems import disqualifying
 from porter.policy.racks import local_as
 from porter.projections.adj_rib_out import peer_problems, refused
 from porter.projections.cluster import ClusterState
+from porter.projections.maintenance import routes_on_last_resort
 from porter.projections.sessions import PeerSession, Sessions
 from porter.projections.status.conditions import MAX_NAMED, Tree, accepted_condition, condition, listed, sentence
 
@@ -103,17 +104,27 @@ def conf_status(state: ClusterState, sessions: Sessions, name: str) -> Tree:
         speaker: {"routerId": conf.router_id or sessions.speakers[speaker].local_address, "as": conf.as_number}
         for speaker in sorted(sessions.speakers)
     }
-    conditions = [accepted, ready, _held_nodes(state, conf.generation)]
+    conditions = [accepted, ready, _degraded(state, conf.generation)]
     return {"nodesConfStatus": nodes, "observedGeneration": conf.generation, "conditions": conditions}
 
 
-def _held_nodes(state: ClusterState, generation: int) -> Tree:
-    """Whether fail static keeps nodes that are not Ready as next hops."""
-    held = sorted(state.inventory.readiness.held)
-    if not held:
+def _degraded(state: ClusterState, generation: int) -> Tree:
+    """Whether next hops stay that the facts alone would take away: by fail static, by holds, or as the last ones."""
+    told = []
+    if held := sorted(state.inventory.readiness.held):
+        told.append(
+            f"most nodes turned NotReady at once, and these are kept as next hops: {listed(held)}; "
+            "see whether their kubelets reach the API server, or delete the nodes that are dead"
+        )
+    for number, hold in sorted(state.ledger.holds.open.items()):
+        told.append(
+            f"hold {number} keeps routes, because {hold.lost} of {hold.total} prefixes would have lost their last next "
+            f"hops within a minute ({hold.cause}); find out why, or withdraw them by `porter approve {number}`"
+        )
+    reason = Reason.HELD if told else Reason.DRAINED
+    last = routes_on_last_resort(state.ledger.maintenance, state.loc_rib.routes)
+    for node, routes in sorted(last.items()):
+        told.append(f"node {node} is drained but still the last next hop of {routes} routes, which stay")
+    if not told:
         return condition("Degraded", False, "AsExpected", "only Ready nodes are next hops", generation)
-    message = (
-        f"most nodes turned NotReady at once, and these are kept as next hops: {listed(held)}; "
-        "see whether their kubelets reach the API server, or delete the nodes that are dead"
-    )
-    return condition("Degraded", True, Reason.HELD, message, generation)
+    return condition("Degraded", True, reason, "; ".join(told[:MAX_NAMED]), generation)
