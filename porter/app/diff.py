@@ -14,6 +14,7 @@ from porter.app.route_answers import peers, routes
 from porter.app.streams import Streams
 from porter.app.telling import Teller
 from porter.app.time_travel import AsOf, as_of
+from porter.app.timeline import before_of
 from porter.events.decided import AddressReleased
 from porter.events.envelope import BEGINNING, Envelope
 from porter.events.observed import EndpointsObserved, NodeGone, NodeObserved, PoolGone, PoolObserved, ServiceGone
@@ -25,12 +26,14 @@ from porter.projections.cluster import ClusterState
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 
 
-class _Between(NamedTuple):
+class Between(NamedTuple):
     """The newest events between the moments: about each thing, by each position, and of each session."""
 
     by_aggregate: Mapping[tuple[str, type], Envelope]
     by_position: Mapping[int, Envelope]
     sessions: Mapping[tuple[str, str], Envelope]
+    summaries: Mapping[int, str]
+    """What the journal's events say in a few words, where that is known already."""
 
 
 async def diff(streams: Streams, query: Mapping[str, str]) -> Json:
@@ -52,6 +55,13 @@ async def diff(streams: Streams, query: Mapping[str, str]) -> Json:
         "position": last,
         "from": _moment(before),
         "to": _moment(after),
+        **compared(before, after, between),
+    }
+
+
+def compared(before: AsOf, after: AsOf, between: Between) -> dict[str, Json]:
+    """What is different, by kind; the causes are among the events between."""
+    return {
         "addresses": list(_addresses(before.model.state, after.model.state, between)),
         "refusals": list(_refusals(before.model.state, after.model.state, between)),
         "pools": list(_pools(before, after, between)),
@@ -65,11 +75,13 @@ def _moment(then: AsOf) -> Json:
     return {"position": ledger.position, "time": time_json(ledger.time_ms)}
 
 
-async def _between(streams: Streams, before: AsOf, after: AsOf) -> _Between:
+async def _between(streams: Streams, before: AsOf, after: AsOf) -> Between:
     first, last = before.model.state.ledger.position + 1, after.model.state.ledger.position
     by_aggregate: dict[tuple[str, type], Envelope] = {}
     by_position: dict[int, Envelope] = {}
+    teller, summaries = Teller(before_of(before.model.state)), dict[int, str]()
     for envelope in await _events(streams.journal(), first, last):
+        summaries[envelope.position] = teller.tell("", envelope)
         by_aggregate[envelope.aggregate, type(envelope.payload)] = envelope
         by_position[envelope.position] = envelope
     sessions: dict[tuple[str, str], Envelope] = {}
@@ -81,7 +93,7 @@ async def _between(streams: Streams, before: AsOf, after: AsOf) -> _Between:
                 for envelope in commit.events:
                     if since < envelope.position <= told.position and isinstance(envelope.payload, SessionStateChanged):
                         sessions[name, envelope.payload.peer] = envelope
-    return _Between(by_aggregate, by_position, sessions)
+    return Between(by_aggregate, by_position, sessions, summaries)
 
 
 async def _events(journal: Journal, first: int, last: int) -> list[Envelope]:
@@ -97,16 +109,17 @@ async def _events(journal: Journal, first: int, last: int) -> list[Envelope]:
     return found
 
 
-def _cause(envelope: Envelope | None, stream: str = "") -> Json:
+def _cause(between: Between, envelope: Envelope | None, stream: str = "") -> Json:
     if envelope is None:
         return None
+    known = between.summaries.get(envelope.position) if not stream else None
     return {
         "stream": stream,
         "position": envelope.position,
         "time": time_json(envelope.time_ms),
         "type": envelope.type,
         "aggregate": envelope.aggregate,
-        "summary": Teller().tell(stream, envelope),
+        "summary": known if known is not None else Teller().tell(stream, envelope),
     }
 
 
@@ -117,17 +130,24 @@ def _change(before: object, after: object) -> str:
 # ------------------------------------------------------------------------------------------------------------ addresses
 
 
-def _addresses(before: ClusterState, after: ClusterState, between: _Between) -> Iterator[Json]:
+def _addresses(before: ClusterState, after: ClusterState, between: Between) -> Iterator[Json]:
     were, are = _held(before), _held(after)
     for key in sorted(were.keys() | are.keys()):
         was, now = were.get(key), are.get(key)
         if was == now:
             continue
-        told: Json = now or was
-        service = f"{told['service']['namespace']}/{told['service']['name']}"
+        either: Json = now or was
+        holder = either["service"]
+        service = f"{holder['namespace']}/{holder['name']}"
         released = between.by_aggregate.get((f"service/{service}", AddressReleased))
         cause = between.by_position.get(now["position"]) if now is not None else released
-        yield {"change": _change(was, now), "address": key[0], "before": was, "after": now, "cause": _cause(cause)}
+        yield {
+            "change": _change(was, now),
+            "address": key[0],
+            "before": was,
+            "after": now,
+            "cause": _cause(between, cause),
+        }
 
 
 def _held(state: ClusterState) -> dict[tuple[str, str], Json]:
@@ -136,7 +156,7 @@ def _held(state: ClusterState) -> dict[tuple[str, str], Json]:
     }
 
 
-def _refusals(before: ClusterState, after: ClusterState, between: _Between) -> Iterator[Json]:
+def _refusals(before: ClusterState, after: ClusterState, between: Between) -> Iterator[Json]:
     were, are = _refused(before), _refused(after)
     for uid in sorted(were.keys() | are.keys()):
         was, now = were.get(uid), are.get(uid)
@@ -157,11 +177,11 @@ def _refusals(before: ClusterState, after: ClusterState, between: _Between) -> I
             "service": service,
             "before": plain[0],
             "after": plain[1],
-            "cause": _cause(cause),
+            "cause": _cause(between, cause),
         }
 
 
-def _pools(before: AsOf, after: AsOf, between: _Between) -> Iterator[Json]:
+def _pools(before: AsOf, after: AsOf, between: Between) -> Iterator[Json]:
     were, are = ({pool["name"]: pool for pool in pools(one.model)["pools"]} for one in (before, after))
     names = ("ranges", "size", "used", "available")
     for name in sorted(were.keys() | are.keys()):
@@ -170,7 +190,7 @@ def _pools(before: AsOf, after: AsOf, between: _Between) -> Iterator[Json]:
             continue
         about = f"pool/{name}"
         cause = between.by_aggregate.get((about, PoolObserved)) or between.by_aggregate.get((about, PoolGone))
-        yield {"change": _change(was, now), "pool": name, "before": was, "after": now, "cause": _cause(cause)}
+        yield {"change": _change(was, now), "pool": name, "before": was, "after": now, "cause": _cause(between, cause)}
 
 
 def _refused(state: ClusterState) -> dict[str, Json]:
@@ -190,7 +210,7 @@ def _refused(state: ClusterState) -> dict[str, Json]:
 # -------------------------------------------------------------------------------------------------- routes and sessions
 
 
-def _routes(before: AsOf, after: AsOf, between: _Between) -> Iterator[Json]:
+def _routes(before: AsOf, after: AsOf, between: Between) -> Iterator[Json]:
     were, are = _by_key(before), _by_key(after)
     for key in sorted(were.keys() | are.keys()):
         was, now = were.get(key), are.get(key)
@@ -217,22 +237,22 @@ def _same(was: Json, now: Json) -> bool:
     return all(was[name] == now[name] for name in ("nextHop", "attributes", "state"))
 
 
-def _cause_of_route(before: AsOf, after: AsOf, between: _Between, was: Json, now: Json) -> Json:
+def _cause_of_route(before: AsOf, after: AsOf, between: Between, was: Json, now: Json) -> Json:
     """What changed the route itself; where that did not change, what its session told."""
     told: Json = now or was
     session = between.sessions.get((told["speaker"], told["peer"]))
     if was is not None and now is not None and was["cause"] == now["cause"]:
-        return _cause(session, told["speaker"])
+        return _cause(between, session, told["speaker"])
     if now is not None and now["cause"] in between.by_position:
-        return _cause(between.by_position[now["cause"]])
+        return _cause(between, between.by_position[now["cause"]])
     route = after.model.state.loc_rib.routes.get(told["prefix"])
     if route is not None and route.position in between.by_position:
-        return _cause(between.by_position[route.position])
+        return _cause(between, between.by_position[route.position])
     newest = _withdrawn_by(before.model.state, prefix_address(told["prefix"]), between)
-    return _cause(newest) if newest is not None else _cause(session, told["speaker"])
+    return _cause(between, newest) if newest is not None else _cause(between, session, told["speaker"])
 
 
-def _withdrawn_by(before: ClusterState, address: Address, between: _Between) -> Envelope | None:
+def _withdrawn_by(before: ClusterState, address: Address, between: Between) -> Envelope | None:
     """The newest event that may have taken the last next hop of an address that was held."""
     services = {f"service/{one.service}" for one in before.pools.by_address.get(address, ())}
     about = [
@@ -244,7 +264,7 @@ def _withdrawn_by(before: ClusterState, address: Address, between: _Between) -> 
     return max(about or nodes, key=lambda one: one.position, default=None)
 
 
-def _sessions(before: AsOf, after: AsOf, between: _Between) -> Iterator[Json]:
+def _sessions(before: AsOf, after: AsOf, between: Between) -> Iterator[Json]:
     were, are = _session_states(before), _session_states(after)
     for key in sorted(were.keys() | are.keys()):
         was, now = were.get(key), are.get(key)
@@ -258,7 +278,7 @@ def _sessions(before: AsOf, after: AsOf, between: _Between) -> Iterator[Json]:
             "speaker": speaker,
             "before": was,
             "after": now,
-            "cause": _cause(cause, speaker),
+            "cause": _cause(between, cause, speaker),
         }
 
 

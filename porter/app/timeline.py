@@ -92,7 +92,7 @@ async def timeline(streams: Streams, question: TimelineQuestion) -> Json:
     outcomes = {name: await _outcomes(streams.speaker(name), stretch) for name in await streams.speakers()}
     told = [one for one in merged(events, outcomes) if not isinstance(one.envelope.payload, NOT_TOLD)]
     concerned = Concerned(question.subject, state, events)
-    teller, times = Teller(_before(state)), {one.position: one for one in events}
+    teller, times = Teller(before_of(state)), {one.position: one for one in events}
     entries = []
     for one in told:
         summary = teller.tell(one.stream, one.envelope)
@@ -154,7 +154,7 @@ async def follow(streams: Streams, question: TimelineQuestion) -> AsyncIterator[
         for name, head in heads.items()
     ]
     state = await _present(sources[""])
-    teller, times = Teller(_before(state)), dict[int, Envelope]()
+    teller, times = Teller(before_of(state)), dict[int, Envelope]()
     concerned = Concerned(question.subject, state, [])
     try:
         while True:
@@ -244,7 +244,7 @@ async def _outcomes(journal: Journal, stretch: _Stretch) -> Sequence[Envelope]:
     return found
 
 
-def _before(state: ClusterState) -> Callable[[Event], Event | None]:
+def before_of(state: ClusterState) -> Callable[[Event], Event | None]:
     """What was known of a thing when the stretch began."""
 
     def before(payload: Event) -> Event | None:

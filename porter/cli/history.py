@@ -133,6 +133,11 @@ def _print_diff(answer: dict[str, Any], *, utc: bool) -> None:
         f"from #{begin['position']} ({time_text(begin['time'], utc=utc)}) "
         f"to #{end['position']} ({time_text(end['time'], utc=utc)})"
     )
+    print_changes(answer)
+
+
+def print_changes(answer: dict[str, Any]) -> None:
+    """Print what is different, a table for each kind."""
     sections = (
         ("addresses", _address_cells),
         ("refusals", _refusal_cells),

@@ -11,7 +11,7 @@ import sys
 import typer
 
 from porter.app.settings import InvalidSettings
-from porter.cli import actions, exits, explain, history, incident, migrate, programs, questions
+from porter.cli import actions, exits, explain, history, incident, migrate, plan, programs, questions
 
 app = typer.Typer(
     name="porter",
@@ -40,6 +40,7 @@ for question in (
     explain.explain,
     history.timeline,
     history.diff,
+    plan.plan,
     questions.crds,
     questions.version,
 ):

@@ -65,6 +65,7 @@ def test_help_names_every_command_and_loads_no_heavy_library():
         "export",
         "import",
         "verify",
+        "plan",
     ):
         assert f"\n  {command} " in helped.stdout
     loaded = modules_after("import porter.cli.main")
