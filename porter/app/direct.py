@@ -40,11 +40,12 @@ HISTORY: dict[str, Callable[[Streams, Mapping[str, str]], Awaitable[Json]]] = {
 
 
 class Place(NamedTuple):
-    """Where a journal is: in a file that was exported, or at a server, by the cluster's name."""
+    """Where a journal is: in an export (a file, or its content), or at a server, by the cluster's name."""
 
     redis_url: str = ""
     cluster: str = ""
     file: Path | None = None
+    content: bytes | None = None
 
 
 class OpenStreams(Streams, Protocol):
@@ -76,10 +77,10 @@ async def open_streams(place: Place) -> tuple[OpenStreams, str]:
     Raises:
         JournalError: the journal could not be read, or there is none of this cluster.
     """
-    if place.file is not None:
+    if place.file is not None or place.content is not None:
         from porter.journal.export import ExportJournals  # noqa: PLC0415 -- a server's journal needs no file.
 
-        exported = ExportJournals(place.file)
+        exported = ExportJournals(place.file or Path("the export"), place.content)
         return exported, exported.cluster
     from porter.journal.redis import RedisJournals  # noqa: PLC0415 -- a file needs no client of the server.
 

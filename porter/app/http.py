@@ -19,6 +19,8 @@ from aiohttp import web
 from porter.app import actions, answers, diff, direct, explain, metrics, route_answers, timeline
 from porter.app.answer_json import Json
 from porter.app.events import BadQuestion, EventFilter, read_events
+from porter.app.exporting import export_bytes
+from porter.app.moments import Moment
 from porter.app.settings import InvalidSettings, Settings
 from porter.app.settings_check import check_http, is_loopback
 from porter.app.streams import Streams
@@ -43,6 +45,7 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
     "peers": frozenset({"at"}),
     "explain": frozenset({"at", "ip", "service"}),
     "diff": frozenset({"a", "b"}),
+    "export": frozenset({"redact", "since"}),
     "timeline": frozenset({"follow", "ip", "limit", "peer", "service", "since", "until"}),
     "events": frozenset({"after", "aggregate", "follow", "limit", "type"}),
     "drain": frozenset(),
@@ -79,7 +82,18 @@ class Api:
         app.router.add_get("/livez", self.livez)
         app.router.add_get("/readyz", self.readyz)
         app.router.add_get("/metrics", self.metrics)
-        for name in ("status", "routes", "pools", "services", "peers", "explain", "events", "timeline", "diff"):
+        for name in (
+            "status",
+            "routes",
+            "pools",
+            "services",
+            "peers",
+            "explain",
+            "events",
+            "timeline",
+            "diff",
+            "export",
+        ):
             app.router.add_get(f"/v1/{name}", _understood(name, self._answered(name)))
         for name in ("drain", "approve"):
             app.router.add_post(f"/v1/{name}", _understood(name, getattr(self, name)))
@@ -162,6 +176,18 @@ class Api:
         """What changed from `a=` to `b=`."""
         async with self._looking_back:
             return _json(await diff.diff(self._streams, request.query))
+
+    async def export(self, request: web.Request) -> web.StreamResponse:
+        """The history as the file of `porter export`, from the newest baseline before `since=`; see there."""
+        redact = request.query.get("redact", "0")
+        if redact not in {"0", "1"}:
+            raise _bad_request(f"redact={redact!r} is neither 0 nor 1")
+        since = Moment.from_query(request.query, "since")
+        async with self._looking_back:
+            _, content = await export_bytes(self._streams, self._settings.cluster, since, redact=redact == "1")
+        return web.Response(
+            body=content, content_type="application/octet-stream", headers={"Cache-Control": "no-store"}
+        )
 
     async def _followed(self, request: web.Request, items: AsyncIterator[Json]) -> web.StreamResponse:
         if self._followers >= FOLLOWERS_MAX:

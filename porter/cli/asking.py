@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from porter.app.settings import InvalidSettings
 from porter.cli.exits import Finding, Unreachable
 from porter.cli.moments import moment_text, now_ms
+
+if TYPE_CHECKING:
+    from porter.app.direct import Place
+
+NOTHING: Mapping[str, str] = {}
 
 MOMENTS = {"at": "--at", "since": "--since", "until": "--until", "a": "A", "b": "B"}
 """The parameters that are moments, and the option or argument that each comes from."""
@@ -66,6 +71,24 @@ def with_moments(query: dict[str, str], file: Path | None) -> dict[str, str]:
         for name, value in query.items()
         if value
     }
+
+
+def history_of(
+    server: str, state_dir: Path, redis_url: str, cluster: str, file: Path | None, query: Mapping[str, str] = NOTHING
+) -> Place:
+    """Where a whole history is to be read: a file, a server's journal, or what a controller hands out of it.
+
+    Raises:
+        Unreachable: the controller does not answer.
+        Finding: it refuses.
+    """
+    from porter.app.direct import Place
+
+    if file is not None or redis_url:
+        return Place(redis_url, cluster, file)
+    from porter.cli.client import Controller
+
+    return Place(content=Controller(server, state_dir).content("/v1/export", query))
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from porter.app.settings import DEFAULT_CLUSTER, InvalidSettings
+from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR, InvalidSettings
 from porter.cli import options
-from porter.cli.asking import journal_errors, with_moments
+from porter.cli.asking import history_of, journal_errors, with_moments
 from porter.cli.exits import Finding, Unreachable
 from porter.cli.options import Output
 from porter.cli.render import print_answer, print_table
@@ -33,24 +33,24 @@ def export(
     redact: Annotated[
         bool, typer.Option("--redact", help="Put pseudonyms for every name, label, address and free text.")
     ] = False,
+    server: options.Server = "",
     redis_url: options.RedisUrl = "",
     cluster: options.Cluster = DEFAULT_CLUSTER,
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
     file: options.FromFile = None,
 ) -> None:
     """Write the journal and every speaker's stream into a file that answers every question without a cluster."""
-    from porter.app.direct import Place, with_streams
+    from porter.app.direct import with_streams
     from porter.app.exporting import export_bytes
     from porter.app.moments import Moment
     from porter.files import write_atomically
 
     if since and from_position is not None:
         raise InvalidSettings("--since and --from-position say the same; give one of them")
-    if file is None and not redis_url:
-        raise InvalidSettings("--redis-url is missing: an export is read from the journal itself (or --from FILE)")
     wanted = with_moments({"since": since or str(from_position or "")}, file)
     with journal_errors(file):
         moment = Moment.from_query(wanted, "since")
-        place = Place(redis_url, cluster, file)
+        place = history_of(server, state_dir, redis_url, cluster, file, wanted)
         told, raw = with_streams(place, lambda streams, name: export_bytes(streams, name, moment, redact=redact))
     if out == STANDARD_OUTPUT:
         sys.stdout.buffer.write(raw)
@@ -90,8 +90,10 @@ def import_(
 
 def verify(
     *,
+    server: options.Server = "",
     redis_url: options.RedisUrl = "",
     cluster: options.Cluster = DEFAULT_CLUSTER,
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
     file: options.FromFile = None,
     output: options.OutputForm = Output.TABLE,
 ) -> None:
@@ -103,11 +105,10 @@ def verify(
     from porter.app.verify import verify as verified
     from porter.ports import Corrupt
 
-    if file is None and not redis_url:
-        raise InvalidSettings("name what to verify: --redis-url URL, or --from FILE")
     try:
         with journal_errors(file):
-            answer = direct.with_streams(direct.Place(redis_url, cluster, file), lambda streams, _: verified(streams))
+            place = history_of(server, state_dir, redis_url, cluster, file)
+            answer = direct.with_streams(place, lambda streams, _: verified(streams))
     except InvalidSettings as error:
         if isinstance(error.__cause__, Corrupt):
             raise Finding(str(error.__cause__)) from error

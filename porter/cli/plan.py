@@ -11,7 +11,7 @@ import typer
 
 from porter.app import settings as defaults
 from porter.cli import options
-from porter.cli.asking import journal_errors, with_moments
+from porter.cli.asking import history_of, journal_errors, with_moments
 from porter.cli.exits import Finding
 from porter.cli.history import print_changes
 from porter.cli.options import Output
@@ -29,8 +29,10 @@ def plan(
     node_down: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A Node that would fail.")] = None,
     peer_down: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A BgpPeer that would fail.")] = None,
     at: options.At = "",
+    server: options.Server = "",
     redis_url: options.RedisUrl = "",
     cluster: options.Cluster = defaults.DEFAULT_CLUSTER,
+    state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR,
     source: options.FromFile = None,
     load_balancer_class: options.LoadBalancerClass = defaults.DEFAULT_LOAD_BALANCER_CLASS,
     claim_unclassified: options.ClaimUnclassified = False,
@@ -48,14 +50,13 @@ def plan(
 
     if not (file or delete or node_down or peer_down):
         raise defaults.InvalidSettings("say what would change: -f FILE, --delete, --node-down or --peer-down")
-    if source is None and not redis_url:
-        raise defaults.InvalidSettings("name the journal to plan upon: --redis-url URL, or --from FILE")
     settings = FactSettings(load_balancer_class, claim_unclassified=claim_unclassified)
     try:
         changes = read_changes(file or (), delete or (), node_down or (), peer_down or ())
         with journal_errors(source):
-            moment = Moment.from_query(with_moments({"at": at}, source), "at")
-            place = direct.Place(redis_url, cluster, source)
+            wanted = with_moments({"at": at}, source)
+            moment = Moment.from_query(wanted, "at")
+            place = history_of(server, state_dir, redis_url, cluster, source, {"since": wanted["at"]} if wanted else {})
             answer = direct.with_streams(place, lambda streams, _: plan_at(streams, moment, changes, settings))
     except Unreadable as error:
         raise defaults.InvalidSettings(f"-f: {error}") from error

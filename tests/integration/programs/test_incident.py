@@ -112,12 +112,16 @@ def test_verify_ends_with_a_finding_where_a_bit_is_another(imported, marks_and_f
 
 def test_wrong_usage_names_the_mend(marks_and_file):
     for arguments, told in (
-        (("verify",), "--redis-url URL, or --from FILE"),
-        (("export",), "--redis-url is missing"),
+        (("import", marks_and_file[1]), "--redis-url is missing"),
+        (("plan", "--from", marks_and_file[1]), "say what would change"),
+        (("plan", "--node-down", "absent", "--from", marks_and_file[1]), "no Node of that name"),
+        (("timeline", "--follow", "--from", marks_and_file[1]), "--follow waits"),
         (("status", "--from", "/nowhere"), "/nowhere cannot be read"),
         (("status", "--from", marks_and_file[1], "--at", "noon"), "--at 'noon' is no moment"),
     ):
         asked = porter(*arguments)
         assert (asked.returncode, told in asked.stderr) == (2, True), asked.stderr
+    asked = porter("verify", "--server", "127.0.0.1:1")
+    assert asked.returncode == 3
     asked = porter("routes", "--from", marks_and_file[1], "--at", "-10h")
     assert (asked.returncode, "lies before the first position" in asked.stderr) == (1, True), asked.stderr

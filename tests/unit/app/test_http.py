@@ -15,6 +15,7 @@ from porter.app.settings import InvalidSettings, Settings
 from porter.app.view import View
 from porter.events import decided, routed
 from porter.events.envelope import Draft
+from porter.journal.export import ExportJournals
 from porter.journal.memory import MemoryJournals
 from porter.ports import Claim, Fenced
 from porter.projections.sessions import Sessions
@@ -106,6 +107,16 @@ async def test_the_timeline_is_followed_one_event_per_line(client, journal):
         assert (first["position"], violations(first, "timeline-entry")) == (5, [])
         await journal.append([Draft(node(4))])
         assert json.loads(await response.content.readline())["aggregate"] == "node/n4"
+
+
+async def test_the_history_is_handed_out_as_an_export(client):
+    async with client.session.get(f"{client.base}/v1/export") as response:
+        assert response.content_type == "application/octet-stream"
+        opened = ExportJournals.from_bytes(await response.read())
+    assert (await opened.journal().head()).position == 5
+    async with client.session.get(f"{client.base}/v1/export?redact=1&since=5") as response:
+        assert ExportJournals.from_bytes(await response.read()).redacted
+    assert (await client.get("/v1/export?redact=yes"))[0] == 400
 
 
 async def test_health_tells_each_part(client, view):
