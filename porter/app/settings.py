@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 DEFAULT_STATE_DIR = Path("~/.local/state/porter")
 DEFAULT_CLUSTER = "porter"
@@ -41,6 +42,10 @@ class Settings:
     secrets_dir: Path | None = None
     """The folder of mounted Secrets, for peers with a `passwordSecret`: DIR/<name>/password."""
     name: str = field(default_factory=socket.gethostname)
+    topology: Literal["central", "node"] = "central"
+    """Whether `porter up` runs a speaker or an agent."""
+    node_name: str = ""
+    """The node that an agent announces."""
     load_balancer_class: str = DEFAULT_LOAD_BALANCER_CLASS
     claim_unclassified: bool = False
     unsafe: frozenset[str] = frozenset()
