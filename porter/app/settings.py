@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+Engine = Literal["exabgp", "gobgp"]
+
 DEFAULT_STATE_DIR = Path("~/.local/state/porter")
 DEFAULT_CLUSTER = "porter"
 DEFAULT_NAMESPACE = "porter-system"
@@ -48,6 +50,8 @@ class Settings:
     """The node that an agent announces."""
     load_balancer_class: str = DEFAULT_LOAD_BALANCER_CLASS
     claim_unclassified: bool = False
+    engine: Engine = "exabgp"
+    """The BGP engine behind the speaker."""
     unsafe: frozenset[str] = frozenset()
     """Refusals of the start-up gate that the operator overrides by name."""
     drain_cordoned: bool = False
@@ -84,6 +88,11 @@ class Settings:
     def engine_configuration(self) -> Path:
         """The configuration that the speaker writes for ExaBGP."""
         return self.directory / "exabgp.conf"
+
+    @property
+    def gobgp_directory(self) -> Path:
+        """Where the speaker and the keeper of its GoBGP daemons meet."""
+        return self.directory / "gobgp"
 
     @property
     def passwords_file(self) -> Path:

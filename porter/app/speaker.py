@@ -245,6 +245,16 @@ class Speaker:
             self._sessions = wanted
             self._ribs.forget(sessions)
             await self._publisher.configure(wanted)
+        self._presume()
+
+    def _presume(self) -> None:
+        """Desire for the sessions that must have their routes before they come up, whatever they will agree on."""
+        presumed = self._publisher.presumed()
+        unknown = [peer for peer in presumed if not self._ribs.knows(peer)]
+        for peer in unknown:
+            self._ribs.negotiated(peer, presumed[peer])
+        for desired in self._ribs.whole(self.state, certain=self._certain, peers=unknown):
+            self._publisher.desire(desired)
 
     def _wanted_sessions(self, state: ClusterState) -> Sequence[SessionSettings]:
         """The sessions of a state; one whose object was made malformed by an edit stays as it was before."""
@@ -332,13 +342,31 @@ class Speaker:
             await asyncio.sleep(max(LAST_GOOD_MIN_INTERVAL_S, cost_s * LAST_GOOD_COST_FACTOR))
 
 
+def publisher_of(settings: Settings, passwords: Passwords) -> Publisher:
+    """The publisher of the engine that was chosen; only its own libraries are imported."""
+    if settings.engine == "gobgp":
+        from porter.bgp.backends.gobgp.publisher import GoBgpPublisher  # noqa: PLC0415
+
+        return GoBgpPublisher(
+            speaker=settings.name, directory=settings.gobgp_directory, clock=SystemClock(), passwords=passwords
+        )
+    from porter.bgp.publisher import ExaBgpPublisher  # noqa: PLC0415
+
+    return ExaBgpPublisher(
+        speaker=settings.name,
+        socket_path=settings.relay_socket,
+        configuration_path=settings.engine_configuration,
+        clock=SystemClock(),
+        passwords=passwords,
+    )
+
+
 async def run_speaker(settings: Settings) -> None:
     """Run a speaker until cancelled.
 
     Raises:
         InvalidSettings: the options contradict each other.
     """
-    from porter.bgp.publisher import ExaBgpPublisher  # noqa: PLC0415
     from porter.journal.outcomes import OutcomeStream  # noqa: PLC0415
     from porter.journal.redis import RedisJournals  # noqa: PLC0415
 
@@ -346,13 +374,7 @@ async def run_speaker(settings: Settings) -> None:
     journals = RedisJournals(settings.redis_url, settings.cluster, writer=settings.name)
     outcomes = OutcomeStream(journals.speaker(settings.name), holder=settings.name)
     passwords = Passwords(settings.secrets_dir, settings.passwords_file)
-    publisher = ExaBgpPublisher(
-        speaker=settings.name,
-        socket_path=settings.relay_socket,
-        configuration_path=settings.engine_configuration,
-        clock=SystemClock(),
-        passwords=passwords,
-    )
+    publisher = publisher_of(settings, passwords)
     speaker = Speaker(settings, journals.journal(), publisher, outcomes, passwords)
     set_imports_aside()
     try:

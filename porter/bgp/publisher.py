@@ -26,7 +26,7 @@ from porter.bgp.configuration import (
 from porter.bgp.session import PeerSession
 from porter.events.catalogue import Event
 from porter.events.routed import OutcomesDropped, PeerRejected, SessionStateChanged
-from porter.model.bgp import PathAttributes, PeerKey, RouteKey, SessionSettings
+from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
 from porter.ports import Clock, Desired, PeerView
 
 TICK_S = 0.1
@@ -163,6 +163,10 @@ class ExaBgpPublisher:
             return
         session.desire(desired, informed=desired.peer not in self._uninformed)
         self._schedule_flush()
+
+    def presumed(self) -> Mapping[PeerKey, Negotiated]:
+        """None: what a session must carry is sent behind its beginning, and End-of-RIB behind that."""
+        return {}
 
     async def outcomes(self) -> Sequence[Event]:
         """Wait for outcomes, return and forget them, oldest first."""

@@ -45,6 +45,18 @@ NodeName = Annotated[
         help="The node that an agent announces, as Kubernetes calls it; the machine's name if unset.",
     ),
 ]
+
+
+class EngineName(StrEnum):
+    """The BGP engines that a speaker can drive."""
+
+    EXABGP = "exabgp"
+    GOBGP = "gobgp"
+
+
+Engine = Annotated[
+    EngineName, typer.Option("--engine", help="The BGP engine; gobgp needs gobgpd and the extra porter[gobgp].")
+]
 LoadBalancerClass = Annotated[str, typer.Option(metavar="CLASS", help="Services of this class are Porter's.")]
 ClaimUnclassified = Annotated[
     bool, typer.Option("--claim-unclassified", help="Also serve LoadBalancer Services without a class.")

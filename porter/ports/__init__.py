@@ -243,6 +243,14 @@ class Publisher(Protocol):
         """Set a peer's desired Adj-RIB-Out; returns at once."""
         ...
 
+    def presumed(self) -> Mapping[PeerKey, Negotiated]:
+        """The sessions that need their routes before they come up, each with what it is taken to agree on.
+
+        An engine that sends End-of-RIB by itself must hold everything by then. The routes are desired anew when the
+        session's real agreement is told.
+        """
+        ...
+
     async def outcomes(self) -> Sequence[Event]:
         """Wait for outcomes (events of `porter.events.routed`), return and forget them, oldest first."""
         ...

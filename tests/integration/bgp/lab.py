@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from porter.bgp.backends.gobgp.keeper import Keeper
 from porter.bgp.canonical import WELL_KNOWN_COMMUNITIES
 from porter.bgp.engine import exabgp_command, relay_pid, wait_for_configuration
 from porter.bgp.publisher import ExaBgpPublisher
@@ -113,11 +114,26 @@ class Engine:
         return relay_pid(self.pid)
 
 
+class GoBgpEngine:
+    """GoBGP's daemons as their keeper keeps them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.keeper = Keeper(directory / "gobgp")
+        self.directory = directory / "gobgp"
+
+    async def run(self) -> None:
+        await self.keeper.run()
+
+    def pids(self) -> list[int]:
+        return [int(file.read_text()) for file in sorted(self.directory.glob("*.pid"))]
+
+
 class Speaker:
     """A publisher with the application's part: it desires again whenever a session was established."""
 
-    def __init__(self, directory: Path, name: str = "speaker-0") -> None:
+    def __init__(self, directory: Path, name: str = "speaker-0", engine: str = "exabgp") -> None:
         self.directory = directory
+        self.engine = engine
         self.name = name
         self.tasks: list[asyncio.Task] = []
         self.events: list = []
@@ -128,14 +144,22 @@ class Speaker:
         self.start()
 
     def start(self, **options) -> None:
-        self.publisher = ExaBgpPublisher(
+        self.publisher = self.make_publisher(**options)
+        self.tasks = [asyncio.create_task(self.publisher.run()), asyncio.create_task(self.follow())]
+
+    def make_publisher(self, **options):
+        if self.engine == "gobgp":
+            from porter.bgp.backends.gobgp.publisher import GoBgpPublisher
+
+            clock = SystemClock()
+            return GoBgpPublisher(speaker=self.name, directory=self.directory / "gobgp", clock=clock, **options)
+        return ExaBgpPublisher(
             speaker=self.name,
             socket_path=self.directory / "relay.sock",
             configuration_path=self.directory / "exabgp.conf",
             clock=SystemClock(),
             **options,
         )
-        self.tasks = [asyncio.create_task(self.publisher.run()), asyncio.create_task(self.follow())]
 
     async def follow(self) -> None:
         while True:

@@ -148,6 +148,21 @@ async def test_a_drained_speaker_is_told_with_the_way_back(story):
     assert "--undo" in answer["problems"][0]
 
 
+async def test_a_drained_service_and_a_held_one_are_told_with_the_way_on(story):
+    (prefix,) = (one.address + "/32" for one in story.state.pools.of("web"))
+    held = decided.WithdrawalHeld(story.position + 1, "NoReadyEndpoint", (prefix,), 30, 40, 25, 20, 600_000)
+    story.says(held, endpoints("web"))
+    route = (await story.asked(told(UP), service="shop/web"))["service"]["holdings"][0]["route"]
+    assert (route["state"], route["reason"]) == ("announced", "Held")
+    assert f"`porter approve {held.hold}`" in route["message"]
+    story.says(
+        decided.ServiceDrained("web", "shop", "web", "ada", "", 0), decided.ServiceDrainElapsed("web", "shop", "web")
+    )
+    route = (await story.asked(told(UP), service="shop/web"))["service"]["holdings"][0]["route"]
+    assert (route["state"], route["reason"]) == ("absent", "Drained")
+    assert "`porter uncordon service shop/web`" in route["message"]
+
+
 async def test_an_address_of_another_protocol_is_no_problem():
     story = Journaled(pool(default=True, protocol="layer2"), service())
     story.settles()

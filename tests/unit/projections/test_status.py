@@ -25,7 +25,7 @@ from porter.projections.status import (
     service_labels,
     service_status,
 )
-from tests.unit.projections.story import DUAL, Story, node, pool, service
+from tests.unit.projections.story import DUAL, Story, endpoints, node, pool, service
 
 CONF = observed.ConfObserved("default", "c", "1", 3, 64512)
 PEER = observed.PeerObserved("r1", "r1", "1", 4, Address("10.0.0.254"), 64513)
@@ -409,3 +409,28 @@ def test_a_malformed_advertisement_goes_on_as_it_was() -> None:
     assert conditions(tree)["Accepted"] == ("False", Reason.FIELD_INVALID)
     assert conditions(tree)["Ready"] == ("True", "LastGood")
     assert conditions(advertisement_status(story.state, "never"))["Ready"] == ("False", Reason.FIELD_INVALID)
+
+
+def test_the_conf_says_what_keeps_next_hops_that_the_facts_would_take() -> None:
+    story = Story(CONF, node(1), pool(default=True), service(), endpoints("web", "n1"))
+    story.settles()
+    assert conditions(conf_status(story.state, Sessions.empty(), "default"))["Degraded"] == ("False", "AsExpected")
+    story.says(decided.NodeDrained("n1", "n1", "ada", "", 0), decided.NodeDrainElapsed("n1"))
+    tree = conf_status(story.state, Sessions.empty(), "default")
+    assert conditions(tree)["Degraded"] == ("True", Reason.DRAINED)
+    assert "still the last next hop of 1 routes" in message(tree, "Degraded")
+    story.says(decided.WithdrawalHeld(99, "NoReadyEndpoint", (Prefix("192.0.2.0/32"),), 30, 40, 25, 20, 600_000))
+    tree = conf_status(story.state, Sessions.empty(), "default")
+    assert conditions(tree)["Degraded"] == ("True", Reason.HELD)
+    assert "`porter approve 99`" in message(tree, "Degraded")
+
+
+def test_a_drained_service_says_who_drained_it_and_how_that_ends() -> None:
+    story = Story(pool(default=True), service())
+    story.settles()
+    story.says(decided.ServiceDrained("web", "shop", "web", "ada", "", 0))
+    (_, degraded) = service_conditions(story.state, "web")
+    assert (degraded["type"], degraded["reason"]) == ("porter.io/Degraded", Reason.DRAINED)
+    assert "`porter uncordon service shop/web`" in degraded["message"]
+    story.says(decided.ServiceUndrained("web", "shop", "web", "ada", ""))
+    assert len(service_conditions(story.state, "web")) == 1

@@ -20,7 +20,8 @@ from porter.projections.adj_rib_out import (
     sessions_of,
 )
 from porter.projections.sessions import Sessions, evolve_sessions
-from porter.projections.status.peers import conf_status, peer_status
+from porter.projections.status.confs import conf_status
+from porter.projections.status.peers import peer_status
 from tests.unit.projections.story import DUAL, Story, endpoints, node, pool, service
 from tests.unit.projections.test_adj_rib_out import BOTH, CONF, V4, V6, peer
 
