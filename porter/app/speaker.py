@@ -178,7 +178,7 @@ class Speaker:
         ledger = self.state.ledger
         prefixes = self.state.loc_rib.take_changed()
         certain = ledger.synced and not ledger.recovering and ledger.position >= self._target_position
-        exported = exported_from(self.state)
+        exported = exported_from(self.state, self._name)
         if certain != self._certain or exported != self._exported:
             if certain and self._ribs.retained is not None:
                 self._ribs.retained = None
