@@ -76,6 +76,14 @@ class Router(ABC):
         self.start()
         self.wait_ready()
 
+    @abstractmethod
+    def restart_gracefully(self) -> None:
+        """SIGKILL the BGP daemon and start it as one that restarts (RFC 4724): the kernel keeps its routes."""
+
+    @abstractmethod
+    def table(self) -> dict[str, frozenset[str]]:
+        """Every prefix in the router's own table with its next hops; what is only kept as stale does not count."""
+
     def stop(self) -> None:
         """End the router; it closes its sessions and takes its routes out of the kernel."""
         for process in reversed(self._processes):
@@ -157,6 +165,26 @@ class Bird(Router):
                 found[neighbor[1]] = state[1]
         return found
 
+    def restart_gracefully(self) -> None:
+        [process] = self._processes
+        process.kill()
+        process.argv.append("-R")
+        try:
+            process.start()
+        finally:
+            process.argv.remove("-R")
+        self.wait_ready()
+
+    def table(self) -> dict[str, frozenset[str]]:
+        found: dict[str, set[str]] = {}
+        prefix = ""
+        for line in self.birdc("show route where source = RTS_BGP all").splitlines():
+            if start := re.match(r"([0-9a-f.:]+/\d+)\s", line):
+                prefix = start[1]
+            if next_hop := re.search(r"BGP\.next_hop: (\S+)", line):
+                found.setdefault(prefix, set()).add(next_hop[1])
+        return {prefix: frozenset(hops) for prefix, hops in found.items()}
+
     def rib(self, prefix: str) -> list[tuple[str, str]]:
         paths = []
         neighbour = ""
@@ -199,7 +227,7 @@ class Bird(Router):
               neighbor range {fabric} as {self._speakers_as};
               dynamic name "{name}_";
               direct;
-              graceful restart aware;
+              graceful restart on;
               ipv4 {{ {channel} }};
               ipv6 {{ {channel} }};
             }}"""
@@ -268,6 +296,20 @@ class Frr(Router):
         for family in self._json("show bgp summary json").values():
             for address, peer in family.get("peers", {}).items():
                 found[address] = peer["state"]
+        return found
+
+    def restart_gracefully(self) -> None:
+        _, bgpd = self._processes
+        bgpd.kill()
+        bgpd.start()
+        self.wait_ready()
+
+    def table(self) -> dict[str, frozenset[str]]:
+        found: dict[str, frozenset[str]] = {}
+        for family in ("ipv4", "ipv6"):
+            for prefix, paths in self._json(f"show bgp {family} unicast json").get("routes", {}).items():
+                hops = {_global(path["nexthops"]) for path in paths if not path.get("stale")}
+                found[prefix] = frozenset(hops)
         return found
 
     def rib(self, prefix: str) -> list[tuple[str, str]]:
@@ -339,6 +381,8 @@ hostname frr
 router bgp {self.as_number}
  bgp router-id {self.addresses.v4}
  no bgp ebgp-requires-policy
+ bgp graceful-restart
+ bgp graceful-restart preserve-fw-state
  bgp bestpath as-path multipath-relax
  neighbor SPEAKERS peer-group
  neighbor SPEAKERS remote-as {plan.SPEAKER_AS}
@@ -346,6 +390,11 @@ router bgp {self.as_number}
  bgp listen range {plan.FABRIC6} peer-group SPEAKERS
 {families}
 """
+
+
+def _global(next_hops: list[dict[str, str]]) -> str:
+    """Of an IPv6 path's next hops the global one."""
+    return next(hop["ip"] for hop in next_hops if hop.get("scope") != "link-local")
 
 
 def _succeeds(command: Callable[[], object]) -> bool:
