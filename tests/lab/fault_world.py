@@ -25,6 +25,7 @@ TAKEOVER_S = 8.0
 CONSISTENT_WITHIN_S = 5.0
 """Of a leader leading."""
 ASKED_WITHIN_S = 10.0
+REPORTED_MAX = 5
 
 Table = dict[str, frozenset[str]]
 
@@ -76,7 +77,7 @@ class World:
         name = f"canary-{self.canaries}"
         refused = (OSError, ApiError)
         eventually(lambda: scenario.create_web(self.lab, name), f"{name} is created", TAKEOVER_S, ignore=refused)
-        self.lab.cluster.wait_ingress(name, timeout_s=TAKEOVER_S)
+        [address] = self.lab.cluster.wait_ingress(name, timeout_s=TAKEOVER_S)
         found = Consistency(leader_s=time.monotonic() - began_s)
         leads_s = time.monotonic()
         waiting = {router.name: router for router in self.lab.routers}
@@ -97,6 +98,8 @@ class World:
             raise NotInTime(f"{error}: {differing}") from error
         finally:
             scenario.delete_service(self.lab, name)
+        # The next fault finds all at rest.
+        scenario.wait_routed(self.lab, {scenario.host_prefix(address): ()}, CONSISTENT_WITHIN_S)
         return found
 
     def _desired(self) -> Table:
@@ -134,7 +137,10 @@ def differences(wanted: Table, engine: Table, router: Router) -> dict[str, list[
         "kernel": {prefix: kernel[prefix] for prefix in router.bgp_prefixes() if prefix in kernel},
     }
     return {
-        place: sorted((prefix, sorted(hops)) for prefix, hops in table.items() ^ wanted.items())[:5]
+        place: [
+            (prefix, sorted(table.get(prefix, ())), "instead of", sorted(wanted.get(prefix, ())))
+            for prefix in sorted({prefix for prefix, _ in table.items() ^ wanted.items()})
+        ][:REPORTED_MAX]
         for place, table in tables.items()
         if table != wanted
     }

@@ -26,6 +26,7 @@ SESSION_TIMEOUT_S = 30.0
 FLUSH_TIMEOUT_S = 10.0
 MULTIPATH_MAX = 64
 ESTABLISHED = "Established"
+_AWAITED = "passive on; graceful restart on;"
 
 
 class Router(ABC):
@@ -144,8 +145,13 @@ class Bird(Router):
         self._socket = self._folder / "bird.ctl"
         self._configuration = self._folder / "bird.conf"
         self._speakers_as = plan.SPEAKER_AS
+        self._awaited: set[str] = set()
 
     def start(self) -> None:
+        self._awaited = set()
+        self._start()
+
+    def _start(self) -> None:
         self._configuration.write_text(self._configured())
         if not self._processes:
             argv: list[str | Path] = [programs.find("bird"), "-f", "-c", self._configuration, "-s", self._socket]
@@ -166,11 +172,14 @@ class Bird(Router):
         return found
 
     def restart_gracefully(self) -> None:
+        # A restarted BIRD keeps its routes for the neighbours that it is told of by name, not for a range of them.
+        with contextlib.suppress(CommandFailed):
+            self._awaited |= self.established()
         [process] = self._processes
         process.kill()
         process.argv.append("-R")
         try:
-            process.start()
+            self._start()
         finally:
             process.argv.remove("-R")
         self.wait_ready()
@@ -220,20 +229,25 @@ class Bird(Router):
 
     def _configured(self) -> str:
         channel = f"import all; export none;{' add paths rx;' if self.add_path else ''}"
+        # A restarting BIRD waits for each protocol that knows of graceful restart, in vain for one of a range.
+        ranged = f"graceful restart {'off' if self._awaited else 'aware'};"
         speakers = "\n".join(
             f"""
             protocol bgp {name} {{
               local {own} as {self.as_number};
-              neighbor range {fabric} as {self._speakers_as};
-              dynamic name "{name}_";
+              neighbor {neighbour} as {self._speakers_as};
+              {how}
               direct;
-              graceful restart on;
               ipv4 {{ {channel} }};
               ipv6 {{ {channel} }};
             }}"""
-            for name, own, fabric in (
-                ("speaker4", self.addresses.v4, plan.FABRIC4),
-                ("speaker6", self.addresses.v6, plan.FABRIC6),
+            for name, own, neighbour, how in (
+                ("speaker4", self.addresses.v4, f"range {plan.FABRIC4}", f'dynamic name "speaker4_"; {ranged}'),
+                ("speaker6", self.addresses.v6, f"range {plan.FABRIC6}", f'dynamic name "speaker6_"; {ranged}'),
+                *(
+                    (f"awaited{number}", self.addresses[":" in address], address, _AWAITED)
+                    for number, address in enumerate(sorted(self._awaited))
+                ),
             )
         )
         kernels = "\n".join(
@@ -241,6 +255,7 @@ class Bird(Router):
             protocol kernel kernel{family} {{
               ipv{family} {{ import none; export where source = RTS_BGP; }};
               merge paths on limit {MULTIPATH_MAX};
+              graceful restart on;
             }}"""
             for family in (4, 6)
         )
