@@ -24,6 +24,10 @@ test: setup setup-lab ## Run every check and every suite.
 bench: setup setup-lab ## Measure, and print the tables.
 	scripts/bench
 
+.PHONY: soak
+soak: setup setup-lab ## Let two faults strike at once, ROUNDS times, and look for a lost route (root).
+	python -m tests.lab.soak --rounds $(or $(ROUNDS),30) $(if $(SEED),--seed $(SEED))
+
 .PHONY: lint
 lint: setup ## Run the static checks.
 	scripts/lint

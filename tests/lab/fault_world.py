@@ -157,11 +157,14 @@ def listens(pid: int, number: int) -> bool:
 
 
 @contextmanager
-def world_in(lab: Lab, size: int = FLEET_SIZE) -> Iterator[World]:
-    """Bring up what faults are tried on, in a lab that is up; afterwards the lab is as it was."""
+def world_in(lab: Lab, size: int = FLEET_SIZE, **peer: object) -> Iterator[World]:
+    """Bring up what faults are tried on, in a lab that is up; afterwards the lab is as it was.
+
+    ``peer`` is for the specs of both BgpPeers.
+    """
     try:
         scenario.grant(lab, *USERS)
-        scenario.configure(lab)
+        scenario.configure(lab, **peer)
         journal = JournalReader(lab.redis)
         standby = lab.porter(2, command="controller", user=USERS[1]).start(wait=False)
         journal.wait_leader(standby.name, scenario.SETTLED_WITHIN_S)
