@@ -17,11 +17,11 @@ COLUMNS = """
 """
 HEAD = """# Faults and what they cost
 
-Written by `python -m tests.lab.fault_table` from a real run: {services} Services ({prefixes} prefixes of three next hops),
-two controllers, one speaker, FRR 8.4 and BIRD 2.0, on two cores. Each fault was tried {rounds}. A route is lost when a
-prefix has no next hop in the router's kernel at any moment, a next hop when it lacks one of the three. Consistent means
-that what is desired, ExaBGP's RIB, the router's RIB and its kernel are the same; the time, the longest of all rounds,
-runs from the moment at which a leader leads after the end of the fault.
+Written by `python -m tests.lab.fault_table` from a real run: {services} Services ({prefixes} prefixes of three next
+hops), two controllers, one speaker, FRR 8.4 and BIRD 2.0, on two cores. Each fault was tried {rounds}. A route is lost
+when a prefix has no next hop in the router's kernel at any moment, a next hop when it lacks one of the three.
+Consistent means that what is desired, ExaBGP's RIB, the router's RIB and its kernel are the same; the time, the longest
+of all rounds, runs from the moment at which a leader leads after the end of the fault.
 """
 DROPPED = """
 ## Where the protocol itself drops routes
