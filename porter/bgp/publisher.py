@@ -23,9 +23,10 @@ from porter.bgp.configuration import (
     validate,
     write_private,
 )
+from porter.bgp.rejections import Rejections
 from porter.bgp.session import PeerSession
 from porter.events.catalogue import Event
-from porter.events.routed import OutcomesDropped, PeerRejected, SessionStateChanged
+from porter.events.routed import OutcomesDropped, SessionStateChanged
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
 from porter.ports import Clock, Desired, PeerView
 
@@ -114,7 +115,7 @@ class ExaBgpPublisher:
         self._moved = asyncio.Event()
         self._uninformed: set[PeerKey] = set()
         self._flush_scheduled = False
-        self._rejected: dict[PeerKey, str] = {}
+        self._rejections = Rejections()
         self._configuring = asyncio.Lock()
         self._origin_ms = clock.wall_ms() - int(clock.monotonic_s() * 1000)
 
@@ -143,14 +144,15 @@ class ExaBgpPublisher:
     async def configure(self, sessions: Sequence[SessionSettings]) -> None:
         """Set the whole list of sessions; one whose settings did not change is not touched.
 
-        A session that is refused is left out and told as `PeerRejected`. Returns when the configuration is written
-        and handed over: ExaBGP's taking of it goes on in the background.
+        A session that is refused is left out and told as `PeerRejected`, and so is the end of that. Returns when the
+        configuration is written and handed over: ExaBGP's taking of it goes on in the background.
         """
         async with self._configuring:
+            self._rejections.begin()
             accepted = [settings for settings in self._distinct(sessions) if self._check(settings)]
             text = await self._validated(accepted)
-            names = {name for name, _ in self._rejected.items()}
-            accepted = [settings for settings in accepted if settings.peer not in names]
+            self._tell(self._rejections.news())
+            accepted = [settings for settings in accepted if settings.peer not in self._rejections]
             await self._drain({settings.peer_address for settings in accepted})
             if not self._configuration_path.exists() or self._configuration_path.read_text() != text:
                 write_private(self._configuration_path, text)
@@ -246,11 +248,11 @@ class ExaBgpPublisher:
     def _distinct(self, sessions: Sequence[SessionSettings]) -> list[SessionSettings]:
         """ExaBGP tells neighbours apart by their addresses: of two with the same, the first by name stays."""
         seen: dict[tuple[str, str], SessionSettings] = {}
-        self._rejected = {name: why for name, why in self._rejected.items() if any(s.peer == name for s in sessions)}
         for settings in sorted(sessions, key=lambda settings: settings.peer):
             first = seen.setdefault((settings.peer_address, settings.local_address), settings)
             if first is not settings:
-                self._reject(settings.peer, "spec.conf.neighborAddress", f"{first.peer} has the same address; use one")
+                message = f"{first.peer} has the same address; use one"
+                self._rejections.reject(settings.peer, "spec.conf.neighborAddress", message)
         return sorted(seen.values(), key=lambda settings: settings.peer)
 
     def _check(self, settings: SessionSettings) -> bool:
@@ -258,15 +260,9 @@ class ExaBgpPublisher:
         try:
             check_settings(settings, password)
         except InvalidSession as error:
-            self._reject(settings.peer, error.field, str(error))
+            self._rejections.reject(settings.peer, error.field, str(error))
             return False
-        self._rejected.pop(settings.peer, None)
         return True
-
-    def _reject(self, peer: PeerKey, field: str, message: str) -> None:
-        if self._rejected.get(peer) != message:
-            self._rejected[peer] = message
-            self._tell([PeerRejected(peer, field, message)])
 
     def _render(self, sessions: Sequence[SessionSettings]) -> str:
         return render(
@@ -287,7 +283,8 @@ class ExaBgpPublisher:
         for settings in sessions:
             complaint = await self._complaint(self._render([settings]), [settings])
             if complaint:
-                self._reject(settings.peer, "spec", f"ExaBGP refuses these settings: {complaint}; correct them")
+                message = f"ExaBGP refuses these settings: {complaint}; correct them"
+                self._rejections.reject(settings.peer, "spec", message)
             else:
                 good.append(settings)
         return self._render(good)

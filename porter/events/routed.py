@@ -128,7 +128,7 @@ class DriftFound(NamedTuple):
 
 
 class PeerRejected(NamedTuple):
-    """The engine refused a peer's settings, or cannot honour a field of them."""
+    """The engine refused a peer's settings, or cannot honour a field of them; without a message that is over."""
 
     peer: str
     field: str

@@ -162,6 +162,8 @@ def _speaker_started(speaker: SpeakerSessions, event: routed.SpeakerStarted, tim
     speaker.version, speaker.local_address, speaker.started_ms = event.version, event.local_address, time_ms
     for session in speaker.peers.values():
         session.synced = False
+        # What it still refuses it tells anew.
+        session.rejected = session.rejected_field = ""
 
 
 def _engine_state_changed(speaker: SpeakerSessions, event: routed.EngineStateChanged, time_ms: int) -> None:

@@ -336,8 +336,19 @@ def test_why_a_peer_is_not_ready() -> None:
     assert "no speaker has told" in message(peer_status(story.state, heard(), "r1"), "Ready")
     rejected = routed.PeerRejected("r1", "spec.bfd", "is not supported by the engine")
     assert conditions(peer_status(story.state, heard(rejected), "r1"))["Accepted"] == ("False", "FieldUnsupported")
+    over = peer_status(story.state, heard(rejected, routed.PeerRejected("r1", "", "")), "r1")
+    assert conditions(over)["Accepted"] == ("True", "Accepted")
     assert "no BgpConf" in message(peer_status(Story(PEER).state, heard(), "r1"), "Accepted")
     assert peer_status(story.state, heard(), "absent") == {}
+
+
+def test_a_rejection_hides_no_other_field_that_is_not_honoured() -> None:
+    vrf = Problem(Reason.FIELD_UNSUPPORTED, "spec.conf.vrf", "is not supported; remove it")
+    peer = PEER._replace(problems=(vrf,))
+    rejected = routed.PeerRejected("r1", "authPassword", "is not there yet")
+    tree = peer_status(Story(CONF, peer).state, heard(rejected), "r1")
+    assert conditions(tree)["Accepted"] == ("False", "FieldUnsupported")
+    assert message(tree, "Accepted") == ("authPassword: is not there yet; spec.conf.vrf: is not supported; remove it")
 
 
 def test_the_conf_by_speaker() -> None:

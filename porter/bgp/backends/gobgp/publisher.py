@@ -14,8 +14,9 @@ from porter.bgp.backends.gobgp.driver import SessionDriver
 from porter.bgp.backends.gobgp.places import agreement_file, place_of
 from porter.bgp.configuration import InvalidSession, PasswordSource, check_settings, write_private
 from porter.bgp.publisher import no_passwords
+from porter.bgp.rejections import Rejections
 from porter.events.catalogue import Event
-from porter.events.routed import EngineStateChanged, OutcomesDropped, PeerRejected, SessionStateChanged
+from porter.events.routed import EngineStateChanged, OutcomesDropped, SessionStateChanged
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
 from porter.ports import Clock, Desired, PeerView
 
@@ -44,7 +45,7 @@ class GoBgpPublisher:
         self._running = False
         self._changed = asyncio.Event()
         self._configuring = asyncio.Lock()
-        self._rejected: dict[PeerKey, str] = {}
+        self._rejections = Rejections()
         self._uninformed: set[PeerKey] = set()
         self._outcomes: list[Event] = []
         self._dropped = 0
@@ -83,14 +84,14 @@ class GoBgpPublisher:
     async def configure(self, sessions: Sequence[SessionSettings]) -> None:
         """Set the whole list of sessions; one whose settings did not change is not touched.
 
-        A session that is refused is left out and told as `PeerRejected`. One that changed gets a daemon of its own in
-        place of the former, which breaks off without a word, so that the peer keeps its routes meanwhile.
+        A session that is refused is left out and told as `PeerRejected`, and so is the end of that. One that
+        changed gets a daemon of its own in place of the former, which breaks off without a word, so that the peer keeps
+        its routes meanwhile.
         """
         async with self._configuring:
-            self._rejected = {
-                name: why for name, why in self._rejected.items() if any(s.peer == name for s in sessions)
-            }
+            self._rejections.begin()
             accepted = {settings.peer: settings for settings in self._accepted(sessions)}
+            self._tell(self._rejections.news())
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             await self._remove([driver for peer, driver in self._drivers.items() if peer not in accepted])
             for settings in accepted.values():
@@ -163,19 +164,13 @@ class GoBgpPublisher:
                 _check_address(settings, addresses)
                 _check_listener(settings, listeners)
             except InvalidSession as error:
-                self._reject(settings.peer, error.field, str(error))
+                self._rejections.reject(settings.peer, error.field, str(error))
                 continue
-            self._rejected.pop(settings.peer, None)
             accepted.append(settings)
         return accepted
 
     def _password(self, settings: SessionSettings) -> str | None:
         return self._passwords(settings.password_source) if settings.password_source else None
-
-    def _reject(self, peer: PeerKey, field: str, message: str) -> None:
-        if self._rejected.get(peer) != message:
-            self._rejected[peer] = message
-            self._tell([PeerRejected(peer, field, message)])
 
     async def _set(self, settings: SessionSettings) -> None:
         password = self._password(settings)
