@@ -23,7 +23,9 @@ from porter.bgp.configuration import (
     validate,
     write_private,
 )
+from porter.bgp.probing import probe
 from porter.bgp.session import PeerSession
+from porter.bgp.states import DOWN
 from porter.events.catalogue import Event
 from porter.events.routed import OutcomesDropped, PeerRejected, SessionStateChanged
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
@@ -113,6 +115,7 @@ class ExaBgpPublisher:
         self._moved = asyncio.Event()
         self._uninformed: set[PeerKey] = set()
         self._flush_scheduled = False
+        self._looking: asyncio.Task[None] | None = None
         self._rejected: dict[PeerKey, str] = {}
         self._configuring = asyncio.Lock()
         self._origin_ms = clock.wall_ms() - int(clock.monotonic_s() * 1000)
@@ -133,9 +136,12 @@ class ExaBgpPublisher:
         try:
             while True:
                 await asyncio.sleep(TICK_S)
+                self._look_after_attempts()
                 self._flush()
         finally:
             server.close()
+            if self._looking is not None:
+                self._looking.cancel()
             if self._connection is not None:
                 self._connection.abort()
 
@@ -324,6 +330,22 @@ class ExaBgpPublisher:
             self._connection = None
             self._dialogue.lost(f"the connection to ExaBGP's relay ended: {reason}", self._now())
             self._flush()
+
+    def _look_after_attempts(self) -> None:
+        """Find out why a session is down that does not know it: one at a time."""
+        now_s = self._now()
+        if not self._dialogue.attached:
+            return
+        for session in self._dialogue.sessions.values():
+            idle = session.sync is DOWN and self._looking is None
+            if idle and not self._dialogue.reloading.pending and session.attempts.due(session.settings, now_s):
+                self._looking = asyncio.create_task(self._look(session), name=f"a look at {session.settings.peer}")
+
+    async def _look(self, session: PeerSession) -> None:
+        try:
+            session.attempts.looked(await probe(session.settings), session.settings)
+        finally:
+            self._looking = None
 
     def _schedule_flush(self) -> None:
         if not self._flush_scheduled:
