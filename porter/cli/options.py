@@ -114,6 +114,16 @@ class Output(StrEnum):
     YAML = "yaml"
 
 
+At = Annotated[
+    str,
+    typer.Option(
+        metavar="TIME|POSITION",
+        help="Answer as of then: 41877, 14:02:11 (local), 2026-11-25T14:02:11Z, or -15m for how long ago.",
+    ),
+]
+FromFile = Annotated[
+    Path | None, typer.Option("--from", metavar="FILE", help="Ask a file of `porter export`; no cluster is needed.")
+]
 OutputForm = Annotated[Output, typer.Option("--output", "-o", help="How the answer is printed.")]
 Utc = Annotated[bool, typer.Option("--utc", help="Show times in UTC instead of local time.")]
 Server = Annotated[
