@@ -177,7 +177,7 @@ async def test_malformed_messages(started):
 
     peer = ScriptedPeer(ADDRESS(3), malformed)
     async with peer, undisturbed(started, settings("bad", peer.address)):
-        await until(lambda: started.speaker.view("bad").sync == "LIVE", "the bad peer's session")
+        await until(lambda: started.speaker.view("bad").state == "Established", "the bad peer's session")
         # What a router announces is not even read.
         await asyncio.sleep(1)
         assert started.speaker.view("bad").flaps == 0
