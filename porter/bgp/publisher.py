@@ -20,21 +20,22 @@ from porter.bgp.configuration import (
     digest_of,
     redacted,
     render,
+    unsupported,
     validate,
     write_private,
 )
-from porter.bgp.probing import probe
+from porter.bgp.connection import RelayConnection
+from porter.bgp.probing import Lookout
 from porter.bgp.session import PeerSession
-from porter.bgp.states import DOWN
 from porter.events.catalogue import Event
-from porter.events.routed import OutcomesDropped, PeerRejected, SessionStateChanged
+from porter.events.routed import FieldsUnsupported, OutcomesDropped, PeerRejected, SessionStateChanged
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
+from porter.model.reasons import Problem
 from porter.ports import Clock, Desired, PeerView
 
 TICK_S = 0.1
 MAX_OUTCOMES = 20_000
 HELLO = b"hello "
-MAX_LINE_BYTES = 64 * 1024 * 1024
 DRAIN_TIMEOUT_S = 5.0
 HELD_TIMEOUT_S = 10.0
 NO_ROUTES: Mapping[RouteKey, PathAttributes] = MappingProxyType({})
@@ -46,37 +47,6 @@ def no_passwords(source: str) -> str | None:
     """The password source of a speaker without any."""
     del source
     return None
-
-
-class RelayConnection(asyncio.Protocol):
-    """One connection from a relay; the newest one counts."""
-
-    def __init__(self, publisher: ExaBgpPublisher) -> None:
-        self._publisher = publisher
-        self._rest = b""
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > MAX_LINE_BYTES:
-            self.abort()
-            return
-        self._publisher.received(self, lines)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._publisher.connection_lost(self, str(exc or "closed"))
-
-    def write(self, lines: Sequence[str]) -> None:
-        if self.transport is not None and lines:
-            self.transport.write("".join(f"{line}\n" for line in lines).encode("ascii"))
-
-    def abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
 
 
 class ExaBgpPublisher:
@@ -116,7 +86,8 @@ class ExaBgpPublisher:
         self._moved = asyncio.Event()
         self._uninformed: set[PeerKey] = set()
         self._flush_scheduled = False
-        self._looking: asyncio.Task[None] | None = None
+        self._lookout = Lookout()
+        self._unsupported: dict[PeerKey, tuple[Problem, ...]] = {}
         self._rejected: dict[PeerKey, str] = {}
         self._configuring = asyncio.Lock()
         self._origin_ms = clock.wall_ms() - int(clock.monotonic_s() * 1000)
@@ -137,12 +108,12 @@ class ExaBgpPublisher:
         try:
             while True:
                 await asyncio.sleep(TICK_S)
-                self._look_after_attempts()
+                if self.configured:
+                    self._lookout.watch(self._dialogue.sessions.values(), self._now())
                 self._flush()
         finally:
             server.close()
-            if self._looking is not None:
-                self._looking.cancel()
+            self._lookout.cancel()
             if self._connection is not None:
                 self._connection.abort()
 
@@ -157,6 +128,7 @@ class ExaBgpPublisher:
             text = await self._validated(accepted)
             names = {name for name, _ in self._rejected.items()}
             accepted = [settings for settings in accepted if settings.peer not in names]
+            self._tell_unsupported(accepted)
             await self._drain({settings.peer_address for settings in accepted})
             if not self._configuration_path.exists() or self._configuration_path.read_text() != text:
                 write_private(self._configuration_path, text)
@@ -274,6 +246,12 @@ class ExaBgpPublisher:
             self._rejected[peer] = message
             self._tell([PeerRejected(peer, field, message)])
 
+    def _tell_unsupported(self, sessions: Sequence[SessionSettings]) -> None:
+        found = {settings.peer: unsupported(settings) for settings in sessions}
+        changed = {peer: problems for peer, problems in found.items() if problems != self._unsupported.get(peer, ())}
+        self._tell([FieldsUnsupported(peer, problems) for peer, problems in changed.items()])
+        self._unsupported = found
+
     def _render(self, sessions: Sequence[SessionSettings]) -> str:
         return render(
             sessions, lambda source: self._passwords(source) if source else None, self._socket_path.absolute()
@@ -348,22 +326,6 @@ class ExaBgpPublisher:
             self._connection = None
             self._dialogue.lost(f"the connection to ExaBGP's relay ended: {reason}", self._now())
             self._flush()
-
-    def _look_after_attempts(self) -> None:
-        """Find out why a session is down that does not know it: one at a time."""
-        now_s = self._now()
-        if not self._dialogue.attached:
-            return
-        for session in self._dialogue.sessions.values():
-            idle = session.sync is DOWN and self._looking is None
-            if idle and not self._dialogue.reloading.pending and session.attempts.due(session.settings, now_s):
-                self._looking = asyncio.create_task(self._look(session), name=f"a look at {session.settings.peer}")
-
-    async def _look(self, session: PeerSession) -> None:
-        try:
-            session.attempts.looked(await probe(session.settings), session.settings)
-        finally:
-            self._looking = None
 
     def _schedule_flush(self) -> None:
         if not self._flush_scheduled:
