@@ -63,16 +63,16 @@ def check_settings(settings: SessionSettings, password: str | None) -> None:
         raise InvalidSession("ttlSecurity", "TTL security and multihop exclude each other; drop one of them")
 
 
-def unsupported(settings: SessionSettings) -> tuple[Problem, ...]:
-    """What ExaBGP has no counterpart for, with what it does instead."""
+EXABGP_RETRIES = "ExaBGP, which tries again at once, and then ever later up to a minute"
+GOBGP_RETRIES = "GoBGP, which waits 5 to 10 seconds before each attempt"
+
+
+def unsupported(settings: SessionSettings, retries: str) -> tuple[Problem, ...]:
+    """What the engine has no counterpart for, with what it does instead (`retries`: one of the above)."""
     if settings.connect_retry_s == SessionSettings._field_defaults["connect_retry_s"]:
         return ()
     field = "spec.timers.config.connectRetry"
-    message = (
-        f"{field} has no effect with ExaBGP, which tries again at once, and then ever later up to a minute; leave it "
-        "out, or run the speaker with --engine gobgp"
-    )
-    return (Problem(Reason.FIELD_UNSUPPORTED, field, message),)
+    return (Problem(Reason.FIELD_UNSUPPORTED, field, f"{field} has no effect with {retries}; leave it out"),)
 
 
 def is_password(text: str) -> bool:

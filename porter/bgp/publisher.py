@@ -14,6 +14,7 @@ import structlog
 
 from porter.bgp.backends.exabgp import Dialogue, Hello
 from porter.bgp.configuration import (
+    EXABGP_RETRIES,
     InvalidSession,
     PasswordSource,
     check_settings,
@@ -247,7 +248,7 @@ class ExaBgpPublisher:
             self._tell([PeerRejected(peer, field, message)])
 
     def _tell_unsupported(self, sessions: Sequence[SessionSettings]) -> None:
-        found = {settings.peer: unsupported(settings) for settings in sessions}
+        found = {settings.peer: unsupported(settings, EXABGP_RETRIES) for settings in sessions}
         changed = {peer: problems for peer, problems in found.items() if problems != self._unsupported.get(peer, ())}
         self._tell([FieldsUnsupported(peer, problems) for peer, problems in changed.items()])
         self._unsupported = found

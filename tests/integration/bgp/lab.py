@@ -299,7 +299,7 @@ class Bird(Router):
         rx = "add paths rx;" if add_path else ""
         multihop = "" if own_as == speaker_as else "multihop 5;"
         if ttl_security:
-            multihop = "multihop 1; ttl security on;"
+            multihop = "multihop 2; ttl security on;"
         passive, port = ("off", f" port {PORT}") if calls else ("on", "")
         key = f'password "{password}";' if password else ""
         channels = f"ipv4 {{ import all; export none; {rx} }}; ipv6 {{ import all; export none; {rx} }};"
