@@ -14,26 +14,30 @@ import structlog
 
 from porter.bgp.backends.exabgp import Dialogue, Hello
 from porter.bgp.configuration import (
+    EXABGP_RETRIES,
     InvalidSession,
     PasswordSource,
     check_settings,
     digest_of,
     redacted,
     render,
+    unsupported,
     validate,
     write_private,
 )
+from porter.bgp.connection import RelayConnection
+from porter.bgp.probing import Lookout
 from porter.bgp.rejections import Rejections
 from porter.bgp.session import PeerSession
 from porter.events.catalogue import Event
-from porter.events.routed import OutcomesDropped, SessionStateChanged
+from porter.events.routed import FieldsUnsupported, OutcomesDropped, SessionStateChanged
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
+from porter.model.reasons import Problem
 from porter.ports import Clock, Desired, PeerView
 
 TICK_S = 0.1
 MAX_OUTCOMES = 20_000
 HELLO = b"hello "
-MAX_LINE_BYTES = 64 * 1024 * 1024
 DRAIN_TIMEOUT_S = 5.0
 HELD_TIMEOUT_S = 10.0
 NO_ROUTES: Mapping[RouteKey, PathAttributes] = MappingProxyType({})
@@ -45,37 +49,6 @@ def no_passwords(source: str) -> str | None:
     """The password source of a speaker without any."""
     del source
     return None
-
-
-class RelayConnection(asyncio.Protocol):
-    """One connection from a relay; the newest one counts."""
-
-    def __init__(self, publisher: ExaBgpPublisher) -> None:
-        self._publisher = publisher
-        self._rest = b""
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > MAX_LINE_BYTES:
-            self.abort()
-            return
-        self._publisher.received(self, lines)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._publisher.connection_lost(self, str(exc or "closed"))
-
-    def write(self, lines: Sequence[str]) -> None:
-        if self.transport is not None and lines:
-            self.transport.write("".join(f"{line}\n" for line in lines).encode("ascii"))
-
-    def abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
 
 
 class ExaBgpPublisher:
@@ -116,6 +89,8 @@ class ExaBgpPublisher:
         self._uninformed: set[PeerKey] = set()
         self._flush_scheduled = False
         self._rejections = Rejections()
+        self._lookout = Lookout()
+        self._unsupported: dict[PeerKey, tuple[Problem, ...]] = {}
         self._configuring = asyncio.Lock()
         self._origin_ms = clock.wall_ms() - int(clock.monotonic_s() * 1000)
 
@@ -135,9 +110,12 @@ class ExaBgpPublisher:
         try:
             while True:
                 await asyncio.sleep(TICK_S)
+                if self.configured:
+                    self._lookout.watch(self._dialogue.sessions.values(), self._now())
                 self._flush()
         finally:
             server.close()
+            self._lookout.cancel()
             if self._connection is not None:
                 self._connection.abort()
 
@@ -153,6 +131,7 @@ class ExaBgpPublisher:
             text = await self._validated(accepted)
             self._tell(self._rejections.news())
             accepted = [settings for settings in accepted if settings.peer not in self._rejections]
+            self._tell_unsupported(accepted)
             await self._drain({settings.peer_address for settings in accepted})
             if not self._configuration_path.exists() or self._configuration_path.read_text() != text:
                 write_private(self._configuration_path, text)
@@ -263,6 +242,12 @@ class ExaBgpPublisher:
             self._rejections.reject(settings.peer, error.field, str(error))
             return False
         return True
+
+    def _tell_unsupported(self, sessions: Sequence[SessionSettings]) -> None:
+        found = {settings.peer: unsupported(settings, EXABGP_RETRIES) for settings in sessions}
+        changed = {peer: problems for peer, problems in found.items() if problems != self._unsupported.get(peer, ())}
+        self._tell([FieldsUnsupported(peer, problems) for peer, problems in changed.items()])
+        self._unsupported = found
 
     def _render(self, sessions: Sequence[SessionSettings]) -> str:
         return render(

@@ -53,7 +53,8 @@ def _peer_conditions(state: ClusterState, peer: PeerObserved, told: list[tuple[s
     problem = refused(state, peer.name)
     if problem is None and rejected is not None:
         problem = Problem(Reason.FIELD_UNSUPPORTED, rejected.rejected_field, rejected.rejected)
-    problems = (*peer.problems, *peer_problems(state, peer.name))
+    of_engines = dict.fromkeys(one for _, session in told for one in session.unsupported)
+    problems = (*peer.problems, *peer_problems(state, peer.name), *of_engines)
     accepted = accepted_condition(problem, problems, generation, "every field is honoured")
     return [accepted, _peer_ready(problem, told, generation), *_add_path(peer, told, generation)]
 
