@@ -25,6 +25,8 @@ RETELL_INTERVAL_S = 10.0
 OSCILLATION_FLAPS = 5
 OSCILLATION_S = 30.0
 STANDS_S = 2.0
+FIRST_PATIENCE_S = 2.0
+"""A session that is not up after this is told to be on its way, before anybody knows why it takes so long."""
 
 
 class Verdict(StrEnum):
@@ -115,6 +117,11 @@ class Attempts:
             self._told = UP
             return UP
         self._notice_silence(settings, now_s)
+        if self._told is None and self._news is None and now_s - self._since_s >= FIRST_PATIENCE_S:
+            # The cause may follow at once: this tells of none.
+            waiting = "Active" if settings.passive else "Connect"
+            self._told = News(waiting if self._connected_s is None else "OpenSent", "")
+            return self._told
         if self._news is None or self._news == self._told or now_s - self._told_s < RETELL_INTERVAL_S:
             return None
         self._told, self._told_s = self._news, now_s

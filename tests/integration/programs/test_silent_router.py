@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 
 import pytest
 import yaml
@@ -67,3 +68,43 @@ def test_a_password_that_is_there_ends_its_refusal_although_no_router_answers(pl
     os.kill(before, signal.SIGKILL)
     until(lambda: pids(place.up.directory).get("speaker", before) != before, "another speaker")
     until(lambda: place.up.get("/v1/peers")[0] == 200 and accepted(), "the same after the speaker's restart")
+
+
+def test_a_router_that_does_not_answer_is_told_with_the_cause_and_after_a_restart_too(place):
+    def told() -> bool:
+        one = place.status().get("nodesPeerStatus", {}).get("one", {})
+        refused = f"{ROUTER_ADDRESS} port {place.port} refuses connections"
+        return (
+            one.get("peerState", {}).get("sessionState") == "CONNECT"
+            and refused in one["lastError"]
+            and place.condition("Ready")[:2] == ("False", "SessionDown")
+            and f"speaker one is Connect: {refused}" in place.condition("Ready")[2]
+        )
+
+    until(told, "the peer's state and why", READY_S)
+    (shown,) = place.up.get("/v1/peers")[1]["peers"][0]["sessions"]
+    assert (shown["speaker"], shown["state"]) == ("one", "Connect")
+    assert place.status()["nodesPeerStatus"]["one"]["timersState"].keys() == {
+        "holdTime",
+        "keepaliveInterval",
+        "downtime",
+    }
+    before = pids(place.up.directory)["speaker"]
+    os.kill(before, signal.SIGKILL)
+    until(lambda: pids(place.up.directory).get("speaker", before) != before, "another speaker")
+    told_again = time.monotonic() + 12
+    until(lambda: time.monotonic() > told_again, "time for the new speaker to tell")
+    assert told()
+    events = place.up.get("/v1/events?limit=1000")[1]["events"]
+    assert all(event["payload"].get("state") != "Established" for event in events)
+
+
+def test_a_router_that_drops_every_packet_has_a_state_within_seconds(place):
+    place.edit_peer(neighborAddress="192.0.2.254")
+
+    def state() -> str:
+        one = place.status().get("nodesPeerStatus", {}).get("one", {}).get("peerState", {})
+        return one.get("sessionState", "") if one.get("neighborAddress") == "192.0.2.254" else ""
+
+    until(lambda: state() in {"CONNECT", "IDLE"}, "a state", READY_S)
+    until(lambda: "192.0.2.254" in place.condition("Ready")[2], "the condition with the router's address")

@@ -314,6 +314,12 @@ def test_a_peer_shows_each_speakers_session() -> None:
         "adminState": "UP",
         "flops": 0,
     }
+    assert told["timersState"] == {
+        "holdTime": "90",
+        "keepaliveInterval": "30",
+        "negotiatedHoldTime": "90",
+        "uptime": "1970-01-01T00:00:00Z",
+    }
     assert (told["prefixesAnnounced"], told["synced"], told["flaps"]) == (12, True, 0)
     assert (tree["observedGeneration"], "authPassword" in str(tree)) == (4, False)
     assert conditions(tree) == {
@@ -334,6 +340,11 @@ def test_why_a_peer_is_not_ready() -> None:
     down = routed.SessionStateChanged("r1", "Active", "connection refused")
     assert "speaker s is Active: connection refused" in message(peer_status(story.state, heard(down), "r1"), "Ready")
     assert "no speaker has told" in message(peer_status(story.state, heard(), "r1"), "Ready")
+    silent = peer_status(story.state, heard(routed.SessionStateChanged("r1", "Connect", "")), "r1")
+    assert "speaker s is Connect: the router at 10.0.0.254 has not answered yet" in message(silent, "Ready")
+    assert silent["nodesPeerStatus"]["s"]["peerState"]["sessionState"] == "CONNECT"
+    timers = silent["nodesPeerStatus"]["s"]["timersState"]
+    assert timers == {"holdTime": "90", "keepaliveInterval": "30", "downtime": "1970-01-01T00:00:00Z"}
     rejected = routed.PeerRejected("r1", "spec.bfd", "is not supported by the engine")
     assert conditions(peer_status(story.state, heard(rejected), "r1"))["Accepted"] == ("False", "FieldUnsupported")
     over = peer_status(story.state, heard(rejected, routed.PeerRejected("r1", "", "")), "r1")
