@@ -79,17 +79,20 @@ def _pin(spec: dict[str, Any], fields: Fields, namespaces: dict[str, Labels]) ->
     spec["priority"] = priority or LAST_PRIORITY
     where = _namespaces(fields, namespaces)
     services = _services(fields)
+    if where:
+        spec["namespaceLabelSelector"] = where
+    if services:
+        spec["serviceSelector"] = services
     if where is None or services is None:
         # A pool whose bounds are not known must not be given to those that it may be kept from.
         spec["autoAssign"] = False
         fields.changed("", "until that is mended, spec.autoAssign is false: the pool gives addresses only on request")
-    else:
-        if where or not services:
-            spec["namespaceLabelSelector"] = where or EVERY_NAMESPACE
-        if services:
-            spec["serviceSelector"] = services
-        if not where and not services:
-            fields.changed("", "binds no one: the pool is bound to every Namespace, so that its priority counts")
+    elif not where and not services:
+        spec["namespaceLabelSelector"] = EVERY_NAMESPACE
+        note = (
+            "binds no one: spec.namespaceLabelSelector binds the pool to every Namespace, so that its priority counts"
+        )
+        fields.changed("", note)
     fields.finish()
 
 
@@ -97,20 +100,23 @@ def _namespaces(fields: Fields, known: dict[str, Labels]) -> dict[str, Any] | No
     """The Namespaces that a pool is for, as one selector: {} for all of them, None where there is no such selector."""
     names = fields.texts("namespaces")
     alternatives = selectors.taken(fields, "namespaceSelectors")
-    if names:
-        fields.changed("namespaces", f"{shown(names)}: spec.namespaceLabelSelector, which also refuses requests")
     if not names and not alternatives:
-        return {}
+        return None if fields.raw("namespaces") or fields.raw("namespaceSelectors") else {}
     every = [selectors.named(names)] * bool(names) + alternatives
     one = selectors.united(every)
+    if one is None and not known:
+        note = "no single selector says the same; give one label to these Namespaces and select by that, or add the "
+        fields.refused("namespaceSelectors", f"{note}Namespaces to the input to have them listed by name")
+        if names:
+            note = "alone in spec.namespaceLabelSelector they would keep out what namespaceSelectors lets in"
+            fields.refused("namespaces", f"{shown(names)}: {note}; give the same label to these Namespaces")
+        return None
+    if names:
+        fields.changed("namespaces", f"{shown(names)}: spec.namespaceLabelSelector, which also refuses requests")
     if one is not None:
         if alternatives:
             fields.kept("namespaceSelectors", "one of them must match: spec.namespaceLabelSelector")
         return selectors.tree_of(one) or EVERY_NAMESPACE
-    if not known:
-        note = "no single selector says the same; give one label to these Namespaces and select by that, or add the "
-        fields.refused("namespaceSelectors", f"{note}Namespaces to the input to have them listed by name")
-        return None
     found = selectors.matching(every, known)
     note = f"no single selector says the same: those that match today ({shown(found)}), by name"
     fields.changed("namespaceSelectors", f"{note}; give them one label and select by that, to follow later edits")
@@ -121,7 +127,7 @@ def _services(fields: Fields) -> dict[str, Any] | None:
     """The Services that a pool is for, as one selector: {} for all of them, None where there is no such selector."""
     alternatives = selectors.taken(fields, "serviceSelectors")
     if not alternatives:
-        return {}
+        return None if fields.raw("serviceSelectors") else {}
     one = selectors.united(alternatives)
     if one is None:
         note = "no single selector says the same; give one label to these Services and select by that"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 import yaml
@@ -100,6 +101,39 @@ def test_namespaces_that_no_single_selector_names_are_listed_as_they_match_today
     blind = metallb(pool(serviceAllocation=allocation))
     assert specs(blind, "Eip")["p"]["autoAssign"] is False, "a pool whose bounds are unknown gives nothing by itself"
     assert said(blind, "spec.serviceAllocation.namespaceSelectors")[0][0] == "refused"
+    assert said(blind, "spec.serviceAllocation.namespaces")[0][0] == "refused"
+
+
+SEVERAL = [{"matchLabels": {"team": "a"}}, {"matchExpressions": [{"key": "tier", "operator": "In", "values": ["x"]}]}]
+NO_SELECTOR = [{"matchLabel": {"team": "a"}}]
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "wheres", "bound"),
+    [
+        ([], [], None),
+        (["shop"], [], True),
+        ([], SEVERAL[:1], True),
+        (["shop"], SEVERAL[:1], False),
+        ([], SEVERAL, False),
+        (["shop"], SEVERAL, False),
+        ([], NO_SELECTOR, False),
+        (["shop"], NO_SELECTOR, True),
+    ],
+)
+@pytest.mark.parametrize(
+    ("services", "chosen"), [([], True), (SEVERAL[:1], True), (SEVERAL, False), (NO_SELECTOR, False)]
+)
+def test_what_is_said_of_a_bound_pool_is_what_is_printed(namespaces, wheres, bound, services, chosen):
+    bounds = {"namespaces": namespaces, "namespaceSelectors": wheres, "serviceSelectors": services}
+    migration = metallb(pool(serviceAllocation={"priority": 1, **bounds}))
+    spec = specs(migration, "Eip")["p"]
+    for entry in migration.report.entries:
+        if entry.verdict != "refused":
+            assert set(re.findall(r"spec\.(\w+)", entry.note)) <= spec.keys(), entry
+    assert spec["autoAssign"] == (bound is not False and chosen), "a pool of unknown bounds gives nothing by itself"
+    assert ("serviceSelector" in spec) == (services == SEVERAL[:1])
+    assert ("namespaceLabelSelector" in spec) == (bound is True or (bound is None and not services))
 
 
 def test_services_that_no_single_selector_names_are_refused():
