@@ -79,8 +79,12 @@ def _respelt(tree: Any, document: Document, report: Report, path: str = "spec") 
     if isinstance(below, dict):
         for wrong, right in MISSPELT.items():
             if wrong in below:
-                below[right] = below.pop(wrong)
-                report.add(document, f"{path}.{wrong}", Verdict.CHANGED, f"is misspelt, and had no effect: {right}")
+                note = f"is misspelt, and had no effect: {right}"
+                if right in below:
+                    note += " is there too, and counts; this one is left out"
+                value = below.pop(wrong)
+                below.setdefault(right, value)
+                report.add(document, f"{path}.{wrong}", Verdict.CHANGED, note)
                 found = True
         entries: list[tuple[str, Any]] = [(f"{path}.{name}", value) for name, value in below.items()]
     else:

@@ -172,6 +172,23 @@ def test_the_documented_misspelling_is_mended():
     assert said(migration, "spec.afiSafis[0].addAaths")[0][0] == "changed"
 
 
+@pytest.mark.parametrize("version", ["v1alpha1", "v1alpha2"])
+@pytest.mark.parametrize("order", [1, -1])
+def test_beside_the_right_name_the_misspelt_one_counts_for_nothing(version, order):
+    wrong, right = ({"sendMax": 9}, {"sendMax": 10})
+    if version == "v1alpha2":
+        wrong, right = {"config": wrong}, {"config": right}
+    paths = dict([("addAaths", wrong), ("addPaths", right)][::order])
+    leaf = {"neighborAddress": "10.0.0.1", "peerAs": 1}
+    spec = {"config": leaf, **paths} if version == "v1alpha1" else {"conf": leaf, "afiSafis": [paths]}
+    migration = openelb(custom("BgpPeer", "leaf", spec, version))
+    [entry] = specs(migration, "BgpPeer")["leaf"]["afiSafis"]
+    assert entry["addPaths"] == {"config": {"sendMax": 10}}
+    [(verdict, note)] = said(migration, "spec.addAaths" if version == "v1alpha1" else "spec.afiSafis[0].addAaths")
+    assert verdict == "changed"
+    assert "left out" in note
+
+
 BGP_CFG = """
 [global.config]
 as = 50000
