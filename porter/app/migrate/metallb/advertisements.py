@@ -12,6 +12,7 @@ from typing import Any
 
 from porter.app.migrate.fields import Fields, shown
 from porter.app.migrate.metallb import selectors
+from porter.app.migrate.metallb.aggregates import LENGTHS, Clashes
 from porter.app.migrate.reading import Document
 from porter.app.migrate.report import Report, manifest
 from porter.model.selector import Selector
@@ -50,7 +51,7 @@ def is_community(text: str) -> bool:
     return len(parts) == count and all(part.isascii() and part.isdigit() and int(part) < limit for part in parts)
 
 
-def advertisements_of(fields: Fields, aliases: Mapping[str, str]) -> list[Any]:
+def advertisements_of(fields: Fields, aliases: Mapping[str, str], clashing: Clashes) -> list[Any]:
     """Convert an advertisement into one or more."""
     document = fields.document
     spec: dict[str, Any] = {}
@@ -59,6 +60,7 @@ def advertisements_of(fields: Fields, aliases: Mapping[str, str]) -> list[Any]:
         if names:
             spec[target] = names
             fields.kept(name, f"{shown(names)}: spec.{target}")
+    _lengths(fields, spec, clashing)
     _attributes(fields, spec, aliases)
     nodes = selectors.taken(fields, "nodeSelectors")
     if nodes:
@@ -99,13 +101,19 @@ def _parts(spec: dict[str, Any], pools: list[Selector], services: list[Selector]
         yield part
 
 
-def _attributes(fields: Fields, spec: dict[str, Any], aliases: Mapping[str, str]) -> None:
-    for name, longest in (("aggregationLength", 32), ("aggregationLengthV6", 128)):
+def _lengths(fields: Fields, spec: dict[str, Any], clashing: Clashes) -> None:
+    for name, (longest, _) in LENGTHS.items():
         length = fields.integer(name, 1, longest)
-        if length is not None:
+        clash = clashing.get((fields.document.name, name))
+        if clash is not None:
+            fields.refused(name, clash)
+        elif length is not None:
             fields.kept(name, f"{length}: spec.{name}")
             if length != longest:
                 spec[name] = length
+
+
+def _attributes(fields: Fields, spec: dict[str, Any], aliases: Mapping[str, str]) -> None:
     preference = fields.integer("localPref", 0, 2**32 - 1)
     if preference is not None:
         spec["localPref"] = preference

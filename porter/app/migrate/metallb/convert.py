@@ -17,6 +17,7 @@ from porter.app.migrate.metallb.advertisements import (
     refuse_bfd,
     refuse_layer2,
 )
+from porter.app.migrate.metallb.aggregates import clashes
 from porter.app.migrate.metallb.peers import Peering
 from porter.app.migrate.metallb.pools import eip_of
 from porter.app.migrate.metallb.selectors import NAMESPACE_NAME_LABEL, Labels
@@ -66,8 +67,9 @@ def convert(documents: Iterable[Document], faults: Iterable[Fault], options: Opt
     for document, _ in given.fields("Community", report):
         aliases.update(aliases_of(document, report))
     advertisements = []
+    clashing = clashes((document for document, _ in given.fields("BGPAdvertisement", report)), eips)
     for document, fields in given.fields("BGPAdvertisement", report):
-        for made in advertisements_of(fields, aliases):
+        for made in advertisements_of(fields, aliases, clashing):
             advertisements.append(made)
             migration.origins["BgpAdvertisement", made["metadata"]["name"]] = document
     _layer2(given, report, eips)

@@ -340,6 +340,44 @@ def test_an_advertisement_becomes_one_or_more(spec, expected):
     assert not [problem for one in known.values() for problem in one.problems]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "made"),
+    [
+        ({"aggregationLength": 24}, {"aggregationLength": 26}, ({"aggregationLength": 24}, {})),
+        ({"aggregationLength": 24}, {"aggregationLength": 32}, ({"aggregationLength": 24}, {})),
+        ({"aggregationLength": 24}, {}, ({"aggregationLength": 24}, {})),
+        ({}, {"aggregationLength": 24}, ({}, {})),
+    ],
+)
+def test_one_pool_with_two_aggregation_lengths_is_refused(first, second, made):
+    text = pool(addresses=["192.0.2.0/24"])
+    migration = metallb(text + custom("BGPAdvertisement", "a", first) + custom("BGPAdvertisement", "b", second))
+    assert tuple(specs(migration, "BgpAdvertisement").values()) == made
+    [(_, note)] = [one for one in said(migration, "spec.aggregationLength") if one[0] == "refused"]
+    assert "BGPAdvertisement" in note
+    assert "the pool p too" in note
+    assert not [one for one in said(migration, "spec.aggregationLengthV6") if one[0] == "refused"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"ipAddressPools": ["p"]}, {"ipAddressPools": ["q"]}),
+        ({"peers": ["r"]}, {"peers": ["s"]}),
+        ({}, {"aggregationLength": 24}),
+    ],
+)
+def test_lengths_that_do_not_meet_are_kept(first, second):
+    first, second = {"aggregationLength": 24, **first}, {"aggregationLength": 26, **second}
+    text = pool(addresses=["192.0.2.0/24"]) + pool("q", addresses=["198.51.100.0/24"])
+    migration = metallb(text + custom("BGPAdvertisement", "a", first) + custom("BGPAdvertisement", "b", second))
+    assert [one["aggregationLength"] for one in specs(migration, "BgpAdvertisement").values()] == [
+        first["aggregationLength"],
+        second["aggregationLength"],
+    ]
+    assert {one[0] for one in said(migration, "spec.aggregationLength")} == {"kept"}
+
+
 @pytest.mark.parametrize("community", ["nobody", "65536:1", "1:2:3", "large:1:2", "large:1:2:4294967296"])
 def test_a_community_that_is_none_is_refused(community):
     migration = metallb(custom("BGPAdvertisement", "adv", {"communities": [community]}))
@@ -520,7 +558,7 @@ def test_the_config_map_of_before_0_13():
     }
     assert specs(migration, "BgpAdvertisement") == {
         "public": {"eips": ["public"], "localPref": 100, "communities": ["64512:70"]},
-        "public-2": {"eips": ["public"], "aggregationLength": 24, "aggregationLengthV6": 64},
+        "public-2": {"eips": ["public"], "aggregationLengthV6": 64},
         "plain": {"eips": ["plain"]},
     }
     peers = specs(migration, "BgpPeer")
@@ -535,6 +573,7 @@ def test_the_config_map_of_before_0_13():
     assert peers["peer2"] == {"conf": {"neighborAddress": "10.0.0.2", "peerAs": 64602}}
     refused = {entry.field for entry in migration.report.entries if entry.verdict == "refused"}
     assert refused == {
+        "address-pools[0].bgp-advertisements[1].aggregation-length",
         "address-pools[2]",
         "address-pools[2].protocol",
         "bfd-profiles[0]",
