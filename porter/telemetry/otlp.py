@@ -10,12 +10,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON, Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
 
@@ -30,6 +31,9 @@ MAX_LINKS = 64
 
 TRACEPARENT_LENGTH = 55
 """version, trace id, span id, flags (W3C Trace Context, section 3.2)."""
+TRACE_ID, SPAN_ID, FLAGS = slice(3, 35), slice(36, 52), slice(53, 55)
+SAMPLED_FLAGS = frozenset({"01", "03"})
+"""The flags that say so: the other bit that is defined says that the trace id is random."""
 SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 SCOPE = InstrumentationScope("porter", __version__)
 FINE = Status(StatusCode.UNSET)
@@ -50,61 +54,87 @@ class _Resource(Resource):
 
 
 class OtlpSpan:
-    """A sampled span."""
+    """A sampled span: no more than what it takes to build the SDK's when it is exported."""
 
-    __slots__ = ("_attributes", "_links", "_name", "_parent", "_span_id", "_start_ns", "_trace_id", "_tracer")
+    __slots__ = (
+        "_attributes",
+        "_end_ns",
+        "_error",
+        "_links",
+        "_name",
+        "_parent",
+        "_start_ns",
+        "_tracer",
+        "traceparent",
+    )
+
+    context = SpanContext(1, 1, is_remote=False, trace_flags=SAMPLED)
+    """All that the processor asks of it: that it is sampled."""
 
     def __init__(
         self,
         tracer: OtlpTracer,
         name: str,
         *,
-        trace_id: int,
-        parent: SpanContext | None,
-        links: Sequence[Link],
+        trace: str,
+        parent: str,
+        links: Sequence[str],
         start_ns: int,
         attributes: Mapping[str, Attribute] | None,
     ) -> None:
+        self.traceparent = f"00-{trace}-{tracer.new_span_id():016x}-01"
         self._tracer = tracer
         self._name = name
-        self._trace_id = trace_id
-        self._span_id = tracer.new_span_id()
         self._parent = parent
         self._links = links
         self._start_ns = start_ns
+        self._end_ns = 0
         self._attributes: dict[str, Attribute] = dict(attributes or {})
-
-    @property
-    def traceparent(self) -> str:
-        """Its own trace context as W3C writes it."""
-        return f"00-{self._trace_id:032x}-{self._span_id:016x}-01"
+        self._error = ""
 
     def end(self, attributes: Mapping[str, Attribute] | None = None, *, error: str = "") -> None:
         """End it, with some more attributes; an error sets its status."""
+        self._end_ns = time.time_ns()
         if attributes:
             self._attributes |= attributes
-        status = FINE
         if error:
-            self._attributes[ERROR] = error
-            status = Status(StatusCode.ERROR, error)
-        self._tracer.export(
-            ReadableSpan(
-                self._name,
-                SpanContext(self._trace_id, self._span_id, is_remote=False, trace_flags=SAMPLED),
-                self._parent,
-                self._tracer.resource,
-                self._attributes,
-                links=self._links,
-                status=status,
-                start_time=self._start_ns,
-                end_time=time.time_ns(),
-                instrumentation_scope=SCOPE,
-            )
+            self._attributes[ERROR] = self._error = error
+        self._tracer.export(cast(ReadableSpan, self))
+
+    def built(self, resource: Resource) -> ReadableSpan:
+        """As the SDK exports it."""
+        contexts = (context_of(link) for link in self._links[-MAX_LINKS:])
+        return ReadableSpan(
+            self._name,
+            context_of(self.traceparent),
+            context_of(self._parent),
+            resource,
+            self._attributes,
+            links=[Link(context) for context in contexts if context is not None],
+            status=Status(StatusCode.ERROR, self._error) if self._error else FINE,
+            start_time=self._start_ns,
+            end_time=self._end_ns,
+            instrumentation_scope=SCOPE,
         )
 
 
+class _Building(SpanExporter):
+    """Builds the SDK's spans in the exporter's thread, many at once, before another exporter sends them."""
+
+    def __init__(self, exporter: SpanExporter, resource: Resource) -> None:
+        self._exporter = exporter
+        self._resource = resource
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        built = [cast(OtlpSpan, span).built(self._resource) for span in spans]
+        return self._exporter.export(built)
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+
 class OtlpTracer:
-    """`porter.ports.Tracer` over a provider of its own; nothing global is touched."""
+    """`porter.ports.Tracer` over a sampler and a processor of its own; nothing global is touched."""
 
     tracing = True
 
@@ -113,13 +143,13 @@ class OtlpTracer:
             {"service.name": f"porter-{program}", "service.instance.id": instance, "service.version": __version__}
         )
         # What the operator's variables say of the resource goes before what the program knows of itself.
-        self.resource = _Resource(own.merge(OTELResourceDetector().detect()))
-        provider = TracerProvider(resource=self.resource, shutdown_on_exit=False)
-        self._sampler = provider.sampler
-        self._ids = provider.id_generator
-        self._processor = BatchSpanProcessor(exporter or OTLPSpanExporter())
+        resource = _Resource(own.merge(OTELResourceDetector().detect()))
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._sampler = None if provider.sampler in (ALWAYS_ON, DEFAULT_ON) else provider.sampler
+        self._new_trace_id = provider.id_generator.generate_trace_id
+        self._processor = BatchSpanProcessor(_Building(exporter or OTLPSpanExporter(), resource))
         self.export = self._processor.on_end
-        self.new_span_id = self._ids.generate_span_id
+        self.new_span_id = provider.id_generator.generate_span_id
 
     def begin(
         self,
@@ -131,26 +161,19 @@ class OtlpTracer:
         attributes: Mapping[str, Attribute] | None = None,
     ) -> Span:
         """Begin a span; a trace that the sampler leaves out has none, and who began a trace decides for all of it."""
-        above = context_of(parent) if parent else None
-        if above is not None:
-            if not above.trace_flags.sampled:
+        if len(parent) >= TRACEPARENT_LENGTH:
+            if parent[FLAGS] not in SAMPLED_FLAGS:
                 return NO_SPAN
-            trace_id = above.trace_id
+            trace = parent[TRACE_ID]
         else:
-            trace_id = self._ids.generate_trace_id()
-            sampled = self._sampler.should_sample(None, trace_id, name, attributes=attributes)
-            if sampled.decision is not Decision.RECORD_AND_SAMPLE:
-                return NO_SPAN
-        others = [Link(context) for link in links[-MAX_LINKS:] if (context := context_of(link)) is not None]
-        return OtlpSpan(
-            self,
-            name,
-            trace_id=trace_id,
-            parent=above,
-            links=others,
-            start_ns=start_ns or time.time_ns(),
-            attributes=attributes,
-        )
+            parent, trace_id = "", self._new_trace_id()
+            if self._sampler is not None:
+                sampled = self._sampler.should_sample(None, trace_id, name, attributes=attributes)
+                if sampled.decision is not Decision.RECORD_AND_SAMPLE:
+                    return NO_SPAN
+            trace = f"{trace_id:032x}"
+        start_ns = start_ns or time.time_ns()
+        return OtlpSpan(self, name, trace=trace, parent=parent, links=links, start_ns=start_ns, attributes=attributes)
 
     def close(self) -> None:
         """Send what is left, for `CLOSE_TIMEOUT_S` at most."""
@@ -165,7 +188,7 @@ def context_of(traceparent: str) -> SpanContext | None:
     if len(traceparent) < TRACEPARENT_LENGTH:
         return None
     try:
-        trace_id, span_id, flags = (int(traceparent[part], 16) for part in (slice(3, 35), slice(36, 52), slice(53, 55)))
+        trace_id, span_id, flags = (int(traceparent[part], 16) for part in (TRACE_ID, SPAN_ID, FLAGS))
     except ValueError:
         return None
     context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
