@@ -326,7 +326,7 @@ async def run_controller(settings: Settings) -> None:
                 ("speakers' streams", speakers.run()),
                 ("controller", controller.run()),
                 ("passwords", keep_inline(settings.passwords_file, passwords)),
-                ("http", serve(settings, view, journals.journal())),
+                ("http", serve(settings, view, journals)),
             ):
                 tasks.create_task(part, name=name)
             for name, run in beside:

@@ -13,6 +13,7 @@ from porter import __version__
 from porter.app.operated_answers import held_prefixes
 from porter.app.route_answers import route_counts
 from porter.app.view import ReadModel
+from porter.projections.adj_rib_out import serves
 from porter.projections.cluster import ClusterState
 from porter.projections.maintenance import routes_on_last_resort
 from porter.projections.sessions import Sessions
@@ -44,7 +45,7 @@ def measured(model: ReadModel, self_: Self) -> tuple[Measured, ...]:
         *_journal(state, self_),
         *_pools(state),
         *_services(state),
-        *_sessions(model.sessions),
+        *_sessions(model.state, model.sessions),
         *_speakers(model.sessions),
         *_operated(state),
         Measured("routes", "gauge", "Routes of all Adj-RIBs-Out by what became of them.", ("state",), _routes(model)),
@@ -150,11 +151,12 @@ def _operated(state: ClusterState) -> Iterator[Measured]:
     yield Measured("next_hops_on_drained_nodes", "gauge", text, (), _one(last))
 
 
-def _sessions(sessions: Sessions) -> Iterator[Measured]:
+def _sessions(state: ClusterState, sessions: Sessions) -> Iterator[Measured]:
     told = [
         ((peer, name), session)
         for name, speaker in sorted(sessions.speakers.items())
         for peer, session in sorted(speaker.peers.items())
+        if peer not in state.inventory.peers or serves(state, peer, name)
     ]
     up: Samples = tuple((labels, float(session.established)) for labels, session in told)
     synced: Samples = tuple((labels, float(session.synced)) for labels, session in told)

@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from porter import __version__
-from porter.app import last_good
+from porter.app import engine_rib, last_good
 from porter.app.adj_rib import AdjRibsOut
 from porter.app.follow import from_newest_baseline
 from porter.app.local_address import AddressBook
@@ -178,7 +178,7 @@ class Speaker:
         ledger = self.state.ledger
         prefixes = self.state.loc_rib.take_changed()
         certain = ledger.synced and not ledger.recovering and ledger.position >= self._target_position
-        exported = exported_from(self.state)
+        exported = exported_from(self.state, self._name)
         if certain != self._certain or exported != self._exported:
             if certain and self._ribs.retained is not None:
                 self._ribs.retained = None
@@ -372,6 +372,7 @@ async def run_speaker(settings: Settings) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(outcomes.run(), name="outcome stream")
             tasks.create_task(speaker.run(), name="speaker")
+            tasks.create_task(engine_rib.serve(publisher, settings.engine_rib_file), name="engine's routes")
     finally:
         if tracer is not None:
             tracer.close()
