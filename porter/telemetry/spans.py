@@ -136,7 +136,7 @@ def reference_page() -> str:
         lines.append(f"| `{name}` | {kind} | {meaning} | {carriers} |")
     lines += [
         "",
-        "The resource names the program: `service.name` (`porter-controller`, `porter-speaker` or `porter-agent`, where",
+        "The resource names the program: `service.name` (`porter-controller`, `porter-speaker`, `porter-agent`, where",
         "`OTEL_SERVICE_NAME` says nothing else), `service.instance.id` and `service.version`.",
         "",
     ]
