@@ -17,8 +17,6 @@ from porter.cli.moments import moment_text, now_ms
 if TYPE_CHECKING:
     from porter.app.direct import Place
 
-NOTHING: Mapping[str, str] = {}
-
 MOMENTS = {"at": "--at", "since": "--since", "until": "--until", "a": "A", "b": "B"}
 """The parameters that are moments, and the option or argument that each comes from."""
 
@@ -74,7 +72,7 @@ def with_moments(query: dict[str, str], file: Path | None) -> dict[str, str]:
 
 
 def history_of(
-    server: str, state_dir: Path, redis_url: str, cluster: str, file: Path | None, query: Mapping[str, str] = NOTHING
+    query: Mapping[str, str], *, server: str, state_dir: Path, redis_url: str, cluster: str, file: Path | None
 ) -> Place:
     """Where a whole history is to be read: a file, a server's journal, or what a controller hands out of it.
 
