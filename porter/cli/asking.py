@@ -89,6 +89,36 @@ def history_of(
     return Place(content=Controller(server, state_dir).content("/v1/export", query))
 
 
+def events_behind(
+    query: dict[str, str],
+    *,
+    server: str,
+    state_dir: Path,
+    redis_url: str,
+    cluster: str,
+    file: Path | None,
+    follow: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """The events of the journal that `/v1/events` answers a query with; with `follow` also what comes.
+
+    Raises:
+        Unreachable, Finding, InvalidSettings: as `ask`.
+    """
+    if file is not None or redis_url:
+        from porter.app.direct import Place, tail
+
+        with journal_errors(file):
+            yield from tail(Place(redis_url, cluster, file), query, follow=follow and file is None)
+        return
+    from porter.cli.client import Controller
+
+    controller = Controller(server, state_dir)
+    if follow:
+        yield from controller.lines("/v1/events", {**query, "follow": "1"})
+    else:
+        yield from controller.get("/v1/events", query)["events"]
+
+
 @contextmanager
 def journal_errors(file: Path | None = None) -> Iterator[None]:
     """The journal's failures in the command line's words."""
