@@ -20,9 +20,18 @@ demo: setup ## Run Porter on this machine: no root, no cluster.
 test: setup setup-lab ## Run every check and every suite.
 	scripts/test
 
+.PHONY: chart
+chart: setup setup-lab ## Check the Helm chart: lint, values, rendering, server-side dry-run.
+	scripts/test chart
+
 .PHONY: bench
 bench: setup setup-lab ## Measure, and print the tables.
 	scripts/bench
+
+.PHONY: soak
+soak: setup setup-lab ## Let two faults strike at once, ROUNDS times, and look for a lost route (root).
+	python -m tests.lab.soak --rounds $(or $(ROUNDS),30) $(if $(SEED),--seed $(SEED))
+	PORTER_CHURN_SEEDS=20 pytest tests/integration/bgp/test_churn.py
 
 .PHONY: lint
 lint: setup ## Run the static checks.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ LOOKING_BACK_MAX = 2
 ADDRESS_FILE = "http"
 """In the state directory: the address that was bound, for the commands (and for port 0)."""
 SHUTDOWN_S = 1.0
+HEAD_TIMEOUT_S = 1.0
+"""Metrics are answered without the journal, too."""
 
 PARAMETERS: Mapping[str, frozenset[str]] = {
     "status": frozenset({"at"}),
@@ -117,9 +120,20 @@ class Api:
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """The metrics in Prometheus' text format, or in OpenMetrics where the request accepts that."""
-        about = metrics.Self(self._view.leading, self._view.parts(), self._view.untold())
-        body, content_type = expose(metrics.measured(self._view.read_model(), about), request.headers.get("Accept", ""))
+        view, end = self._view, await self._journal_end()
+        about = metrics.Self(view.leading, view.parts(), view.untold(), end, time.time_ns() // 1_000_000)
+        measured = metrics.measured(self._view.read_model(), about)
+        body, content_type = expose(measured, request.headers.get("Accept", ""), self._view.instruments)
         return web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+
+    async def _journal_end(self) -> int | None:
+        """The position of the journal's end; None where its server does not say."""
+        try:
+            async with asyncio.timeout(HEAD_TIMEOUT_S):
+                head = await self._journal.head()
+        except (JournalError, TimeoutError):
+            return None
+        return 0 if head is None else head.position
 
     async def status(self, _request: web.Request) -> web.StreamResponse:
         """The whole in one page."""

@@ -44,6 +44,10 @@ class Settings:
     secrets_dir: Path | None = None
     """The folder of mounted Secrets, for peers with a `passwordSecret`: DIR/<name>/password."""
     name: str = field(default_factory=socket.gethostname)
+    topology: Literal["central", "node"] = "central"
+    """Whether `porter up` runs a speaker or an agent."""
+    node_name: str = ""
+    """The node that an agent announces."""
     load_balancer_class: str = DEFAULT_LOAD_BALANCER_CLASS
     claim_unclassified: bool = False
     engine: Engine = "exabgp"
@@ -89,6 +93,11 @@ class Settings:
     def gobgp_directory(self) -> Path:
         """Where the speaker and the keeper of its GoBGP daemons meet."""
         return self.directory / "gobgp"
+
+    @property
+    def engine_rib_file(self) -> Path:
+        """Where a speaker that gets SIGUSR1 writes what its engine holds."""
+        return self.directory / "engine-rib.json"
 
     @property
     def passwords_file(self) -> Path:

@@ -29,7 +29,15 @@ migration = typer.Typer(
     rich_markup_mode=None,
 )
 
-for program in (programs.up, programs.controller, programs.speaker, programs.exabgp, programs.gobgp, programs.demo):
+for program in (
+    programs.up,
+    programs.controller,
+    programs.speaker,
+    programs.agent,
+    programs.exabgp,
+    programs.gobgp,
+    programs.demo,
+):
     app.command()(program)
 for question in (
     questions.status,

@@ -36,6 +36,15 @@ SecretsDir = Annotated[
     typer.Option(metavar="DIR", help="Where Secrets are mounted, for peers with a passwordSecret: DIR/NAME/password."),
 ]
 Name = Annotated[str, typer.Option(help="This process's name, stable over restarts; the machine's name if unset.")]
+NodeName = Annotated[
+    str,
+    typer.Option(
+        metavar="NODE",
+        envvar="NODE_NAME",
+        show_envvar=True,
+        help="The node that an agent announces, as Kubernetes calls it; the machine's name if unset.",
+    ),
+]
 
 
 class EngineName(StrEnum):
@@ -69,6 +78,18 @@ HoldShare = Annotated[
 ]
 HoldMinimum = Annotated[int, typer.Option(metavar="N", min=1, help="Never hold fewer withdrawals than this.")]
 HoldBound = Annotated[int, typer.Option(metavar="SECONDS", min=1, max=86400, help="Hold them for so long at most.")]
+
+
+class Topology(StrEnum):
+    """Which kind of speaker `porter up` runs."""
+
+    CENTRAL = "central"
+    NODE = "node"
+
+
+UpTopology = Annotated[
+    Topology, typer.Option("--topology", help="Run a central speaker, or the agent of one node in its place.")
+]
 
 
 class LogLevel(StrEnum):

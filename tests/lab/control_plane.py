@@ -21,6 +21,7 @@ OPENSSL_TIMEOUT_S = 30.0
 ADMIN = "admin"
 KUBE_PROXY = "system:kube-proxy"
 CONTROLLER_MANAGER = "system:kube-controller-manager"
+SERVICE_ACCOUNTS = "system:serviceaccounts:porter-system"
 # Users and their groups. All but the first are bound by nothing unless the server's own roles or a test do it;
 # the controller-manager is an administrator, because it keeps one account for all its controllers here.
 USERS = {
@@ -74,6 +75,12 @@ class ControlPlane:
         """Start all three; the controller-manager waits for the API server by itself."""
         self.etcd = self._run.process("etcd", self._etcd(), self.namespace)
         self.apiserver = self._run.process("kube-apiserver", self._apiserver(), self.namespace)
+
+    def restart(self) -> None:
+        """Start the API server again, and wait until it serves; whoever watched it comes back by itself."""
+        assert self.apiserver is not None
+        self.apiserver.start()
+        self.apiserver.wait_ready(self._is_ready, "/readyz", READY_TIMEOUT_S)
 
     def wait_ready(self) -> None:
         """Wait until the API server serves and the default ServiceAccount is there, as Pods need it."""
@@ -184,6 +191,8 @@ class ControlPlane:
             "omitStages": ["RequestReceived"],
             "rules": [
                 {"level": "Metadata", "users": users, "verbs": ["create", "update", "patch", "delete"]},
+                # What a ServiceAccount reads is looked at as well: its rights are to be the fewest possible.
+                {"level": "Metadata", "userGroups": [SERVICE_ACCOUNTS]},
                 {"level": "None"},
             ],
         }
