@@ -52,6 +52,8 @@ def timeline(
     answer = ask("timeline", query, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file)
     if print_answer(answer, output):
         return
+    if answer["first"] > 1 and not since:
+        typer.echo(f"(from #{answer['first']} on; --since goes further back)")
     if answer["left"]:
         typer.echo(f"({answer['left']} older events are left out; see --since and --limit)")
     for entry in answer["entries"]:
