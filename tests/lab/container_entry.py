@@ -23,8 +23,8 @@ def main(specification: Path) -> None:
     root = Path(told["root"])
     _mount("--make-rprivate", "/")
     _mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(root))
-    for path in told["image"]:
-        _show(Path(path), root / path.lstrip("/"), read_only=True)
+    for source, target in told["image"]:
+        _show(Path(source), root / target.lstrip("/"), read_only=True)
     for path, content in told["files"].items():
         target = root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)

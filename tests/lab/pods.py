@@ -1,6 +1,7 @@
 """Runs Pods as a kubelet would, from the manifests that the chart renders: their commands, environment and mounts.
 
-There is no image: the machine's own Python and this checkout stand for it, read-only.
+The machine's own Python and this checkout stand for the image, read-only; or the root that ``PORTER_IMAGE_ROOT`` names,
+which is the real image's file system (``make image-check``).
 """
 
 import base64
@@ -23,8 +24,9 @@ from tests.lab.run import Run
 Object = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
-ENTRYPOINT = (sys.executable, "-m", "porter")
-"""What stands for the image's ENTRYPOINT."""
+IMAGE_ROOT = os.environ.get("PORTER_IMAGE_ROOT", "")
+ENTRYPOINT = ("/opt/porter/bin/porter",) if IMAGE_ROOT else (sys.executable, "-m", "porter")
+"""The image's, or what stands for it."""
 IMAGE_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache")
 IMAGE_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/var/lib/porter", "PYTHONDONTWRITEBYTECODE": "1"}
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -108,7 +110,7 @@ class Pod:
             }
         told = {
             "root": str(root),
-            "image": _image(),
+            "image": _image(ours=not container.get("command")),
             "files": self._files(security),
             "mounts": mounts,
             "readOnly": security["readOnlyRootFilesystem"],
@@ -233,10 +235,14 @@ def _program(name: str) -> str:
     return str(bundled)
 
 
-def _image() -> list[str]:
-    """The folders that stand for the image, none inside of another."""
+def _image(*, ours: bool) -> list[tuple[str, str]]:
+    """What stands for the image, as source and target: folders of the machine, or of Porter's real image."""
+    if ours and IMAGE_ROOT:
+        return [
+            (f"{IMAGE_ROOT}{each}", each) for each in (*IMAGE_FOLDERS, "/opt") if Path(f"{IMAGE_ROOT}{each}").exists()
+        ]
     folders = [Path(each) for each in IMAGE_FOLDERS if Path(each).exists()]
     for own in (Path(sys.base_prefix), ROOT, Path(sys.prefix)):
         if not any(own.is_relative_to(each) for each in folders):
             folders.append(own)
-    return [str(each) for each in folders]
+    return [(str(each), str(each)) for each in folders]
