@@ -44,6 +44,10 @@ class Settings:
     secrets_dir: Path | None = None
     """The folder of mounted Secrets, for peers with a `passwordSecret`: DIR/<name>/password."""
     name: str = field(default_factory=socket.gethostname)
+    topology: Literal["central", "node"] = "central"
+    """Whether `porter up` runs a speaker or an agent."""
+    node_name: str = ""
+    """The node that an agent announces."""
     load_balancer_class: str = DEFAULT_LOAD_BALANCER_CLASS
     claim_unclassified: bool = False
     engine: Engine = "exabgp"

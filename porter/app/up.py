@@ -18,9 +18,16 @@ from pathlib import Path
 from porter.app.gobgp import check_engine, check_program
 from porter.app.part_logs import Console
 from porter.app.settings import Settings
-from porter.app.settings_check import check_http, check_local_address, check_sources
+from porter.app.settings_check import (
+    check_http,
+    check_local_address,
+    check_name,
+    check_node_name,
+    check_sources,
+)
 from porter.app.supervisor import Part, Supervisor
 from porter.journal.embedded import EmbeddedServer
+from porter.policy.topology import NODE
 
 SUPERVISOR_OPTION = "--supervisor"
 """Tells a child whose child it is, so that it ends with it (`porter.app.process.end_with`)."""
@@ -39,6 +46,9 @@ def check_settings(settings: Settings) -> None:
     check_sources(settings)
     check_http(settings)
     check_local_address(settings)
+    check_name(settings)
+    if settings.topology == NODE:
+        check_node_name(settings)
 
 
 def parts_of(settings: Settings, *, log_level: str = "info") -> list[Part]:
@@ -56,7 +66,8 @@ def parts_of(settings: Settings, *, log_level: str = "info") -> list[Part]:
     tail = ("--log-level", log_level, SUPERVISOR_OPTION, str(os.getpid()))
     parts += [
         Part("controller", (*program, "controller", *_controller_options(settings), *tail), 1, environment=environment),
-        Part("speaker", (*program, "speaker", *_speaker_options(settings), *tail), 1, environment=environment),
+        # An agent is listed as the speaker that it is.
+        Part("speaker", (*program, *_speaker_command(settings), *tail), 1, environment=environment),
         _engine_part(settings, program),
     ]
     return parts
@@ -117,19 +128,22 @@ async def _until_connectable(socket: Path) -> None:
 
 def _common_options(settings: Settings) -> list[str]:
     options = ["--state-dir", str(settings.directory), "--cluster", settings.cluster]
-    options += ["--namespace", settings.namespace, "--name", settings.name]
+    options += ["--namespace", settings.namespace]
     if settings.local_address:
         options += ["--local-address", settings.local_address]
     return options
 
 
-def _speaker_options(settings: Settings) -> list[str]:
+def _speaker_command(settings: Settings) -> list[str]:
     secrets_dir = [] if settings.secrets_dir is None else ["--secrets-dir", str(settings.secrets_dir.absolute())]
-    return [*_common_options(settings), *secrets_dir, "--engine", settings.engine]
+    who = ["agent", "--node-name", settings.node_name]
+    if settings.topology != NODE:
+        who = ["speaker", "--name", settings.name]
+    return [*who, *_common_options(settings), *secrets_dir, "--engine", settings.engine]
 
 
 def _controller_options(settings: Settings) -> list[str]:
-    options = [*_common_options(settings), "--http", settings.http]
+    options = ["--name", settings.name, *_common_options(settings), "--http", settings.http]
     if settings.kubeconfig is not None:
         options += ["--kubeconfig", str(settings.kubeconfig.absolute())]
     if settings.manifests is not None:

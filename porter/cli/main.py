@@ -11,7 +11,7 @@ import sys
 import typer
 
 from porter.app.settings import InvalidSettings
-from porter.cli import actions, exits, explain, migrate, programs, questions
+from porter.cli import actions, exits, explain, history, incident, migrate, plan, programs, questions
 
 app = typer.Typer(
     name="porter",
@@ -29,10 +29,33 @@ migration = typer.Typer(
     rich_markup_mode=None,
 )
 
-for program in (programs.up, programs.controller, programs.speaker, programs.exabgp, programs.gobgp, programs.demo):
+for program in (
+    programs.up,
+    programs.controller,
+    programs.speaker,
+    programs.agent,
+    programs.exabgp,
+    programs.gobgp,
+    programs.demo,
+):
     app.command()(program)
-for question in (questions.status, questions.routes, explain.explain, questions.crds, questions.version):
+for question in (
+    questions.status,
+    questions.routes,
+    questions.pools,
+    questions.services,
+    questions.peers,
+    explain.explain,
+    history.timeline,
+    history.diff,
+    plan.plan,
+    questions.crds,
+    questions.version,
+):
     app.command()(question)
+app.command()(incident.export)
+app.command("import")(incident.import_)
+app.command()(incident.verify)
 drain.command("speaker")(actions.drain_speaker)
 drain.command("node")(actions.drain_node)
 drain.command("service")(actions.drain_service)

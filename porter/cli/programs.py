@@ -28,6 +28,8 @@ def up(
     local_address: options.LocalAddress = "",
     secrets_dir: options.SecretsDir = None,
     name: options.Name = "",
+    topology: options.UpTopology = options.Topology.CENTRAL,
+    node_name: options.NodeName = "",
     load_balancer_class: options.LoadBalancerClass = defaults.DEFAULT_LOAD_BALANCER_CLASS,
     claim_unclassified: options.ClaimUnclassified = False,
     engine: options.Engine = options.EngineName.EXABGP,
@@ -67,6 +69,8 @@ def up(
         hold_bound_s=hold_bound,
         unsafe=frozenset(unsafe or ()),
         name=name or socket.gethostname(),
+        topology="node" if topology is options.Topology.NODE else "central",
+        node_name=node_name or socket.gethostname(),
     )
     _begin(supervisor, settings)
     try:
@@ -155,7 +159,7 @@ def speaker(
     """
     from porter.app import process
     from porter.app.gobgp import check_engine
-    from porter.app.settings_check import check_local_address
+    from porter.app.settings_check import check_local_address, check_name
     from porter.telemetry.logs import configure_logging
 
     settings = Settings(
@@ -171,8 +175,56 @@ def speaker(
     _require_redis(settings)
     check_engine(settings)
     check_local_address(settings)
+    check_name(settings)
     _begin(supervisor, settings)
     configure_logging("speaker", level=log_level.value)
+    from porter.app.speaker import run_speaker
+
+    process.run_until_signalled(run_speaker(settings))
+
+
+def agent(
+    *,
+    node_name: options.NodeName = "",
+    redis_url: options.RedisUrl = "",
+    state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR,
+    cluster: options.Cluster = defaults.DEFAULT_CLUSTER,
+    namespace: options.Namespace = defaults.DEFAULT_NAMESPACE,
+    local_address: options.LocalAddress = "",
+    secrets_dir: options.SecretsDir = None,
+    engine: options.Engine = options.EngineName.EXABGP,
+    log_level: options.Level = options.LogLevel.INFO,
+    supervisor: options.SupervisorPid = 0,
+) -> None:
+    """Follow the journal and announce one node to the peers of topology node, through the BGP engine beside it.
+
+    One runs on each node. Its stream is named after the node; it needs no access to the cluster.
+    """
+    from porter.app import process
+    from porter.app.gobgp import check_engine
+    from porter.app.settings_check import check_local_address, check_node_name
+    from porter.model.bgp import agent_name
+    from porter.telemetry.logs import configure_logging
+
+    node_name = node_name or socket.gethostname()
+    settings = Settings(
+        redis_url=redis_url,
+        state_dir=state_dir,
+        cluster=cluster,
+        namespace=namespace,
+        local_address=local_address,
+        secrets_dir=secrets_dir,
+        name=agent_name(node_name),
+        topology="node",
+        node_name=node_name,
+        engine=engine.value,
+    )
+    _require_redis(settings)
+    check_engine(settings)
+    check_local_address(settings)
+    check_node_name(settings)
+    _begin(supervisor, settings)
+    configure_logging("agent", level=log_level.value)
     from porter.app.speaker import run_speaker
 
     process.run_until_signalled(run_speaker(settings))

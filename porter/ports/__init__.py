@@ -7,12 +7,18 @@ never cross a port: the exceptions of these modules do.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
 from porter.events.catalogue import Event
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
 from porter.model.object_event import ObjectEvent
+from porter.ports.instrumentation import (
+    NO_INSTRUMENTATION,
+    NO_SPAN,
+    Instrumentation,
+    Span,
+    Tracer,
+)
 from porter.ports.journal import (
     Baseline,
     Claim,
@@ -30,6 +36,8 @@ from porter.ports.journal import (
 )
 
 __all__ = [
+    "NO_INSTRUMENTATION",
+    "NO_SPAN",
     "Anchor",
     "AnchorUnavailable",
     "Baseline",
@@ -54,7 +62,9 @@ __all__ = [
     "PeerView",
     "Publisher",
     "Source",
+    "Span",
     "StatusWriter",
+    "Tracer",
     "Trimmed",
     "UnsafeServer",
 ]
@@ -277,19 +287,3 @@ class Clock(Protocol):
     def monotonic_s(self) -> float:
         """Seconds that never go back."""
         ...
-
-
-class Instrumentation(Protocol):
-    """Spans and measurements without a vendor's types; `NO_INSTRUMENTATION` costs next to nothing."""
-
-    def span(
-        self, name: str, *, parent: str = "", attributes: Mapping[str, object] | None = None
-    ) -> AbstractContextManager[str]:
-        """Open a span; the value is its own traceparent, or "" when it is not sampled."""
-        ...
-
-    def count(self, name: str, amount: float = 1, labels: Mapping[str, str] | None = None) -> None: ...
-
-    def observe(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None: ...
-
-    def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from porter.model.bgp import node_of
 from porter.model.reasons import Problem
 
 MAX_NAMED = 8
@@ -54,3 +55,8 @@ def listed(names: Sequence[str]) -> str:
     """Names in a sentence, those beyond the limit as a number."""
     more = len(names) - MAX_NAMED
     return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def titled(speaker: str) -> str:
+    """The key of a speaker in a status: of an agent its node, as OpenELB has it."""
+    return node_of(speaker) or speaker

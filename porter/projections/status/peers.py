@@ -1,16 +1,15 @@
-"""The statuses of BgpPeers and of the BgpConf: each speaker's session, and what the settings came to."""
+"""The status of a BgpPeer: each speaker's session with it, and what its settings came to."""
 
 from __future__ import annotations
 
 from porter.events.observed import PeerObserved
+from porter.model.bgp import node_of
 from porter.model.reasons import Problem, Reason
-from porter.policy.problems import disqualifying
 from porter.policy.racks import local_as
-from porter.projections.adj_rib_out import peer_problems, refused
+from porter.projections.adj_rib_out import peer_problems, refused, sessions_of
 from porter.projections.cluster import ClusterState
-from porter.projections.maintenance import routes_on_last_resort
 from porter.projections.sessions import PeerSession, Sessions
-from porter.projections.status.conditions import MAX_NAMED, Tree, accepted_condition, condition, listed, sentence
+from porter.projections.status.conditions import MAX_NAMED, Tree, accepted_condition, condition, sentence, titled
 
 
 def peer_status(state: ClusterState, sessions: Sessions, name: str) -> Tree:
@@ -18,21 +17,23 @@ def peer_status(state: ClusterState, sessions: Sessions, name: str) -> Tree:
     peer = state.inventory.peers.get(name)
     if peer is None:
         return {}
-    told = list(sessions.of_peer(name))
+    told = list(sessions_of(state, sessions, name))
     return {
-        "nodesPeerStatus": {speaker: _peer_of_speaker(state, peer, session) for speaker, session in told},
+        "nodesPeerStatus": {
+            titled(speaker): _peer_of_speaker(state, peer, speaker, session) for speaker, session in told
+        },
         "observedGeneration": peer.generation,
         "conditions": _peer_conditions(state, peer, told),
     }
 
 
-def _peer_of_speaker(state: ClusterState, peer: PeerObserved, session: PeerSession) -> Tree:
-    conf = state.inventory.confs.get("default")
+def _peer_of_speaker(state: ClusterState, peer: PeerObserved, speaker: str, session: PeerSession) -> Tree:
+    conf, node = state.inventory.confs.get("default"), state.inventory.nodes.get(node_of(speaker))
     return {
         "peerState": {
             "neighborAddress": peer.address,
             "peerAs": peer.peer_as,
-            "localAs": peer.local_as if conf is None else local_as(peer, conf),
+            "localAs": peer.local_as if conf is None else local_as(peer, conf, node),
             "description": peer.description,
             "sessionState": session.state.upper(),
             "adminState": "DOWN" if peer.admin_down else "UP",
@@ -88,43 +89,3 @@ def _add_path(peer: PeerObserved, told: list[tuple[str, PeerSession]], generatio
         "so that each speaker announces one next hop; enable ADD-PATH (RFC 7911) there"
     )
     return [condition(Reason.NO_ADD_PATH, True, Reason.NO_ADD_PATH, message, generation)]
-
-
-def conf_status(state: ClusterState, sessions: Sessions, name: str) -> Tree:
-    """A BgpConf's status, by speaker; empty for one that is not there."""
-    conf = state.inventory.confs.get(name)
-    if conf is None:
-        return {}
-    problem = disqualifying(conf.problems)
-    accepted = accepted_condition(problem, conf.problems, conf.generation, "every field is honoured")
-    ready = condition("Ready", True, "Used", "speakers use these settings", conf.generation)
-    if problem is not None:
-        ready = condition("Ready", False, problem.reason, sentence(problem), conf.generation)
-    nodes = {
-        speaker: {"routerId": conf.router_id or sessions.speakers[speaker].local_address, "as": conf.as_number}
-        for speaker in sorted(sessions.speakers)
-    }
-    conditions = [accepted, ready, _degraded(state, conf.generation)]
-    return {"nodesConfStatus": nodes, "observedGeneration": conf.generation, "conditions": conditions}
-
-
-def _degraded(state: ClusterState, generation: int) -> Tree:
-    """Whether next hops stay that the facts alone would take away: by fail static, by holds, or as the last ones."""
-    told = []
-    if held := sorted(state.inventory.readiness.held):
-        told.append(
-            f"most nodes turned NotReady at once, and these are kept as next hops: {listed(held)}; "
-            "see whether their kubelets reach the API server, or delete the nodes that are dead"
-        )
-    for number, hold in sorted(state.ledger.holds.open.items()):
-        told.append(
-            f"hold {number} keeps routes, because {hold.lost} of {hold.total} prefixes would have lost their last next "
-            f"hops within a minute ({hold.cause}); find out why, or withdraw them by `porter approve {number}`"
-        )
-    reason = Reason.HELD if told else Reason.DRAINED
-    last = routes_on_last_resort(state.ledger.maintenance, state.loc_rib.routes)
-    for node, routes in sorted(last.items()):
-        told.append(f"node {node} is drained but still the last next hop of {routes} routes, which stay")
-    if not told:
-        return condition("Degraded", False, "AsExpected", "only Ready nodes are next hops", generation)
-    return condition("Degraded", True, reason, "; ".join(told[:MAX_NAMED]), generation)
