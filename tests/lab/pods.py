@@ -34,7 +34,7 @@ VARIABLE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 
 class Pod:
-    """One Pod of a StatefulSet, with a process for each of its containers."""
+    """One Pod of a StatefulSet or DaemonSet, with a process for each of its containers."""
 
     def __init__(
         self,
@@ -45,7 +45,9 @@ class Pod:
         namespace: Namespace,
         address: str,
         hosts: Mapping[str, str],
+        node: str = "",
     ) -> None:
+        self._node = node
         self.name = f"{workload['metadata']['name']}-{number}"
         self.namespace = namespace
         self.address = address
@@ -132,6 +134,7 @@ class Pod:
         fields = {
             "metadata.name": self.name,
             "metadata.namespace": self._space,
+            "spec.nodeName": self._node,
             "status.hostIP": self.address,
             "status.podIP": self.address,
         }
