@@ -72,6 +72,7 @@ def test_every_mount_has_its_volume(objects: list[Object]) -> None:
 
 
 def test_selectors_find_the_pods_that_they_are_meant_for(objects: list[Object]) -> None:
+    labels = {name: template["metadata"]["labels"] for name, template in pod_templates(objects).items()}
     for each in objects:
         if each["kind"] in ("StatefulSet", "DaemonSet", "PodDisruptionBudget", "PodMonitor", "ServiceMonitor"):
             selector = each["spec"]["selector"]["matchLabels"]
