@@ -32,6 +32,11 @@ image-check: setup setup-lab ## Build the image's file system in a folder, and r
 bench: setup setup-lab ## Measure, and print the tables.
 	scripts/bench
 
+.PHONY: soak
+soak: setup setup-lab ## Let two faults strike at once, ROUNDS times, and look for a lost route (root).
+	python -m tests.lab.soak --rounds $(or $(ROUNDS),30) $(if $(SEED),--seed $(SEED))
+	PORTER_CHURN_SEEDS=20 pytest tests/integration/bgp/test_churn.py
+
 .PHONY: lint
 lint: setup ## Run the static checks.
 	scripts/lint

@@ -95,6 +95,11 @@ class Settings:
         return self.directory / "gobgp"
 
     @property
+    def engine_rib_file(self) -> Path:
+        """Where a speaker that gets SIGUSR1 writes what its engine holds."""
+        return self.directory / "engine-rib.json"
+
+    @property
     def passwords_file(self) -> Path:
         """The passwords that are written into BgpPeers: kept by the controller, read by the speaker."""
         return self.directory / "passwords.json"

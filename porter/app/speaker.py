@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from porter import __version__
-from porter.app import last_good
+from porter.app import engine_rib, last_good
 from porter.app.adj_rib import AdjRibsOut
 from porter.app.follow import from_newest_baseline
 from porter.app.local_address import AddressBook
@@ -372,6 +372,7 @@ async def run_speaker(settings: Settings) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(outcomes.run(), name="outcome stream")
             tasks.create_task(speaker.run(), name="speaker")
+            tasks.create_task(engine_rib.serve(publisher, settings.engine_rib_file), name="engine's routes")
     finally:
         if tracer is not None:
             tracer.close()

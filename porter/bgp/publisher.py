@@ -34,6 +34,7 @@ MAX_OUTCOMES = 20_000
 HELLO = b"hello "
 MAX_LINE_BYTES = 64 * 1024 * 1024
 DRAIN_TIMEOUT_S = 5.0
+HELD_TIMEOUT_S = 10.0
 NO_ROUTES: Mapping[RouteKey, PathAttributes] = MappingProxyType({})
 
 log = structlog.get_logger("porter.bgp")
@@ -195,6 +196,23 @@ class ExaBgpPublisher:
         }
 
     # ------------------------------------------------------------------------------------------------------- beside it
+
+    async def held(self) -> Mapping[PeerKey, Mapping[RouteKey, PathAttributes]]:
+        """Every route that ExaBGP holds, by peer, read from ExaBGP now.
+
+        Raises:
+            TimeoutError: no ExaBGP is attached, or it does not answer.
+        """
+        answer: asyncio.Future[Mapping[PeerKey, Mapping[RouteKey, PathAttributes]]] = asyncio.Future()
+
+        def told(ribs: Mapping[PeerKey, Mapping[RouteKey, PathAttributes]]) -> None:
+            if not answer.done():
+                answer.set_result(ribs)
+
+        if not self._dialogue.ask_routes(told):
+            raise TimeoutError("no ExaBGP is attached")
+        self._flush()
+        return await asyncio.wait_for(answer, HELD_TIMEOUT_S)
 
     @property
     def engine(self) -> Hello | None:

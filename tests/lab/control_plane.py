@@ -76,6 +76,12 @@ class ControlPlane:
         self.etcd = self._run.process("etcd", self._etcd(), self.namespace)
         self.apiserver = self._run.process("kube-apiserver", self._apiserver(), self.namespace)
 
+    def restart(self) -> None:
+        """Start the API server again, and wait until it serves; whoever watched it comes back by itself."""
+        assert self.apiserver is not None
+        self.apiserver.start()
+        self.apiserver.wait_ready(self._is_ready, "/readyz", READY_TIMEOUT_S)
+
     def wait_ready(self) -> None:
         """Wait until the API server serves and the default ServiceAccount is there, as Pods need it."""
         assert self.apiserver is not None

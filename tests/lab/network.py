@@ -1,5 +1,14 @@
 """The fabric that everything hangs on, and the clients behind the routers."""
 
+import array
+import contextlib
+import fcntl
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 from tests.lab import plan
 from tests.lab.namespaces import Namespace
 from tests.lab.run import Run
@@ -7,6 +16,20 @@ from tests.lab.run import Run
 BRIDGE = "fab"
 FABRIC_LINK = "fab"
 CLIENT_LINK = "client"
+BAD_CABLE = Path(__file__).with_name("bad_cable.py")
+CABLE_TIMEOUT_S = 10.0
+SIOCETHTOOL = 0x8946
+ETHTOOL_STXCSUM = 0x17
+
+
+def without_offload(namespace: Namespace, link: str) -> None:
+    """Have the kernel fill in every checksum of what leaves by a link, and cut it into frames."""
+    value = array.array("B", struct.pack("II", ETHTOOL_STXCSUM, 0))
+    request = struct.pack("16sP", link.encode(), value.buffer_info()[0])
+    with namespace.entered():
+        channel = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with channel:
+        fcntl.ioctl(channel, SIOCETHTOOL, request)
 
 
 class Network:
@@ -38,6 +61,32 @@ class Network:
     def mend(self, port: str) -> None:
         """Put the cable back."""
         self.switch.set_up(port)
+
+    @contextlib.contextmanager
+    def bad_cable(self, host: Namespace, port: str, *, delay_ms: int, loss_percent: int, seed: int) -> Iterator[None]:
+        """A host's cable loses and delays the packets of BGP sessions for the length of a block."""
+        spare, end = f"{port}-x", f"{port}-y"
+        # Frames that a program reads must have their checksums, which a card would have filled in.
+        without_offload(host, FABRIC_LINK)
+        self.switch.add_veth(spare, self.switch, end)
+        without_offload(self.switch, end)
+        argv = [sys.executable, "-I", BAD_CABLE, port, spare, str(delay_ms), str(loss_percent), str(seed)]
+        cable = self._run.process(f"cable-{port}-{seed}", argv, self.switch)
+        try:
+            cable.wait_ready(lambda: "carrying" in cable.tail(), "carrying", CABLE_TIMEOUT_S)
+            self._plug(port, into=None)
+            self._plug(end, into=BRIDGE)
+            yield
+            assert cable.alive, cable.tail()
+        finally:
+            self._plug(end, into=None)
+            self._plug(port, into=BRIDGE)
+            self._run.forget(cable)
+            self.switch.remove_link(spare)
+
+    def _plug(self, port: str, into: str | None) -> None:
+        master = 0 if into is None else self.switch.index(into)
+        self.switch.netlink.link("set", index=self.switch.index(port), master=master)
 
     def client(self, router: Namespace, number: int) -> Namespace:
         """Make the client behind router ``number`` (1 is FRR, 2 BIRD): all it knows is that router."""

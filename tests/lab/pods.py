@@ -18,7 +18,7 @@ from porter.journal.embedded import bundled_server_program
 from tests.lab import container_entry, plan
 from tests.lab.control_plane import ControlPlane
 from tests.lab.namespaces import Namespace
-from tests.lab.processes import Process
+from tests.lab.processes import Process, end_pids
 from tests.lab.run import Run
 
 Object = dict[str, Any]
@@ -80,6 +80,8 @@ class Pod:
             process.kill()
             if process in self._run.processes:
                 self._run.processes.remove(process)
+        # What enters a container leaves it behind when it is killed itself.
+        end_pids(self.namespace.pids())
         shutil.rmtree(self._folder)
 
     def volume(self, name: str) -> Path:

@@ -26,6 +26,7 @@ SESSION_TIMEOUT_S = 30.0
 FLUSH_TIMEOUT_S = 10.0
 MULTIPATH_MAX = 64
 ESTABLISHED = "Established"
+_AWAITED = "passive on; graceful restart on;"
 
 
 class Router(ABC):
@@ -75,6 +76,14 @@ class Router(ABC):
         self.kill()
         self.start()
         self.wait_ready()
+
+    @abstractmethod
+    def restart_gracefully(self) -> None:
+        """SIGKILL the BGP daemon and start it as one that restarts (RFC 4724): the kernel keeps its routes."""
+
+    @abstractmethod
+    def table(self) -> dict[str, frozenset[str]]:
+        """Every prefix in the router's own table with its next hops; what is only kept as stale does not count."""
 
     def stop(self) -> None:
         """End the router; it closes its sessions and takes its routes out of the kernel."""
@@ -136,8 +145,13 @@ class Bird(Router):
         self._socket = self._folder / "bird.ctl"
         self._configuration = self._folder / "bird.conf"
         self._speakers_as = plan.SPEAKER_AS
+        self._awaited: set[str] = set()
 
     def start(self) -> None:
+        self._awaited = set()
+        self._start()
+
+    def _start(self) -> None:
         self._configuration.write_text(self._configured())
         if not self._processes:
             argv: list[str | Path] = [programs.find("bird"), "-f", "-c", self._configuration, "-s", self._socket]
@@ -156,6 +170,29 @@ class Bird(Router):
             if state and neighbor:
                 found[neighbor[1]] = state[1]
         return found
+
+    def restart_gracefully(self) -> None:
+        # A restarted BIRD keeps its routes for the neighbours that it is told of by name, not for a range of them.
+        with contextlib.suppress(CommandFailed):
+            self._awaited |= self.established()
+        [process] = self._processes
+        process.kill()
+        process.argv.append("-R")
+        try:
+            self._start()
+        finally:
+            process.argv.remove("-R")
+        self.wait_ready()
+
+    def table(self) -> dict[str, frozenset[str]]:
+        found: dict[str, set[str]] = {}
+        prefix = ""
+        for line in self.birdc("show route where source = RTS_BGP all").splitlines():
+            if start := re.match(r"([0-9a-f.:]+/\d+)\s", line):
+                prefix = start[1]
+            if next_hop := re.search(r"BGP\.next_hop: (\S+)", line):
+                found.setdefault(prefix, set()).add(next_hop[1])
+        return {prefix: frozenset(hops) for prefix, hops in found.items()}
 
     def rib(self, prefix: str) -> list[tuple[str, str]]:
         paths = []
@@ -193,20 +230,25 @@ class Bird(Router):
 
     def _configured(self) -> str:
         channel = f"import all; export none;{' add paths rx;' if self.add_path else ''}"
+        # A restarting BIRD waits for each protocol that knows of graceful restart, in vain for one of a range.
+        ranged = f"graceful restart {'off' if self._awaited else 'aware'};"
         speakers = "\n".join(
             f"""
             protocol bgp {name} {{
               local {own} as {self.as_number};
-              neighbor range {fabric} as {self._speakers_as};
-              dynamic name "{name}_";
+              neighbor {neighbour} as {self._speakers_as};
+              {how}
               direct;
-              graceful restart aware;
               ipv4 {{ {channel} }};
               ipv6 {{ {channel} }};
             }}"""
-            for name, own, fabric in (
-                ("speaker4", self.addresses.v4, plan.FABRIC4),
-                ("speaker6", self.addresses.v6, plan.FABRIC6),
+            for name, own, neighbour, how in (
+                ("speaker4", self.addresses.v4, f"range {plan.FABRIC4}", f'dynamic name "speaker4_"; {ranged}'),
+                ("speaker6", self.addresses.v6, f"range {plan.FABRIC6}", f'dynamic name "speaker6_"; {ranged}'),
+                *(
+                    (f"awaited{number}", self.addresses[":" in address], address, _AWAITED)
+                    for number, address in enumerate(sorted(self._awaited))
+                ),
             )
         )
         kernels = "\n".join(
@@ -214,6 +256,7 @@ class Bird(Router):
             protocol kernel kernel{family} {{
               ipv{family} {{ import none; export where source = RTS_BGP; }};
               merge paths on limit {MULTIPATH_MAX};
+              graceful restart on;
             }}"""
             for family in (4, 6)
         )
@@ -269,6 +312,20 @@ class Frr(Router):
         for family in self._json("show bgp summary json").values():
             for address, peer in family.get("peers", {}).items():
                 found[address] = peer["state"]
+        return found
+
+    def restart_gracefully(self) -> None:
+        _, bgpd = self._processes
+        bgpd.kill()
+        bgpd.start()
+        self.wait_ready()
+
+    def table(self) -> dict[str, frozenset[str]]:
+        found: dict[str, frozenset[str]] = {}
+        for family in ("ipv4", "ipv6"):
+            for prefix, paths in self._json(f"show bgp {family} unicast json").get("routes", {}).items():
+                hops = {_global(path["nexthops"]) for path in paths if not path.get("stale")}
+                found[prefix] = frozenset(hops)
         return found
 
     def rib(self, prefix: str) -> list[tuple[str, str]]:
@@ -340,6 +397,8 @@ hostname frr
 router bgp {self.as_number}
  bgp router-id {self.addresses.v4}
  no bgp ebgp-requires-policy
+ bgp graceful-restart
+ bgp graceful-restart preserve-fw-state
  bgp bestpath as-path multipath-relax
  neighbor SPEAKERS peer-group
  neighbor SPEAKERS remote-as {plan.SPEAKER_AS}
@@ -347,6 +406,11 @@ router bgp {self.as_number}
  bgp listen range {plan.FABRIC6} peer-group SPEAKERS
 {families}
 """
+
+
+def _global(next_hops: list[dict[str, str]]) -> str:
+    """Of an IPv6 path's next hops the global one."""
+    return next(hop["ip"] for hop in next_hops if hop.get("scope") != "link-local")
 
 
 def _succeeds(command: Callable[[], object]) -> bool:

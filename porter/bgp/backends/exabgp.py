@@ -15,7 +15,7 @@ How ExaBGP 5.0 answers, and what follows from it:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -229,6 +229,17 @@ class Dialogue:
             self.fault = f"ExaBGP's routes were not understood: {error}"
             return None
         return ribs
+
+    def ask_routes(self, told: Callable[[Mapping[PeerKey, Rib]], None]) -> bool:
+        """Ask for every route that ExaBGP holds, beside all other work; False while there is no one to ask."""
+        if not self.attached:
+            return False
+        self._queue.append(Asked("show adj-rib out extensive", lambda answer: told(self._by_peer(answer.text))))
+        return True
+
+    def _by_peer(self, text: list[str]) -> Mapping[PeerKey, Rib]:
+        ribs = self._read_routes(text) or {}
+        return {session.settings.peer: ribs.get(session_id, {}) for session_id, session in self.sessions.items()}
 
     def _canonical(self, session_id: SessionId, attributes: PathAttributes) -> PathAttributes:
         session = self.sessions.get(session_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import signal
 import time
 
@@ -265,36 +264,6 @@ async def test_an_uncertain_speaker_takes_nothing_away(started):
     speaker.desire(PeerKey("bird"))
     await bird.holds(add_path_routes(["10.9.3.1/32"], HOPS4))
     await speaker.live("bird")
-
-
-async def test_churn_leaves_no_ghost(started):
-    bird, plain = started.bird("bird", ADDRESS(2)), started.bird("plain", ADDRESS(3), add_path=False)
-    speaker = started.speaker
-    await speaker.publisher.configure([settings("bird", bird.address), settings("plain", plain.address)])
-    for name in ("bird", "plain"):
-        speaker.want(name, {})
-    await speaker.live("bird", "plain")
-    random.seed(7)
-    prefixes = [f"10.9.4.{number}/32" for number in range(40)] + [f"fd09:4::{number:x}/128" for number in range(1, 21)]
-    wanted: dict[str, dict] = {"bird": {}, "plain": {}}
-    started_s = time.monotonic()
-    for number in range(2000):
-        for name, routes in wanted.items():
-            prefix = random.choice(prefixes)
-            hop = random.choice(HOPS6 if ":" in prefix else HOPS4)
-            route = key(prefix, hop if name == "bird" else "")
-            if route in routes and random.random() < 0.5:
-                del routes[route]
-            else:
-                routes[route] = PathAttributes(Address(hop), random.choice([None, 5]))
-            speaker.want(name, routes, frozenset([route]))
-        if number % 3 == 0:
-            await asyncio.sleep(random.choice([0, 0, 0.001, 0.004]))
-    for name, router in (("bird", bird), ("plain", plain)):
-        await router.holds(wanted[name])
-        await until(lambda name=name: speaker.publisher.confirmed(PeerKey(name)) == wanted[name], "all confirmed")
-    print(f"2 x 2000 operations in {time.monotonic() - started_s:.2f} s")
-    assert not [event for event in speaker.events if isinstance(event, PeerUnsynced)]
 
 
 async def test_neighbours_come_and_go_without_touching_the_others(started):

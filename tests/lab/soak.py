@@ -1,0 +1,62 @@
+"""Two faults at once, chosen by chance, for as many rounds as wanted: `python -m tests.lab.soak --rounds 30`.
+
+It begins with a minute without Redis and a minute without the API server. The first loss or difference ends it, with
+the seed and the round that repeat it.
+"""
+
+import argparse
+import random
+import time
+
+from tests.lab.fault_world import FLEET_SIZE, World, world_in
+from tests.lab.faults import FAULTS, Fault, Result, Spell, try_faults
+from tests.lab.lab import Lab
+
+MINUTE_S = 60.0
+PAIR_S = 3.0
+ROUNDS = 30
+
+
+def pair(seed: int, number: int) -> tuple[Fault, Fault, Spell]:
+    """The two faults of a round, and how long they last."""
+    first, second = random.Random(f"{seed}/{number}").sample(FAULTS, 2)
+    return first, second, Spell(PAIR_S, PAIR_S, PAIR_S, number)
+
+
+def one_round(world: World, name: str, spell: Spell, *faults: Fault) -> Result:
+    """Let faults strike and print what came of it. Raises AssertionError with the evidence."""
+    began_s = time.monotonic()
+    result, evidence = try_faults(world, name, spell, *faults)
+    took = ", ".join(f"{router} {seconds:.2f} s" for router, seconds in result.consistency.router_s.items())
+    leader_s = result.consistency.leader_s
+    print(
+        f"{name}: a leader after {leader_s:.2f} s, consistent: {took} ({time.monotonic() - began_s:.0f} s)", flush=True
+    )
+    assert not result.losses, f"{name}: {evidence}"
+    return result
+
+
+def main() -> None:
+    """Soak."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    parser.add_argument("--services", type=int, default=FLEET_SIZE)
+    arguments = parser.parse_args()
+    with Lab() as lab, world_in(lab, arguments.services) as world:
+        try:
+            for fault in FAULTS:
+                if fault.name.endswith(" away"):
+                    one_round(world, f"{fault.name} for {MINUTE_S:.0f} s", Spell(away_s=MINUTE_S), fault)
+            for number in range(arguments.rounds):
+                first, second, spell = pair(arguments.seed, number)
+                name = f"seed {arguments.seed}, round {number}: {first.name} + {second.name}"
+                one_round(world, name, spell, first, second)
+        except AssertionError:
+            print(lab.run.tails())
+            raise
+    print(f"{arguments.rounds} rounds of seed {arguments.seed}: no route was lost, and everything agreed after each")
+
+
+if __name__ == "__main__":
+    main()
