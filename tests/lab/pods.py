@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from porter.app.proc import children_of
 from porter.journal.embedded import bundled_server_program
 from tests.lab import container_entry, plan
 from tests.lab.control_plane import ControlPlane
@@ -76,13 +77,19 @@ class Pod:
 
     def end(self) -> None:
         """Kill every container, and drop the volumes."""
-        for process in self.containers.values():
-            process.kill()
+        for name, process in self.containers.items():
+            self.kill(name)
             if process in self._run.processes:
                 self._run.processes.remove(process)
-        # What enters a container leaves it behind when it is killed itself.
-        end_pids(self.namespace.pids())
         shutil.rmtree(self._folder)
+
+    def kill(self, name: str) -> None:
+        """Kill a container with all that runs in it; its volumes stay, and it can be started again."""
+        process = self.containers[name]
+        if process.alive:
+            # With its first process a PID namespace ends, and only then does what entered it.
+            end_pids(children_of(process.pid))
+        process.kill()
 
     def volume(self, name: str) -> Path:
         """Where a volume is on this machine."""

@@ -135,7 +135,7 @@ def test_a_speakers_container_restarts_without_its_exabgp_and_without_a_lost_rou
     [address] = scenario.serve(lab, "held")
     with lab.watch(scenario.expected_hops(lab, [address])):
         for pod in installed.speakers:
-            pod.containers["speaker"].kill()
+            pod.kill("speaker")
             pod.containers["speaker"].start()
         scenario.serve(lab, "after-restart")
     assert all(pod.containers["exabgp"].alive for pod in installed.speakers)
