@@ -38,8 +38,8 @@ SHORTEST_WATCH_S = 1.0
 """A watch that ends sooner and brought nothing counts as failed, so that it is retried with back-off."""
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 2.0
-"""A leader decides nothing before every kind is listed. After an outage the API server answers 429 and 403 for a moment,
-so that more than one of the longest waits may pass until it is."""
+"""A leader decides nothing before every kind is listed. After an outage the API server answers 429 and 403 for a
+moment, so that more than one of the longest waits may pass until it is."""
 MISSING_KIND_RETRY_S = 5.0
 ABSENT_KIND_RETRY_S = 60.0
 """A kind that can be done without is looked for this often while it is not there."""
