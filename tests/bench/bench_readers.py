@@ -95,22 +95,22 @@ async def measured(server: Server, journal, readers: int, size: int, batches: It
     return [f"{readers} readers, {size} in a commit", f"{len(took) * size / passed_s:.0f}", *latency, f"{cpu:.1f} %"]
 
 
-async def run(counts: list[int]) -> None:
-    with Server() as server:
-        server.client().config_set("appendfsync", "always")
-        journals = RedisJournals(server.embedded.url, CLUSTER, writer="bench")
-        journal = journals.journal()
-        await journal.claim(Claim(GENESIS, 1, None, 1, False, "bench"), [Draft(EpochStarted(GENESIS, "bench", 0, ""))])
-        batches = itertools.cycle(drafts_of(history(20_000)))
-        rows = [row for count in counts for row in await measure(server, journal, count, batches)]
-        await journals.close()
+async def run(server: Server, counts: list[int]) -> None:
+    server.client().config_set("appendfsync", "always")
+    journals = RedisJournals(server.embedded.url, CLUSTER, writer="bench")
+    journal = journals.journal()
+    await journal.claim(Claim(GENESIS, 1, None, 1, False, "bench"), [Draft(EpochStarted(GENESIS, "bench", 0, ""))])
+    batches = itertools.cycle(drafts_of(history(20_000)))
+    rows = [row for count in counts for row in await measure(server, journal, count, batches)]
+    await journals.close()
     print(table(("200 events a second", "events/s", "append p50 ms", "p99 ms", "server's CPU"), rows))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--readers", type=int, nargs="+", default=list(READERS))
-    asyncio.run(run(parser.parse_args().readers))
+    with Server() as server:
+        asyncio.run(run(server, parser.parse_args().readers))
 
 
 if __name__ == "__main__":
