@@ -24,10 +24,11 @@ def condition(kind: str, status: bool, reason: str, message: str, generation: in
 
 
 def accepted_condition(problem: Problem | None, problems: Iterable[Problem], generation: int, fine: str) -> Tree:
-    """The condition `Accepted`: false for what keeps the object from being used, else with what is not honoured."""
-    if problem is not None:
-        return condition("Accepted", False, problem.reason, sentence(problem), generation)
+    """The condition `Accepted`: false for what keeps the object from being used, and what else is not honoured."""
     unsupported = list(problems)
+    if problem is not None:
+        others = [one for one in unsupported if one.message not in problem.message]
+        return condition("Accepted", False, problem.reason, joined([problem, *others]), generation)
     if unsupported:
         return condition("Accepted", True, unsupported[0].reason, joined(unsupported), generation)
     return condition("Accepted", True, "Accepted", fine, generation)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from porter.events.observed import PeerObserved
 from porter.model.bgp import node_of
 from porter.model.reasons import Problem, Reason
@@ -39,12 +41,24 @@ def _peer_of_speaker(state: ClusterState, peer: PeerObserved, speaker: str, sess
             "adminState": "DOWN" if peer.admin_down else "UP",
             "flops": session.flaps,
         },
-        "timersState": {"negotiatedHoldTime": str(session.hold_time_s)},
+        "timersState": _timers(peer, session),
         "prefixesAnnounced": session.routes,
         "flaps": session.flaps,
         "lastError": session.last_error,
         "synced": session.synced,
     }
+
+
+def _timers(peer: PeerObserved, session: PeerSession) -> Tree:
+    """The timers as far as they are known. The engines send a keepalive each third of the hold time (RFC 4271, 10)."""
+    hold_time_s = session.hold_time_s if session.established else peer.hold_time_s
+    timers = {"holdTime": str(peer.hold_time_s), "keepaliveInterval": str(hold_time_s // 3)}
+    if session.established:
+        timers["negotiatedHoldTime"] = str(hold_time_s)
+    if session.since_ms:
+        since = dt.datetime.fromtimestamp(session.since_ms // 1000, dt.UTC)
+        timers["uptime" if session.established else "downtime"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return timers
 
 
 def _peer_conditions(state: ClusterState, peer: PeerObserved, told: list[tuple[str, PeerSession]]) -> list[Tree]:
@@ -53,12 +67,14 @@ def _peer_conditions(state: ClusterState, peer: PeerObserved, told: list[tuple[s
     problem = refused(state, peer.name)
     if problem is None and rejected is not None:
         problem = Problem(Reason.FIELD_UNSUPPORTED, rejected.rejected_field, rejected.rejected)
-    problems = (*peer.problems, *peer_problems(state, peer.name))
+    of_engines = dict.fromkeys(one for _, session in told for one in session.unsupported)
+    problems = (*peer.problems, *peer_problems(state, peer.name), *of_engines)
     accepted = accepted_condition(problem, problems, generation, "every field is honoured")
-    return [accepted, _peer_ready(problem, told, generation), *_add_path(peer, told, generation)]
+    return [accepted, _peer_ready(peer, problem, told), *_add_path(peer, told, generation)]
 
 
-def _peer_ready(problem: Problem | None, told: list[tuple[str, PeerSession]], generation: int) -> Tree:
+def _peer_ready(peer: PeerObserved, problem: Problem | None, told: list[tuple[str, PeerSession]]) -> Tree:
+    generation = peer.generation
     up = [speaker for speaker, session in told if session.established]
     down = [(speaker, session) for speaker, session in told if not session.established]
     if problem is not None and not up:
@@ -68,7 +84,7 @@ def _peer_ready(problem: Problem | None, told: list[tuple[str, PeerSession]], ge
         return condition("Ready", False, Reason.SESSION_DOWN, message, generation)
     if down:
         speaker, session = down[0]
-        why = session.last_error or session.reason or "no reason was given"
+        why = session.reason or session.last_error or f"the router at {peer.address} has not answered yet"
         message = f"the session of speaker {speaker} is {session.state}: {why}; look at the router's side of it"
         return condition("Ready", False, Reason.SESSION_DOWN, message, generation)
     return condition("Ready", True, "Established", f"every session is up: {', '.join(up[:MAX_NAMED])}", generation)

@@ -314,6 +314,12 @@ def test_a_peer_shows_each_speakers_session() -> None:
         "adminState": "UP",
         "flops": 0,
     }
+    assert told["timersState"] == {
+        "holdTime": "90",
+        "keepaliveInterval": "30",
+        "negotiatedHoldTime": "90",
+        "uptime": "1970-01-01T00:00:00Z",
+    }
     assert (told["prefixesAnnounced"], told["synced"], told["flaps"]) == (12, True, 0)
     assert (tree["observedGeneration"], "authPassword" in str(tree)) == (4, False)
     assert conditions(tree) == {
@@ -334,10 +340,26 @@ def test_why_a_peer_is_not_ready() -> None:
     down = routed.SessionStateChanged("r1", "Active", "connection refused")
     assert "speaker s is Active: connection refused" in message(peer_status(story.state, heard(down), "r1"), "Ready")
     assert "no speaker has told" in message(peer_status(story.state, heard(), "r1"), "Ready")
+    silent = peer_status(story.state, heard(routed.SessionStateChanged("r1", "Connect", "")), "r1")
+    assert "speaker s is Connect: the router at 10.0.0.254 has not answered yet" in message(silent, "Ready")
+    assert silent["nodesPeerStatus"]["s"]["peerState"]["sessionState"] == "CONNECT"
+    timers = silent["nodesPeerStatus"]["s"]["timersState"]
+    assert timers == {"holdTime": "90", "keepaliveInterval": "30", "downtime": "1970-01-01T00:00:00Z"}
     rejected = routed.PeerRejected("r1", "spec.bfd", "is not supported by the engine")
     assert conditions(peer_status(story.state, heard(rejected), "r1"))["Accepted"] == ("False", "FieldUnsupported")
+    over = peer_status(story.state, heard(rejected, routed.PeerRejected("r1", "", "")), "r1")
+    assert conditions(over)["Accepted"] == ("True", "Accepted")
     assert "no BgpConf" in message(peer_status(Story(PEER).state, heard(), "r1"), "Accepted")
     assert peer_status(story.state, heard(), "absent") == {}
+
+
+def test_a_rejection_hides_no_other_field_that_is_not_honoured() -> None:
+    vrf = Problem(Reason.FIELD_UNSUPPORTED, "spec.conf.vrf", "is not supported; remove it")
+    peer = PEER._replace(problems=(vrf,))
+    rejected = routed.PeerRejected("r1", "authPassword", "is not there yet")
+    tree = peer_status(Story(CONF, peer).state, heard(rejected), "r1")
+    assert conditions(tree)["Accepted"] == ("False", "FieldUnsupported")
+    assert message(tree, "Accepted") == ("authPassword: is not there yet; spec.conf.vrf: is not supported; remove it")
 
 
 def test_the_conf_by_speaker() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,11 +12,25 @@ import structlog
 
 from porter.bgp.backends.gobgp.driver import SessionDriver
 from porter.bgp.backends.gobgp.places import agreement_file, place_of
-from porter.bgp.configuration import InvalidSession, PasswordSource, check_settings, write_private
+from porter.bgp.configuration import (
+    GOBGP_RETRIES,
+    InvalidSession,
+    PasswordSource,
+    check_settings,
+    unsupported,
+    write_private,
+)
 from porter.bgp.publisher import no_passwords
+from porter.bgp.rejections import Rejections
 from porter.events.catalogue import Event
-from porter.events.routed import EngineStateChanged, OutcomesDropped, PeerRejected, SessionStateChanged
+from porter.events.routed import (
+    EngineStateChanged,
+    FieldsUnsupported,
+    OutcomesDropped,
+    SessionStateChanged,
+)
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
+from porter.model.reasons import Problem
 from porter.ports import Clock, Desired, PeerView
 
 MAX_OUTCOMES = 20_000
@@ -44,7 +58,8 @@ class GoBgpPublisher:
         self._running = False
         self._changed = asyncio.Event()
         self._configuring = asyncio.Lock()
-        self._rejected: dict[PeerKey, str] = {}
+        self._rejections = Rejections()
+        self._unsupported: dict[PeerKey, tuple[Problem, ...]] = {}
         self._uninformed: set[PeerKey] = set()
         self._outcomes: list[Event] = []
         self._dropped = 0
@@ -83,14 +98,15 @@ class GoBgpPublisher:
     async def configure(self, sessions: Sequence[SessionSettings]) -> None:
         """Set the whole list of sessions; one whose settings did not change is not touched.
 
-        A session that is refused is left out and told as `PeerRejected`. One that changed gets a daemon of its own in
-        place of the former, which breaks off without a word, so that the peer keeps its routes meanwhile.
+        A session that is refused is left out and told as `PeerRejected`, and so is the end of that. One that
+        changed gets a daemon of its own in place of the former, which breaks off without a word, so that the peer keeps
+        its routes meanwhile.
         """
         async with self._configuring:
-            self._rejected = {
-                name: why for name, why in self._rejected.items() if any(s.peer == name for s in sessions)
-            }
+            self._rejections.begin()
             accepted = {settings.peer: settings for settings in self._accepted(sessions)}
+            self._tell(self._rejections.news())
+            self._tell_unsupported(accepted.values())
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             await self._remove([driver for peer, driver in self._drivers.items() if peer not in accepted])
             for settings in accepted.values():
@@ -163,19 +179,19 @@ class GoBgpPublisher:
                 _check_address(settings, addresses)
                 _check_listener(settings, listeners)
             except InvalidSession as error:
-                self._reject(settings.peer, error.field, str(error))
+                self._rejections.reject(settings.peer, error.field, str(error))
                 continue
-            self._rejected.pop(settings.peer, None)
             accepted.append(settings)
         return accepted
 
     def _password(self, settings: SessionSettings) -> str | None:
         return self._passwords(settings.password_source) if settings.password_source else None
 
-    def _reject(self, peer: PeerKey, field: str, message: str) -> None:
-        if self._rejected.get(peer) != message:
-            self._rejected[peer] = message
-            self._tell([PeerRejected(peer, field, message)])
+    def _tell_unsupported(self, sessions: Iterable[SessionSettings]) -> None:
+        found = {settings.peer: unsupported(settings, GOBGP_RETRIES) for settings in sessions}
+        changed = {peer: problems for peer, problems in found.items() if problems != self._unsupported.get(peer, ())}
+        self._tell([FieldsUnsupported(peer, problems) for peer, problems in changed.items()])
+        self._unsupported = found
 
     async def _set(self, settings: SessionSettings) -> None:
         password = self._password(settings)
