@@ -119,8 +119,15 @@ async def answer(streams: Streams, cluster: str, question: str, query: Mapping[s
     then = await as_of(streams, Moment.from_query(query, "at"))
     if question == "explain":
         # This one asks the journal, too, how it came to what the folds say.
-        return await explain.explain(then.model, streams.journal(), explain.Question.from_query(query))
-    return ANSWERS[question](then, query, cluster)
+        told = await explain.explain(then.model, streams.journal(), explain.Question.from_query(query))
+    else:
+        told = ANSWERS[question](then, query, cluster)
+    if "problems" in told:
+        told["problems"] += [
+            f"what speaker {name} told by then is not kept any more: its sessions of that time are not known"
+            for name in then.forgotten
+        ]
+    return told
 
 
 def tail(place: Place, query: Mapping[str, str], *, follow: bool) -> Iterator[Json]:

@@ -42,6 +42,7 @@ async def export(streams: Streams, cluster: str, file: BinaryIO, since: Moment |
     assert head is not None, "a journal that has a start has a head"
     writer.begin("", head.genesis, _trim(start))
     await _copy(writer, journal, start)
+    last = writer.position
     names = await streams.speakers()
     for name in names:
         stream = streams.speaker(name)
@@ -51,7 +52,7 @@ async def export(streams: Streams, cluster: str, file: BinaryIO, since: Moment |
         before = checkpoint_before(first)
         writer.begin(name, told.genesis, _trim(before))
         await _copy(writer, stream, BEGINNING)
-    return Exported(start.position + 1, head.position, writer.finish(), len(names))
+    return Exported(start.position + 1, last, writer.finish(), len(names))
 
 
 async def _start(journal: Journal, since: Moment | None) -> Checkpoint:

@@ -56,6 +56,9 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
 }
 """What may stand in the query of each route under /v1; anything else is refused, and never quietly left out."""
 
+ACTIONS = frozenset({"drain", "approve"})
+"""Those that are POSTs."""
+
 REFUSALS: Mapping[type[Exception], int] = {
     BadQuestion: 400,
     explain.Unknown: 404,
@@ -85,20 +88,9 @@ class Api:
         app.router.add_get("/livez", self.livez)
         app.router.add_get("/readyz", self.readyz)
         app.router.add_get("/metrics", self.metrics)
-        for name in (
-            "status",
-            "routes",
-            "pools",
-            "services",
-            "peers",
-            "explain",
-            "events",
-            "timeline",
-            "diff",
-            "export",
-        ):
+        for name in sorted(PARAMETERS.keys() - ACTIONS):
             app.router.add_get(f"/v1/{name}", _understood(name, self._answered(name)))
-        for name in ("drain", "approve"):
+        for name in sorted(ACTIONS):
             app.router.add_post(f"/v1/{name}", _understood(name, getattr(self, name)))
         return app
 
@@ -199,9 +191,8 @@ class Api:
         since = Moment.from_query(request.query, "since")
         async with self._looking_back:
             _, content = await export_bytes(self._streams, self._settings.cluster, since, redact=redact == "1")
-        return web.Response(
-            body=content, content_type="application/octet-stream", headers={"Cache-Control": "no-store"}
-        )
+        headers = {"Content-Type": "application/octet-stream", "Cache-Control": "no-store"}
+        return web.Response(body=content, headers=headers)
 
     async def _followed(self, request: web.Request, items: AsyncIterator[Json]) -> web.StreamResponse:
         if self._followers >= FOLLOWERS_MAX:

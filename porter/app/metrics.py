@@ -152,11 +152,13 @@ def _operated(state: ClusterState) -> Iterator[Measured]:
 
 
 def _sessions(state: ClusterState, sessions: Sessions) -> Iterator[Measured]:
+    # A peer that was deleted, or is meant to be down, must not look like one that failed.
+    wanted = {name for name, peer in state.inventory.peers.items() if not peer.admin_down}
     told = [
         ((peer, name), session)
         for name, speaker in sorted(sessions.speakers.items())
         for peer, session in sorted(speaker.peers.items())
-        if peer not in state.inventory.peers or serves(state, peer, name)
+        if peer in wanted and serves(state, peer, name)
     ]
     up: Samples = tuple((labels, float(session.established)) for labels, session in told)
     synced: Samples = tuple((labels, float(session.synced)) for labels, session in told)

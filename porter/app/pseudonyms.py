@@ -78,7 +78,8 @@ class Pseudonyms:
         elif isinstance(value, tuple | list | frozenset):
             if isinstance(value, PoolObserved):
                 for first, last in (*value.ranges, *value.excludes):
-                    self._networks.add(spanning(first, last))
+                    if network_of(first) is not None and network_of(last) is not None:
+                        self._networks.add(spanning(first, last))
             if isinstance(value, AdvertisementObserved):
                 for version, length in ((4, value.aggregation_length), (6, value.aggregation_length_v6)):
                     if length:

@@ -364,7 +364,7 @@ async def run_speaker(settings: Settings) -> None:
     outcomes = OutcomeStream(journals.speaker(settings.name), holder=settings.name)
     passwords = Passwords(settings.secrets_dir, settings.passwords_file)
     publisher = publisher_of(settings, passwords)
-    tracer = tracing.connect("speaker", settings.name)
+    tracer = tracing.connect("agent" if settings.topology == "node" else "speaker", settings.name)
     traced = ends(settings, publisher, outcomes, tracer)
     speaker = Speaker(settings, journals.journal(), traced.publisher, traced.outcomes, passwords, traces=traced.traces)
     set_imports_aside()

@@ -32,6 +32,8 @@ class AsOf(NamedTuple):
     model: ReadModel
     head: Head
     until_ms: int
+    forgotten: tuple[str, ...] = ()
+    """The speakers of whom nothing is kept from that time any more: their streams are bounded."""
 
 
 async def as_of(streams: Streams, moment: Moment | None, name: str = "at") -> AsOf:
@@ -50,7 +52,8 @@ async def as_of(streams: Streams, moment: Moment | None, name: str = "at") -> As
     if moment is not None and moment.time_ms:
         until_ms = min(until_ms, moment.time_ms + 1)
     sessions = await sessions_until(streams, folded.state, until_ms)
-    return AsOf(ReadModel(folded.state, sessions), Head(head.genesis, *folded.checkpoint), until_ms)
+    forgotten = await _forgotten(streams, until_ms)
+    return AsOf(ReadModel(folded.state, sessions), Head(head.genesis, *folded.checkpoint), until_ms, forgotten)
 
 
 async def fold_to(journal: Journal, position: int) -> tuple[Folded, int]:
@@ -120,6 +123,15 @@ async def sessions_until(streams: Streams, state: ClusterState, until_ms: int) -
                 break
             sessions = evolve_sessions(sessions, name, envelope)
     return sessions
+
+
+async def _forgotten(streams: Streams, until_ms: int) -> tuple[str, ...]:
+    found = []
+    for name in await streams.speakers():
+        first = await streams.speaker(name).commit_at(1)
+        if first is not None and first.first_position > 1 and first.time_ms >= until_ms:
+            found.append(name)
+    return tuple(found)
 
 
 async def _events(journal: Journal) -> AsyncIterator[Envelope]:

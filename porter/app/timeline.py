@@ -27,6 +27,8 @@ from porter.projections.cluster import ClusterState
 from porter.projections.timeline import Told, merged, realised
 
 LIMIT_DEFAULT = 1000
+UNASKED_MAX = 20_000
+"""How far back it goes by itself, in events of the journal: a question must not cost seconds. `since` goes further."""
 WAITING_MAX = 1024
 """Most events that wait for a slow follower; then the streams are not read on."""
 TIMES_KEPT = 10_000
@@ -197,6 +199,8 @@ async def _stretch(journal: Journal, question: TimelineQuestion) -> _Stretch:
     if head is None or earliest is None:
         raise JournalMissing("there is no journal there")
     first, since_ms, last, until_ms = earliest.first_position, 0, head.position, FOREVER_MS
+    if question.until is not None:
+        last = await position_of(journal, question.until, "until")
     if question.since is not None and question.since.position:
         first = await position_of(journal, question.since, "since")
         commit = await journal.commit_at(first)
@@ -205,8 +209,11 @@ async def _stretch(journal: Journal, question: TimelineQuestion) -> _Stretch:
         since_ms = question.since.time_ms
         if since_ms > earliest.time_ms:
             first = 1 + await position_of(journal, Moment(0, since_ms - 1), "since")
+    elif last - UNASKED_MAX >= first:
+        first = last - UNASKED_MAX + 1
+        commit = await journal.commit_at(first)
+        since_ms = commit.time_ms if commit is not None else 0
     if question.until is not None:
-        last = await position_of(journal, question.until, "until")
         behind = await journal.commit_at(last + 1)
         until_ms = question.until.time_ms + 1 if question.until.time_ms else FOREVER_MS
         if behind is not None:

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from porter.app.answer_json import Json, as_json
@@ -88,21 +88,24 @@ class _JournalReader:
     def take(self, commit: Commit) -> None:
         if self._state is None and commit.first_position == 1:
             self._state = ClusterState.empty()
-        for envelope in commit.events:
+        folded = 0
+        for number, envelope in enumerate(commit.events):
             if isinstance(envelope.payload, BaselineRecorded):
+                self._fold(commit.events[folded:number])
+                folded = number
                 self._baseline(envelope, envelope.payload)
             elif isinstance(envelope.payload, HeadWitnessed):
                 self._witnessed(envelope, envelope.payload)
-            self._fold(envelope)
+        self._fold(commit.events[folded:])
 
-    def _fold(self, envelope: Envelope) -> None:
-        if self._state is None or self._broken:
+    def _fold(self, envelopes: Sequence[Envelope]) -> None:
+        if self._state is None or self._broken or not envelopes:
             return
         try:
-            self._state = fold(self._state, (envelope,))
+            self._state = fold(self._state, envelopes)
         except (UnknownEvent, OutOfOrder) as error:
             self._broken = True
-            self._found.add(JOURNAL, f"cannot be folded beyond #{envelope.position}: {error}")
+            self._found.add(JOURNAL, f"cannot be folded beyond #{envelopes[0].position}: {error}")
 
     def _baseline(self, envelope: Envelope, recorded: BaselineRecorded) -> None:
         self._found.baselines += 1

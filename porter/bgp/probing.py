@@ -11,7 +11,8 @@ from porter.bgp.session import PeerSession
 from porter.bgp.states import DOWN
 from porter.model.bgp import SessionSettings
 
-ANSWER_TIMEOUT_S = 3.0
+ANSWER_TIMEOUT_S = 5.0
+"""Longer than the kernel takes to find out that nobody has an address of its own subnet (3 s)."""
 
 
 async def probe(settings: SessionSettings) -> Verdict:

@@ -17,8 +17,6 @@ from porter.cli.moments import moment_text, now_ms
 if TYPE_CHECKING:
     from porter.app.direct import Place
 
-NOTHING: Mapping[str, str] = {}
-
 MOMENTS = {"at": "--at", "since": "--since", "until": "--until", "a": "A", "b": "B"}
 """The parameters that are moments, and the option or argument that each comes from."""
 
@@ -74,7 +72,7 @@ def with_moments(query: dict[str, str], file: Path | None) -> dict[str, str]:
 
 
 def history_of(
-    server: str, state_dir: Path, redis_url: str, cluster: str, file: Path | None, query: Mapping[str, str] = NOTHING
+    query: Mapping[str, str], *, server: str, state_dir: Path, redis_url: str, cluster: str, file: Path | None
 ) -> Place:
     """Where a whole history is to be read: a file, a server's journal, or what a controller hands out of it.
 
@@ -89,6 +87,36 @@ def history_of(
     from porter.cli.client import Controller
 
     return Place(content=Controller(server, state_dir).content("/v1/export", query))
+
+
+def events_behind(
+    query: dict[str, str],
+    *,
+    server: str,
+    state_dir: Path,
+    redis_url: str,
+    cluster: str,
+    file: Path | None,
+    follow: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """The events of the journal that `/v1/events` answers a query with; with `follow` also what comes.
+
+    Raises:
+        Unreachable, Finding, InvalidSettings: as `ask`.
+    """
+    if file is not None or redis_url:
+        from porter.app.direct import Place, tail
+
+        with journal_errors(file):
+            yield from tail(Place(redis_url, cluster, file), query, follow=follow and file is None)
+        return
+    from porter.cli.client import Controller
+
+    controller = Controller(server, state_dir)
+    if follow:
+        yield from controller.lines("/v1/events", {**query, "follow": "1"})
+    else:
+        yield from controller.get("/v1/events", query)["events"]
 
 
 @contextmanager

@@ -52,10 +52,12 @@ def timeline(
     answer = ask("timeline", query, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file)
     if print_answer(answer, output):
         return
+    if answer["first"] > 1 and not since:
+        typer.echo(f"(from #{answer['first']} on; --since goes further back)")
     if answer["left"]:
         typer.echo(f"({answer['left']} older events are left out; see --since and --limit)")
     for entry in answer["entries"]:
-        _print_entry(entry, wide=output is Output.WIDE, utc=utc)
+        print_entry(entry, wide=output is Output.WIDE, utc=utc)
 
 
 def _print_coming(entries: Iterator[dict[str, Any]], output: Output, *, utc: bool) -> None:
@@ -65,7 +67,7 @@ def _print_coming(entries: Iterator[dict[str, Any]], output: Output, *, utc: boo
                 # One event per line, so that programs can follow.
                 typer.echo(json.dumps(entry, ensure_ascii=False))
             elif not print_answer([entry], output):
-                _print_entry(entry, wide=output is Output.WIDE, utc=utc)
+                print_entry(entry, wide=output is Output.WIDE, utc=utc)
             sys.stdout.flush()
     except KeyboardInterrupt:
         # This is how following ends.
@@ -109,7 +111,8 @@ def _coming(
     yield from Controller(server, state_dir).lines("/v1/timeline", {**wanted, "follow": "1"})
 
 
-def _print_entry(entry: dict[str, Any], *, wide: bool, utc: bool) -> None:
+def print_entry(entry: dict[str, Any], *, wide: bool, utc: bool) -> None:
+    """Print one event of the timeline as a line."""
     when = time_text(entry["time"], utc=utc)
     when = when if wide else when[11:]
     place = f"#{entry['position']}" if not entry["stream"] else f"{entry['stream']}/{entry['position']}"

@@ -50,7 +50,7 @@ def export(
     wanted = with_moments({"since": since or str(from_position or "")}, file)
     with journal_errors(file):
         moment = Moment.from_query(wanted, "since")
-        place = history_of(server, state_dir, redis_url, cluster, file, wanted)
+        place = history_of(wanted, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=file)
         told, raw = with_streams(place, lambda streams, name: export_bytes(streams, name, moment, redact=redact))
     if out == STANDARD_OUTPUT:
         sys.stdout.buffer.write(raw)
@@ -107,7 +107,7 @@ def verify(
 
     try:
         with journal_errors(file):
-            place = history_of(server, state_dir, redis_url, cluster, file)
+            place = history_of({}, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=file)
             answer = direct.with_streams(place, lambda streams, _: verified(streams))
     except InvalidSettings as error:
         if isinstance(error.__cause__, Corrupt):

@@ -11,7 +11,7 @@ import sys
 import typer
 
 from porter.app.settings import InvalidSettings
-from porter.cli import actions, exits, explain, history, incident, migrate, plan, programs, questions
+from porter.cli import actions, exits, explain, history, incident, migrate, plan, programs, questions, replay
 
 app = typer.Typer(
     name="porter",
@@ -49,6 +49,8 @@ for question in (
     history.timeline,
     history.diff,
     plan.plan,
+    replay.replay,
+    replay.bisect,
     questions.crds,
     questions.version,
 ):
@@ -67,6 +69,8 @@ for name in ("uncordon", "undrain"):
     app.add_typer(ended, name=name, hidden=name == "undrain")
 app.command()(actions.approve)
 journal.command("tail")(questions.journal_tail)
+journal.command("show")(replay.journal_show)
+journal.command("cat")(replay.journal_cat)
 for origin in (migrate.metallb, migrate.openelb):
     migration.command()(origin)
 app.add_typer(drain, name="drain")

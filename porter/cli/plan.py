@@ -56,7 +56,10 @@ def plan(
         with journal_errors(source):
             wanted = with_moments({"at": at}, source)
             moment = Moment.from_query(wanted, "at")
-            place = history_of(server, state_dir, redis_url, cluster, source, {"since": wanted["at"]} if wanted else {})
+            since = {"since": wanted["at"]} if wanted else {}
+            place = history_of(
+                since, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=source
+            )
             answer = direct.with_streams(place, lambda streams, _: plan_at(streams, moment, changes, settings))
     except Unreadable as error:
         raise defaults.InvalidSettings(f"-f: {error}") from error

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ import typer
 
 from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR
 from porter.cli import options
-from porter.cli.asking import ask, journal_errors
+from porter.cli.asking import ask, events_behind
 from porter.cli.exits import Finding
 from porter.cli.options import Output
 from porter.cli.render import attributes_text, print_answer, print_table, time_text
@@ -161,10 +160,9 @@ def journal_tail(
         "type": kind,
         "aggregate": about,
     }
-    if file is not None or redis_url:
-        events = _events_of_journal(redis_url, cluster, file, query, follow=follow)
-    else:
-        events = _events(server, state_dir, query, follow=follow)
+    events = events_behind(
+        query, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=file, follow=follow
+    )
     try:
         for event in events:
             if output is Output.JSON:
@@ -197,25 +195,6 @@ def version() -> None:
     from porter import __version__
 
     typer.echo(f"porter {__version__}")
-
-
-def _events_of_journal(
-    redis_url: str, cluster: str, file: Path | None, query: dict[str, str], *, follow: bool
-) -> Iterator[dict[str, Any]]:
-    from porter.app.direct import Place, tail
-
-    with journal_errors(file):
-        yield from tail(Place(redis_url, cluster, file), query, follow=follow and file is None)
-
-
-def _events(server: str, state_dir: Path, query: dict[str, str], *, follow: bool) -> Iterator[dict[str, Any]]:
-    from porter.cli.client import Controller
-
-    controller = Controller(server, state_dir)
-    if follow:
-        yield from controller.lines("/v1/events", {**query, "follow": "1"})
-    else:
-        yield from controller.get("/v1/events", query)["events"]
 
 
 def _print_event(event: dict[str, Any], *, wide: bool, utc: bool) -> None:

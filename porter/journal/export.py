@@ -102,6 +102,11 @@ class ExportWriter:
         self._write(MAGIC)
         self._frame([HEADING, FORMAT, cluster, redacted, source])
 
+    @property
+    def position(self) -> int:
+        """The last position that was added to the present stream."""
+        return self._last.position
+
     def begin(self, name: str, genesis: str, trimmed: Trim = NOTHING_TRIMMED) -> None:
         """Begin a stream: "" is the journal."""
         self._end()

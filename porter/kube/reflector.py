@@ -37,7 +37,9 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 SHORTEST_WATCH_S = 1.0
 """A watch that ends sooner and brought nothing counts as failed, so that it is retried with back-off."""
 
-FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 5.0
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.1, 2.0
+"""A leader decides nothing before every kind is listed. After an outage the API server answers 429 and 403 for a
+moment, so that more than one of the longest waits may pass until it is."""
 MISSING_KIND_RETRY_S = 5.0
 ABSENT_KIND_RETRY_S = 60.0
 """A kind that can be done without is looked for this often while it is not there."""
@@ -341,11 +343,14 @@ _exponential = wait_exponential_jitter(multiplier=FIRST_BACKOFF_S, max=LONGEST_B
 
 
 def _backoff(attempt: RetryCallState) -> float:
-    """Wait exponentially with jitter; a kind that is not installed, or may not be read, is asked for slowly."""
+    """Wait exponentially with jitter; a kind that is not installed is asked for slowly.
+
+    A refusal (403) is not: an API server that comes back refuses everybody until it has read its roles.
+    """
     error = attempt.outcome.exception() if attempt.outcome else None
     wait_s = _exponential(attempt)
     if isinstance(error, _Absent):
         return ABSENT_KIND_RETRY_S + wait_s
-    if isinstance(error, ApiError) and error.status in (401, FORBIDDEN, NOT_FOUND):
+    if isinstance(error, ApiError) and error.status in (401, NOT_FOUND):
         return MISSING_KIND_RETRY_S + wait_s
     return wait_s

@@ -136,8 +136,8 @@ def reference_page() -> str:
         lines.append(f"| `{name}` | {kind} | {meaning} | {carriers} |")
     lines += [
         "",
-        "The resource names the program: `service.name` (`porter-controller`, `porter-speaker`, unless",
-        "`OTEL_SERVICE_NAME` says otherwise), `service.instance.id` and `service.version`.",
+        "The resource names the program: `service.name` (`porter-controller`, `porter-speaker`, `porter-agent`, where",
+        "`OTEL_SERVICE_NAME` says nothing else), `service.instance.id` and `service.version`.",
         "",
     ]
     return "\n".join(lines)

@@ -63,6 +63,10 @@ class Server:
         self._process.wait()
         self._folder.cleanup()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def client(self) -> redis.Redis:
         return redis.Redis(unix_socket_path=str(self.embedded.socket))
 

@@ -48,7 +48,16 @@ EVERYTHING = {
         "podDisruptionBudget": {"enabled": False},
     },
     "networkPolicy": {"clientNamespaces": ["monitoring"], "extraEgressPorts": [4318]},
-    "monitoring": {"podMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+    "agent": {"enabled": True, "nodeSelector": {"rack": "7"}, "podAnnotations": {"note": "agent"}},
+    "monitoring": {
+        "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "prometheusRule": {
+            "enabled": True,
+            "disabled": ["PorterPoolNearlyFull"],
+            "runbookBase": "https://runbooks.example/porter/",
+        },
+        "dashboard": {"enabled": True, "annotations": {"grafana_folder": "Network"}},
+    },
     "redis": {
         "image": {"digest": DIGEST},
         "auth": {"existingSecret": "my-redis-users"},

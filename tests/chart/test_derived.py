@@ -46,7 +46,7 @@ def test_the_secrets_for_kustomize_hold_what_the_manifests_ask_for() -> None:
     script = ROOT / "deploy/kustomize/components/redis/make-secrets"
     printed = subprocess.run([script], capture_output=True, text=True, check=True, timeout=30).stdout
     users, urls = (each["stringData"] for each in yaml.safe_load_all(printed))
-    for name in ("controller", "speaker", "reader"):
+    for name in ("controller", "speaker", "reader", "operator"):
         digest = hashlib.sha256(users[f"{name}-password"].encode()).hexdigest()
         assert f"user porter-{name} on #{digest} " in users["users.acl"]
     for name in ("controller", "speaker"):

@@ -8,7 +8,7 @@ from tests.chart.helm import NAMESPACE, Object, pod_templates, render
 from tests.chart.matrix import MATRIX
 from tests.integration.kube.control_plane import ControlPlane
 
-FOREIGN = ("PodMonitor", "ServiceMonitor")
+FOREIGN = ("PodMonitor", "ServiceMonitor", "PrometheusRule")
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -38,7 +38,7 @@ def test_the_api_server_takes_every_object(case: str, namespaces: ControlPlane) 
 
 
 @pytest.mark.parametrize("case", MATRIX)
-def test_every_pod_but_the_speakers_fits_restricted(case: str, namespaces: ControlPlane) -> None:
+def test_every_pod_but_those_on_the_hosts_network_fits_restricted(case: str, namespaces: ControlPlane) -> None:
     for name, template in pod_templates(render(MATRIX[case])).items():
         spec = {**template["spec"], "serviceAccountName": "default"}
         # Claims, and a class of priority that only a started controller makes, are no part of the question.
@@ -47,7 +47,7 @@ def test_every_pod_but_the_speakers_fits_restricted(case: str, namespaces: Contr
         there = {volume["name"] for volume in spec.get("volumes", [])}
         spec["volumes"] = [*spec.get("volumes", []), *({"name": each, "emptyDir": {}} for each in mounted - there)]
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "restricted"}, "spec": spec}
-        if name.endswith("-speaker"):
+        if name.endswith(("-speaker", "-agent")):
             with pytest.raises(AssertionError, match="violates PodSecurity") as refused:
                 namespaces.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
             # Nothing but the host's network stands against it.

@@ -13,16 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from porter.app import direct
+from porter.app import direct, exporting
 from porter.events.decided import BaselineRecorded, EpochStarted, PositionsLost
 from porter.events.envelope import BEGINNING, GENESIS_HASH, Checkpoint, Draft
 from porter.events.observed import ServiceGone
 from porter.events.routed import SpeakerStarted
 from porter.journal.embedded import bundled_server_program
+from porter.journal.export import ExportJournals
 from porter.journal.link import Link
 from porter.journal.outcomes import OutcomeStream
 from porter.journal.redis import RedisJournals
 from porter.journal.redis_stream import RedisJournal
+from porter.journal.restore import restore
 from porter.ports import Claim, JournalError
 from tests.chart.helm import find, render
 from tests.integration.kube.control_plane import free_port
@@ -30,7 +32,7 @@ from tests.lab import programs
 
 CLUSTER = "rack-7"
 GENESIS = "0f" * 16
-USERS = ("controller", "speaker", "reader")
+USERS = ("controller", "speaker", "reader", "operator")
 # Of each user's own rights, what the server counts under another name, or not as a command of its own.
 UNCOUNTED = {"info"}
 READY_TIMEOUT_S = 10.0
@@ -225,12 +227,38 @@ async def test_a_reader_may_ask_every_question_and_write_nothing(server: Server)
     journals = RedisJournals(server.url("reader"), CLUSTER)
 
     async def read() -> None:
-        await direct.read_model(journals)
+        for question in ("status", "routes", "timeline"):
+            assert await direct.answer(journals, CLUSTER, question, {})
         await follow(journals.journal(), BEGINNING, leading)
 
     used = await server.used_by(read)
     assert server.granted("reader") - used - UNCOUNTED == set()
     for each in (journals, speaker, leader):
+        await each.close()
+
+
+async def test_an_operator_brings_an_export_back(server: Server, tmp_path: Path) -> None:
+    leader = RedisJournals(server.url("controller"), CLUSTER, writer="a")
+    leading = leader.journal()
+    await begin(leading)
+    await leading.append([gone(1)])
+    speaker = RedisJournals(server.url("speaker"), CLUSTER, writer="s")
+    await begin(speaker.speaker("s"))
+    reader = RedisJournals(server.url("reader"), CLUSTER)
+    path = tmp_path / "journal.porter"
+    with path.open("wb") as file:
+        await exporting.export(reader, CLUSTER, file, None)
+    await server.call("FLUSHALL")
+
+    async def bring_back() -> None:
+        await restore(server.url("operator"), CLUSTER, ExportJournals(path))
+
+    used = await server.used_by(bring_back)
+    assert server.granted("operator") - used - UNCOUNTED == set()
+    head = await leader.journal().head()
+    assert head is not None
+    assert head.position == 2
+    for each in (reader, speaker, leader):
         await each.close()
 
 

@@ -1,5 +1,6 @@
 """What is rendered, over the whole matrix of values."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from tests.chart.helm import CHARTS, NAMESPACE, ROOT, Object, find, pod_template
 from tests.chart.matrix import EVERYTHING, EXTERNAL_SECRET, EXTERNAL_TLS, MATRIX
 
 SECRET_ARGUMENT = re.compile(r"--password|PASSWORD|://")
+HOSTS_NETWORK = ("-speaker", "-agent")
 CLUSTER_WIDE = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
 
 
@@ -37,7 +39,7 @@ def test_every_container_is_confined(objects: list[Object]) -> None:
         assert pod["securityContext"]["runAsNonRoot"] is True, name
         assert pod["securityContext"]["runAsUser"] > 0, name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        assert pod.get("hostNetwork", False) is name.endswith("-speaker"), name
+        assert pod.get("hostNetwork", False) is name.endswith(HOSTS_NETWORK), name
         assert "hostPID" not in pod and "hostIPC" not in pod, name
         assert not any("hostPath" in volume for volume in pod.get("volumes", [])), name
         assert "resources" in container, name
@@ -72,7 +74,7 @@ def test_every_mount_has_its_volume(objects: list[Object]) -> None:
 def test_selectors_find_the_pods_that_they_are_meant_for(objects: list[Object]) -> None:
     labels = {name: template["metadata"]["labels"] for name, template in pod_templates(objects).items()}
     for each in objects:
-        if each["kind"] == "StatefulSet" or each["kind"] in ("PodDisruptionBudget", "PodMonitor", "ServiceMonitor"):
+        if each["kind"] in ("StatefulSet", "DaemonSet", "PodDisruptionBudget", "PodMonitor", "ServiceMonitor"):
             selector = each["spec"]["selector"]["matchLabels"]
         elif each["kind"] == "Service":
             selector = each["spec"]["selector"]
@@ -113,6 +115,25 @@ def test_the_charts_copies_of_the_crds_are_in_step() -> None:
         assert copy.read_text() == path.read_text(), f"{copy.name} differs; run scripts/manifests"
 
 
+def test_an_alert_can_be_left_out_and_finds_its_runbook() -> None:
+    sources = yaml.safe_load((ROOT / "deploy/alerts/porter.rules.yaml").read_text())["groups"]
+    rendered = find(render(EVERYTHING), "PrometheusRule", "lb")["spec"]["groups"]
+    assert [group["name"] for group in rendered] == [group["name"] for group in sources]
+    before, after = (
+        {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+        for groups in (sources, rendered)
+    )
+    assert before.keys() - after.keys() == {"PorterPoolNearlyFull"}
+    for name, rule in after.items():
+        assert rule["expr"] == before[name]["expr"]
+        assert rule["annotations"]["runbook_url"] == f"https://runbooks.example/porter/{name}.md"
+
+
+def test_the_dashboard_is_the_repositorys() -> None:
+    own = find(render(EVERYTHING), "ConfigMap", "lb-dashboard")["data"]["porter.json"]
+    assert json.loads(own) == json.loads((ROOT / "deploy/grafana/porter.json").read_text())
+
+
 def test_without_crds_there_are_none() -> None:
     assert not [each for each in render(EVERYTHING) if each["kind"] == "CustomResourceDefinition"]
 
@@ -120,7 +141,7 @@ def test_without_crds_there_are_none() -> None:
 def test_generated_passwords_are_long_and_differ() -> None:
     first, second = (find(render(), "Secret", "porter-redis")["stringData"] for _ in range(2))
     passwords = [value for data in (first, second) for key, value in data.items() if key.endswith("-password")]
-    assert len(set(passwords)) == 6
+    assert len(set(passwords)) == 8
     assert all(re.fullmatch(r"[A-Za-z0-9]{32}", password) for password in passwords)
     assert not any(password in first["users.acl"] for password in passwords)
 
@@ -129,7 +150,7 @@ def test_with_ones_own_secret_none_is_generated() -> None:
     objects = render(EVERYTHING)
     assert not [each for each in objects if each["kind"] == "Secret"]
     text = yaml.safe_dump(objects)
-    assert text.count("my-redis-users") == 3
+    assert text.count("my-redis-users") == 4
 
 
 def test_an_external_servers_url_comes_from_the_secret_per_program() -> None:

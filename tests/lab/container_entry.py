@@ -8,10 +8,12 @@ library only.
 import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 LAST_CAPABILITY = 63
@@ -23,8 +25,8 @@ def main(specification: Path) -> None:
     root = Path(told["root"])
     _mount("--make-rprivate", "/")
     _mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(root))
-    for path in told["image"]:
-        _show(Path(path), root / path.lstrip("/"), read_only=True)
+    for source, target in told["image"]:
+        _show(Path(source), root / target.lstrip("/"), read_only=True)
     for path, content in told["files"].items():
         target = root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +53,8 @@ def _confine(told: dict[str, object]) -> None:
     os.setgid(int(told["group"]))  # type: ignore[call-overload]
     # Leaving root takes the capabilities with it.
     os.setuid(int(told["user"]))  # type: ignore[call-overload]
+    # A change of user clears it: what entered this container would leave it behind when killed itself.
+    libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "no_new_privs")
 

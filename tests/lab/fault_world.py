@@ -23,7 +23,10 @@ USERS = ("porter", "porter-controller")
 TAKEOVER_S = 8.0
 """A leader leads by then, once everything that it needs is there again."""
 CONSISTENT_WITHIN_S = 5.0
-"""Of a leader leading."""
+"""Of a leader leading, on a machine that has its processors for itself."""
+COMES_WITHIN_S = 20.0
+OWN_LOAD = 3.0
+"""The lab's own share of the load average: what is beyond it is other people's work, and stretches the bound."""
 ASKED_WITHIN_S = 10.0
 REPORTED_MAX = 5
 
@@ -93,13 +96,13 @@ class World:
             return not waiting
 
         try:
-            eventually(consistent, "desired = ExaBGP = router = kernel", CONSISTENT_WITHIN_S)
+            eventually(consistent, "desired = ExaBGP = router = kernel", COMES_WITHIN_S)
         except NotInTime as error:
             raise NotInTime(f"{error}: {differing}") from error
         finally:
             scenario.delete_service(self.lab, name)
         # The next fault finds all at rest.
-        scenario.wait_routed(self.lab, {scenario.host_prefix(address): ()}, CONSISTENT_WITHIN_S)
+        scenario.wait_routed(self.lab, {scenario.host_prefix(address): ()}, COMES_WITHIN_S)
         return found
 
     def _desired(self) -> Table:
@@ -126,6 +129,13 @@ class World:
                 table.setdefault(prefix, set()).add(next_hop)
             ribs[peer] = {prefix: frozenset(hops) for prefix, hops in table.items()}
         return ribs
+
+
+def check_in_time(consistency: Consistency) -> None:
+    """Everything agreed in time; on a machine with other work the time is longer by as much as it is overloaded."""
+    bound_s = CONSISTENT_WITHIN_S * max(1.0, os.getloadavg()[0] / OWN_LOAD)
+    longest_s = max(consistency.router_s.values())
+    assert longest_s <= bound_s, f"consistent only after {longest_s:.2f} s, wanted: {bound_s:.2f} s"
 
 
 def differences(wanted: Table, engine: Table, router: Router) -> dict[str, list[object]]:

@@ -1,6 +1,7 @@
 """Runs Pods as a kubelet would, from the manifests that the chart renders: their commands, environment and mounts.
 
-There is no image: the machine's own Python and this checkout stand for it, read-only.
+The machine's own Python and this checkout stand for the image, read-only; or the root that ``PORTER_IMAGE_ROOT`` names,
+which is the real image's file system (``make image-check``).
 """
 
 import base64
@@ -13,18 +14,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from porter.app.proc import children_of
 from porter.journal.embedded import bundled_server_program
 from tests.lab import container_entry, plan
 from tests.lab.control_plane import ControlPlane
 from tests.lab.namespaces import Namespace
-from tests.lab.processes import Process
+from tests.lab.processes import Process, end_pids
 from tests.lab.run import Run
 
 Object = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
-ENTRYPOINT = (sys.executable, "-m", "porter")
-"""What stands for the image's ENTRYPOINT."""
+IMAGE_ROOT = os.environ.get("PORTER_IMAGE_ROOT", "")
+ENTRYPOINT = ("/opt/porter/bin/porter",) if IMAGE_ROOT else (sys.executable, "-m", "porter")
+"""The image's, or what stands for it."""
 IMAGE_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache")
 IMAGE_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/var/lib/porter", "PYTHONDONTWRITEBYTECODE": "1"}
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -32,7 +35,7 @@ VARIABLE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 
 class Pod:
-    """One Pod of a StatefulSet, with a process for each of its containers."""
+    """One Pod of a StatefulSet or DaemonSet, with a process for each of its containers."""
 
     def __init__(
         self,
@@ -43,7 +46,9 @@ class Pod:
         namespace: Namespace,
         address: str,
         hosts: Mapping[str, str],
+        node: str = "",
     ) -> None:
+        self._node = node
         self.name = f"{workload['metadata']['name']}-{number}"
         self.namespace = namespace
         self.address = address
@@ -72,11 +77,19 @@ class Pod:
 
     def end(self) -> None:
         """Kill every container, and drop the volumes."""
-        for process in self.containers.values():
-            process.kill()
+        for name, process in self.containers.items():
+            self.kill(name)
             if process in self._run.processes:
                 self._run.processes.remove(process)
         shutil.rmtree(self._folder)
+
+    def kill(self, name: str) -> None:
+        """Kill a container with all that runs in it; its volumes stay, and it can be started again."""
+        process = self.containers[name]
+        if process.alive:
+            # With its first process a PID namespace ends, and only then does what entered it.
+            end_pids(children_of(process.pid))
+        process.kill()
 
     def volume(self, name: str) -> Path:
         """Where a volume is on this machine."""
@@ -108,7 +121,7 @@ class Pod:
             }
         told = {
             "root": str(root),
-            "image": _image(),
+            "image": _image(ours=not container.get("command")),
             "files": self._files(security),
             "mounts": mounts,
             "readOnly": security["readOnlyRootFilesystem"],
@@ -130,6 +143,7 @@ class Pod:
         fields = {
             "metadata.name": self.name,
             "metadata.namespace": self._space,
+            "spec.nodeName": self._node,
             "status.hostIP": self.address,
             "status.podIP": self.address,
         }
@@ -233,10 +247,14 @@ def _program(name: str) -> str:
     return str(bundled)
 
 
-def _image() -> list[str]:
-    """The folders that stand for the image, none inside of another."""
+def _image(*, ours: bool) -> list[tuple[str, str]]:
+    """What stands for the image, as source and target: folders of the machine, or of Porter's real image."""
+    if ours and IMAGE_ROOT:
+        return [
+            (f"{IMAGE_ROOT}{each}", each) for each in (*IMAGE_FOLDERS, "/opt") if Path(f"{IMAGE_ROOT}{each}").exists()
+        ]
     folders = [Path(each) for each in IMAGE_FOLDERS if Path(each).exists()]
     for own in (Path(sys.base_prefix), ROOT, Path(sys.prefix)):
         if not any(own.is_relative_to(each) for each in folders):
             folders.append(own)
-    return [str(each) for each in folders]
+    return [(str(each), str(each)) for each in folders]

@@ -33,6 +33,8 @@ DEBIAN_PACKAGES = {
     "nft": "nftables",
     "conntrack": "conntrack",
     "openssl": "openssl",
+    "gobgpd": "gobgpd",
+    "gobgp": "gobgpd",
 }
 # FRR's daemons are not in PATH, and root's PATH may lack the folders of /sbin.
 EXTRA_FOLDERS = ("/usr/lib/frr", "/usr/sbin", "/sbin")

@@ -239,6 +239,8 @@ class Bird(Router):
               neighbor {neighbour} as {self._speakers_as};
               {how}
               direct;
+              # After an error BIRD refuses sessions for a minute by default, and for up to five.
+              error wait time 1, 5;
               ipv4 {{ {channel} }};
               ipv6 {{ {channel} }};
             }}"""

@@ -8,7 +8,7 @@ import argparse
 import random
 import time
 
-from tests.lab.fault_world import FLEET_SIZE, World, world_in
+from tests.lab.fault_world import FLEET_SIZE, World, check_in_time, world_in
 from tests.lab.faults import FAULTS, Fault, Result, Spell, try_faults
 from tests.lab.lab import Lab
 
@@ -33,6 +33,7 @@ def one_round(world: World, name: str, spell: Spell, *faults: Fault) -> Result:
         f"{name}: a leader after {leader_s:.2f} s, consistent: {took} ({time.monotonic() - began_s:.0f} s)", flush=True
     )
     assert not result.losses, f"{name}: {evidence}"
+    check_in_time(result.consistency)
     return result
 
 

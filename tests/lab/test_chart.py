@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.chart.helm import NAMESPACE, RELEASE, chart
-from tests.lab import plan, programs, scenario
+from tests.lab import manifests, plan, programs, scenario
 from tests.lab.client import ApiError, Client
 from tests.lab.control_plane import ADMIN
 from tests.lab.lab import Lab
@@ -23,6 +23,7 @@ VALUES = {
     # The lab installs them itself, and keeps them from test to test.
     "crds": {"install": False},
     "speaker": {"passwordSecrets": ["none-yet"]},
+    "agent": {"enabled": True},
 }
 READY_TIMEOUT_S = 30.0
 USED_WITHIN_S = 20.0
@@ -44,6 +45,7 @@ class Installation:
     def __init__(self, lab: Lab, folder: Path) -> None:
         self.lab = lab
         self.plane = lab.control_plane
+        self.agents: list[Pod] = []
         self._folder = folder
         self.helm("install", RELEASE, str(chart()), "--values", str(self._values(VALUES)))
         hosts = {"porter-redis": plan.porter(1).v4}
@@ -54,7 +56,7 @@ class Installation:
 
     @property
     def pods(self) -> list[Pod]:
-        """All of them."""
+        """All of them, but for the agents, which share their namespaces with the nodes' own programs."""
         return [self.redis, *self.controllers, *self.speakers]
 
     def helm(self, *arguments: str) -> str:
@@ -73,14 +75,23 @@ class Installation:
                 READY_TIMEOUT_S,
             )
 
-    def workload(self, name: str) -> dict[str, Any]:
-        """A StatefulSet as the API server holds it."""
-        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/{name}"
-        return self.plane.client.request("GET", path)
+    def workload(self, name: str, plural: str = "statefulsets") -> dict[str, Any]:
+        """A workload as the API server holds it."""
+        return self.plane.client.request("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/{plural}/{name}")
+
+    def start_agents(self) -> None:
+        """Start the DaemonSet's Pod on each node that is there from the start."""
+        agents = self.workload("porter-agent", "daemonsets")
+        for number, name in enumerate(self.lab.web_nodes):
+            node = self.lab.cluster.nodes[name]
+            assert node.namespace is not None
+            hosts = {"porter-redis": plan.porter(1).v4}
+            pod = Pod(self.lab.run, self.plane, agents, number, node.namespace, node.addresses.v4, hosts, name)
+            self.agents.append(pod.start())
 
     def end(self) -> None:
         """Kill the Pods and uninstall the release."""
-        for pod in self.pods:
+        for pod in (*self.pods, *self.agents):
             pod.end()
         self.helm("uninstall", RELEASE)
 
@@ -124,7 +135,7 @@ def test_a_speakers_container_restarts_without_its_exabgp_and_without_a_lost_rou
     [address] = scenario.serve(lab, "held")
     with lab.watch(scenario.expected_hops(lab, [address])):
         for pod in installed.speakers:
-            pod.containers["speaker"].kill()
+            pod.kill("speaker")
             pod.containers["speaker"].start()
         scenario.serve(lab, "after-restart")
     assert all(pod.containers["exabgp"].alive for pod in installed.speakers)
@@ -174,7 +185,7 @@ def test_no_account_reads_a_secret_anywhere(installed: Installation, account: st
 def test_no_password_is_in_the_process_list_or_in_a_log(lab: Lab, installed: Installation) -> None:
     data = lab.client.get("Secret", "porter-redis", NAMESPACE)["data"]
     passwords = [base64.b64decode(value) for key, value in data.items() if key.endswith("-password")]
-    assert len(passwords) == 3
+    assert len(passwords) == 4
     seen = 0
     for pod in installed.pods:
         for pid in pod.namespace.pids():
@@ -199,6 +210,20 @@ def test_the_pods_have_neither_root_nor_capabilities(installed: Installation) ->
             for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb"):
                 assert f"{name}:\t{'0' * 16}" in status, status
             assert "NoNewPrivs:\t1" in status
+
+
+def test_agents_announce_their_nodes_to_a_peer_of_topology_node(lab: Lab, installed: Installation) -> None:
+    addresses = scenario.serve(lab, "by-agents")
+    installed.start_agents()
+    with lab.watch(scenario.expected_hops(lab, addresses)):
+        lab.client.create(
+            manifests.bgp_peer("bird-by-node", plan.BIRD.v4, plan.BIRD_AS, topology="node")  # type: ignore[arg-type]
+        )
+        everyone = lab.next_hops() | {pod.address for pod in installed.speakers}
+        lab.bird.wait_sessions(everyone, READY_TIMEOUT_S)
+        own = {(hop, hop) for hop in lab.next_hops()}
+        prefix = scenario.host_prefix(addresses[0])
+        eventually(lambda: own <= set(lab.bird.rib(prefix)), "each agent announces its node", USED_WITHIN_S)
 
 
 def test_an_upgrade_keeps_the_passwords(lab: Lab, installed: Installation) -> None:

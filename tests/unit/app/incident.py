@@ -30,12 +30,12 @@ DOWN = routed.SessionStateChanged("tor-a", "Idle", "hold timer expired at 10.0.0
 class Incident:
     """The journal, its fold, and the marks of its steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, start_ms: int = NOON_MS) -> None:
         self.streams = MemoryJournals(writer="leader")
         self.journal = self.streams.journal()
         self.speaker = self.streams.speaker(SPEAKER)
         self.state = ClusterState.empty()
-        self.now_ms = NOON_MS
+        self.now_ms = start_ms
         self.marks: dict[str, int] = {}
         self.outcomes = 0
 
@@ -94,9 +94,9 @@ class Incident:
         )
 
 
-async def incident() -> Incident:
+async def incident(start_ms: int = NOON_MS) -> Incident:
     """The whole incident; `marks` names the positions between its steps."""
-    it = await Incident().begin()
+    it = await Incident(start_ms).begin()
     await it.says(
         CONF,
         PEER,

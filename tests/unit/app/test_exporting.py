@@ -18,6 +18,7 @@ from porter.events.envelope import BEGINNING
 from porter.events.observed import PoolObserved
 from porter.journal.export import ExportJournals
 from porter.ports import Corrupt, JournalError, Trimmed
+from tests.golden.record import FOLDER
 from tests.schema_check import violations
 from tests.unit.app.incident import exported, incident
 
@@ -196,6 +197,18 @@ async def test_a_redacted_export_from_a_baseline_folds_to_the_same_shape():
     assert (await verify(opened))["problems"] == []
     there = await direct.answer(opened, "c", "routes", {"at": str(it.marks["flapped"])})
     assert [route["state"] for route in there["routes"]] == ["confirmed"]
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_every_type_of_event_keeps_its_form_and_none_of_its_names(path):
+    (envelope,) = decode_commit(bytes.fromhex(json.loads(path.read_text())["blob"])).events
+    names = Pseudonyms(lambda text: text)
+    names.see(envelope.payload)
+    names.settle()
+    told = names.of(envelope.payload)
+    assert type(told) is type(envelope.payload)
+    assert not private(strings(tuple(told))) & private(strings(tuple(envelope.payload)))
+    assert len(list(strings(tuple(told)))) == len(list(strings(tuple(envelope.payload))))
 
 
 def test_pseudonyms_keep_order_and_prefixes():

@@ -11,12 +11,15 @@ from porter.app.metrics import Self, measured
 from porter.app.metrics_page import every_metric, reference_page
 from porter.app.view import ReadModel
 from porter.events import routed
+from porter.events.observed import PeerObserved
+from porter.model.address import Address
 from porter.telemetry.instruments import ANNOUNCE_SECONDS, APPEND_SECONDS, WATCH_RESTARTS, Instruments
 from porter.telemetry.metrics import OPENMETRICS_TYPE, expose
 from tests.promtool import promtool
 from tests.unit.app.test_answers import told
 from tests.unit.projections.story import Story, endpoints, node, pool, service
 
+PEER = PeerObserved("r1", "r1", "1", 1, Address("192.0.2.254"), 64512)
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "metrics.md"
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -32,10 +35,12 @@ def samples(text: str, read=parse) -> dict[tuple[str, ...], float]:
 def exposed(accepts: str = "") -> str:
     story = Story(node(1), pool("p", "192.0.2.0-192.0.2.1", default=True), service("a"), service("b"), service("c"))
     story.settles()
-    story.says(endpoints("a", "n1"))
+    story.says(endpoints("a", "n1"), PEER, PEER._replace(name="off", admin_down=True))
     started = told(
         routed.SpeakerStarted("s1", "0", "10.0.0.1", 0),
         routed.SessionStateChanged("r1", "Established", "", ("IPv4",), ("IPv4",), 9),
+        routed.SessionStateChanged("off", "Idle", "meant to be down"),
+        routed.SessionStateChanged("deleted", "Idle", "the peer was removed"),
     )
     instruments = Instruments()
     instruments.observe(APPEND_SECONDS, 0.002, {"result": "committed"})
@@ -59,6 +64,12 @@ def test_pools_services_and_sessions_have_true_numbers() -> None:
     assert found["porter_leader",] == 1
     assert found["porter_events_dropped_total",] == 0
     assert found["porter_component_ready", "journal"] == 0
+
+
+def test_a_peer_that_is_deleted_or_meant_to_be_down_has_no_session_that_could_fail() -> None:
+    assert {key for key in samples(exposed()) if key[0] == "porter_bgp_session_up"} == {
+        ("porter_bgp_session_up", "r1", "s1")
+    }
 
 
 def test_openmetrics_is_spoken_where_it_is_asked_for() -> None:

@@ -9,6 +9,7 @@ from porter.app.events import BadQuestion
 from porter.app.moments import Moment, position_of
 from porter.app.time_travel import as_of, baseline_before
 from porter.events.envelope import BEGINNING
+from porter.journal.limits import Trim
 from porter.projections.cluster import ClusterState, fold
 from tests.schema_check import violations
 from tests.unit.app.incident import incident
@@ -110,3 +111,14 @@ def test_moments_are_positions_or_times_with_a_zone():
     assert Moment.from_query({"at": "#7"}, "at") == Moment(7)
     assert Moment.from_query({"at": "1970-01-01T12:00:00.5Z"}, "at") == Moment(0, NOON_MS + 500)
     assert Moment.from_query({"at": "1970-01-01T13:00:00 01:00"}, "at") == Moment(0, NOON_MS)
+
+
+async def test_a_speaker_whose_outcomes_of_that_time_are_gone_is_named():
+    it = await incident()
+    stream = it.streams.server.store("porter:s:speaker-0")
+    stream.drop(7, Trim(*stream.entries[6].checkpoint[1:]))
+    answer = await ask(it, "routes", at=it.marks["calm"])
+    assert answer["problems"] == [
+        "what speaker speaker-0 told by then is not kept any more: its sessions of that time are not known"
+    ]
+    assert (await ask(it, "routes"))["problems"] == []

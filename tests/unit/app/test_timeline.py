@@ -90,6 +90,15 @@ async def test_a_stretch_is_cut_by_positions_and_by_times():
     )
 
 
+async def test_without_a_since_it_goes_back_so_far_and_no_further(monkeypatch):
+    it = await incident()
+    monkeypatch.setattr(timeline, "UNASKED_MAX", 3)
+    head = it.state.ledger.position
+    answer = await ask(it, "timeline", until=head - 1)
+    assert (answer["first"], answer["position"]) == (head - 3, head - 1)
+    assert (await ask(it, "timeline", since=1, until=head - 1))["first"] == 1
+
+
 async def test_a_peer_and_an_address_have_timelines_too():
     it = await incident()
     of_peer = {one["aggregate"] for one in (await ask(it, "timeline", peer="tor-a"))["entries"]}

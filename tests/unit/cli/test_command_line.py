@@ -66,6 +66,8 @@ def test_help_names_every_command_and_loads_no_heavy_library():
         "import",
         "verify",
         "plan",
+        "replay",
+        "bisect",
     ):
         assert f"\n  {command} " in helped.stdout
     loaded = modules_after("import porter.cli.main")

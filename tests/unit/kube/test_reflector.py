@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tenacity import RetryCallState
 
 from porter.kube.client import ApiError
 from porter.kube.facts import FactSettings
@@ -144,3 +145,11 @@ class FailedAttempt:
 
     def exception(self):
         return self._error
+
+
+@pytest.mark.parametrize("status", [403, 429, 500, 503])
+def test_a_server_that_comes_back_is_asked_again_soon(status):
+    attempt = RetryCallState(None, None, (), {})
+    attempt.attempt_number = 20
+    attempt.set_exception((ApiError, ApiError(status, "NotYet", "storage is (re)initializing"), None))
+    assert _backoff(attempt) <= 2.1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,21 @@ def test_the_operator_names_the_service_and_the_sampler(monkeypatch):
     tracer.begin("announce", parent=PARENT).end()
     tracer.close()
     assert [span.resource.attributes["service.name"] for span in kept.spans] == ["lb"]
+
+
+def test_a_collector_that_does_not_answer_keeps_no_program_from_ending():
+    answers = threading.Event()
+
+    class Stuck(Exported):
+        def export(self, spans):
+            answers.wait(60)
+
+    tracer = OtlpTracer("speaker", "s1", Stuck())
+    tracer.begin("announce").end()
+    began_s = time.monotonic()
+    tracer.close()
+    assert time.monotonic() - began_s < 30
+    answers.set()
 
 
 @pytest.mark.parametrize("text", ["", "00", "00-zz-00f067aa0ba902b7-01", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"])

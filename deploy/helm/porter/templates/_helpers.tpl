@@ -130,3 +130,94 @@ seccompProfile:
 {{- fail "monitoring.podMonitor.enabled and monitoring.serviceMonitor.enabled are both true: every metric would be scraped twice; choose one" -}}
 {{- end -}}
 {{- end -}}
+
+{{/*
+The containers that announce: a speaker or an agent, and the engine beside it. Call it with `root`, `program` and the
+`values` of the workload. An agent is a speaker to Redis: it has that user's rights.
+*/}}
+{{- define "porter.announcers" -}}
+{{- $root := .root -}}
+{{- $values := .values -}}
+- name: {{ .program }}
+  image: {{ include "porter.image" $root }}
+  imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+  args:
+    - {{ .program }}
+    {{- if eq .program "agent" }}
+    - --node-name=$(NODE_NAME)
+    {{- else }}
+    - --name=$(POD_NAME)
+    {{- end }}
+    - --namespace=$(POD_NAMESPACE)
+    - --cluster={{ $root.Values.global.cluster }}
+    - --state-dir=/var/lib/porter
+    - --local-address={{ get $values "localAddress" | default "$(HOST_IP)" }}
+    {{- if $root.Values.speaker.passwordSecrets }}
+    - --secrets-dir=/etc/porter/passwords
+    {{- end }}
+    - --log-level={{ $root.Values.logLevel }}
+  env:
+    - name: POD_NAME
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.name
+    - name: POD_NAMESPACE
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.namespace
+    - name: NODE_NAME
+      valueFrom:
+        fieldRef:
+          fieldPath: spec.nodeName
+    - name: HOST_IP
+      valueFrom:
+        fieldRef:
+          fieldPath: status.hostIP
+    {{- include "porter.redisEnvironment" (dict "root" $root "component" "speaker") | nindent 4 }}
+    {{- with $values.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  securityContext:
+    {{- include "porter.containerSecurity" $root | nindent 4 }}
+  {{- with $values.resources }}
+  resources:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  volumeMounts:
+    - name: state
+      mountPath: /var/lib/porter
+    {{- range $root.Values.speaker.passwordSecrets }}
+    - name: password-{{ . | sha256sum | trunc 12 }}
+      mountPath: /etc/porter/passwords/{{ . }}
+      readOnly: true
+    {{- end }}
+    {{- include "porter.caMount" $root | nindent 4 }}
+# A container of its own, so that sessions and routes outlive a speaker that restarts.
+- name: exabgp
+  image: {{ include "porter.image" $root }}
+  imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+  args: [exabgp, --state-dir=/var/lib/porter]
+  securityContext:
+    {{- include "porter.containerSecurity" $root | nindent 4 }}
+  {{- with $values.exabgpResources }}
+  resources:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  volumeMounts:
+    - name: state
+      mountPath: /var/lib/porter
+{{- end -}}
+
+{{- define "porter.announcerVolumes" -}}
+{{- range .Values.speaker.passwordSecrets }}
+- name: password-{{ . | sha256sum | trunc 12 }}
+  secret:
+    secretName: {{ . }}
+    # A speaker whose Secret is missing runs, and the peer says what is missing.
+    optional: true
+    items:
+      - key: password
+        path: password
+{{- end }}
+{{- include "porter.caVolume" . | nindent 0 }}
+{{- end -}}

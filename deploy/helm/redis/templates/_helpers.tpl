@@ -38,7 +38,8 @@ these users, and fails on one that is missing and on one that is never used.
 - The controller writes the journal and reads the speakers' streams; scripts may only do what their user may.
 - A speaker reads the journal, and writes the speakers' streams.
 - A reader is a person's command line, or a console.
-Call it with `cluster`, and the SHA-256 digests `controller`, `speaker` and `reader` of the passwords.
+- An operator is who brings an export back into an empty server (`porter import`).
+Call it with `cluster`, and the SHA-256 digest of each of their passwords.
 */}}
 {{- define "redis.users" -}}
 {{- $tag := printf "{porter:%s}" .cluster -}}
@@ -46,6 +47,7 @@ user default on nopass resetkeys resetchannels -@all +ping
 user porter-controller on #{{ .controller }} resetkeys resetchannels %RW~{{ $tag }}:j %RW~{{ $tag }}:j:h %R~{{ $tag }}:s:* %R~{{ $tag }}:speakers -@all +client|setname +info +config|get +evalsha +eval +evalsha_ro +eval_ro +hmget +hset +del +xadd +xlen +xrange +xrevrange +xread +xtrim +memory|usage +smembers
 user porter-speaker on #{{ .speaker }} resetkeys resetchannels %R~{{ $tag }}:j %R~{{ $tag }}:j:h %RW~{{ $tag }}:s:* %W~{{ $tag }}:speakers -@all +client|setname +info +evalsha +eval +evalsha_ro +eval_ro +hmget +hset +del +xadd +xlen +xrange +xrevrange +xread +sadd
 user porter-reader on #{{ .reader }} resetkeys resetchannels %R~{{ $tag }}:* -@all +client|setname +info +evalsha_ro +eval_ro +hmget +xrange +xrevrange +xread +smembers
+user porter-operator on #{{ .operator }} resetkeys resetchannels %RW~{{ $tag }}:* -@all +client|setname +exists +hset +sadd +xadd
 {{- end -}}
 
 {{- define "redis.configuration" -}}
