@@ -135,7 +135,7 @@ class PeerSession:
         """The session came up; the engine now sends what it holds by itself."""
         self._begin(negotiated, now_s, resumed=False)
         self._fresh = False
-        self._tell_news(now_s)
+        self.tell_news(now_s)
 
     def closed(self, reason: str, now_s: float) -> None:
         """The session went down."""
@@ -213,7 +213,7 @@ class PeerSession:
         """Return what the engine should be told now; the keys count as in flight from here on."""
         if not self._attached:
             return []
-        self._tell_news(now_s)
+        self.tell_news(now_s)
         if self.sync is DOWN:
             return list(self._remove_outdated())
         self._check_waits(now_s)
@@ -379,7 +379,8 @@ class PeerSession:
         self._unconfirmed_answers = 0
         self._resend = False
 
-    def _tell_news(self, now_s: float) -> None:
+    def tell_news(self, now_s: float) -> None:
+        """Tell what is new of a session that comes up, or does not."""
         news = self.attempts.news(self.settings, now_s)
         if news is not None:
             self._tell_state(*news, now_s)

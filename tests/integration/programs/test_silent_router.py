@@ -41,10 +41,15 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path):
+def engine() -> str:
+    return "exabgp"
+
+
+@pytest.fixture
+def place(tmp_path, engine):
     world, port = World(tmp_path / "manifests"), free_port(ROUTER_ADDRESS)
     world.build(port)
-    options = ("--http", "127.0.0.1:0", "--local-address", SPEAKER_ADDRESS, "--name", "one")
+    options = ("--http", "127.0.0.1:0", "--local-address", SPEAKER_ADDRESS, "--name", "one", "--engine", engine)
     up = Up(world, tmp_path / "state", *options)
     try:
         yield Place(world, port, up)
@@ -99,6 +104,7 @@ def test_a_router_that_does_not_answer_is_told_with_the_cause_and_after_a_restar
     assert all(event["payload"].get("state") != "Established" for event in events)
 
 
+@pytest.mark.parametrize("engine", ["exabgp", "gobgp"])
 def test_a_router_that_drops_every_packet_has_a_state_within_seconds(place):
     place.edit_peer(neighborAddress="192.0.2.254")
 

@@ -228,6 +228,7 @@ class SessionDriver:
                 self.session.sent(sent.announced, sent.withdrawn, self._now())
             await self._obey(client)
         elif not _is_up(peer):
+            self.session.tell_news(self._now())
             await self._wait_on(client, peer)
         else:
             await self._began(client, peer)
