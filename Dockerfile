@@ -29,6 +29,9 @@ COPY porter porter
 RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
     && /opt/porter/bin/python -m pip install --no-deps --no-index dist/porter-*.whl \
     && /opt/porter/bin/python -m pip uninstall --yes pip setuptools
+# Typed models and calls of the Kubernetes client are never imported (porter/kube/client.py), and are most of its size.
+# `make image-check` runs the controller against a real API server without them.
+RUN find /opt/porter/lib/python3*/site-packages/kubernetes -type f -regex '.*/\(api\|models\)/.*' ! -name '__init__*' -delete
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="Porter" \

@@ -20,6 +20,14 @@ demo: setup ## Run Porter on this machine: no root, no cluster.
 test: setup setup-lab ## Run every check and every suite.
 	scripts/test
 
+.PHONY: chart
+chart: setup setup-lab ## Check the Helm chart: lint, values, rendering, server-side dry-run.
+	scripts/test chart
+
+.PHONY: image-check
+image-check: setup setup-lab ## Build the image's file system in a folder, and run Porter from it (root).
+	scripts/image-check
+
 .PHONY: bench
 bench: setup setup-lab ## Measure, and print the tables.
 	scripts/bench

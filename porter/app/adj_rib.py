@@ -37,6 +37,10 @@ class AdjRibsOut:
         """A session came up: from now on the peer's routes are those that this session can carry."""
         self._peers[peer] = _PeerRib(negotiated)
 
+    def knows(self, peer: PeerKey) -> bool:
+        """Whether a peer's routes are kept up."""
+        return peer in self._peers
+
     def forget(self, present: Iterable[PeerKey]) -> None:
         """Forget the peers that are configured no more."""
         for peer in set(self._peers) - set(present):

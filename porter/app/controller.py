@@ -16,11 +16,12 @@ from porter.allocator.withdrawals import Rule
 from porter.app.clock import SystemClock
 from porter.app.edge import connect
 from porter.app.follow import Folded, from_newest_baseline, up_to_head
-from porter.app.leader import Leading, Recovery
+from porter.app.leader import Leading
 from porter.app.passwords import keep_inline
 from porter.app.process import set_imports_aside
+from porter.app.route_latency import RouteLatency
 from porter.app.settings import DRAIN_DELAY_MS, Settings
-from porter.app.start import Beginning, Seen, begin, positions_are_lost
+from porter.app.start import Beginning, Recovery, Seen, begin, positions_are_lost
 from porter.app.status import StatusDesk
 from porter.app.streams import SpeakerStreams
 from porter.app.view import View
@@ -28,6 +29,7 @@ from porter.events.envelope import BEGINNING, Head
 from porter.events.observed import ServiceObserved
 from porter.model.address import Address
 from porter.ports import (
+    NO_INSTRUMENTATION,
     Anchor,
     AnchorUnavailable,
     Conflict,
@@ -44,6 +46,8 @@ from porter.ports import (
     UnsafeServer,
 )
 from porter.projections.cluster import ClusterState, fold
+from porter.telemetry import tracing
+from porter.telemetry.instruments import Instruments
 
 SPEAKER_REPORT_TIMEOUT_S = 3.0
 """How long recovery waits for the speakers to say what they still announce."""
@@ -193,6 +197,7 @@ class Controller:
             state=state,
             rule=Rule(settings.hold_share_percent, settings.hold_minimum, settings.hold_bound_s * 1000),
             cordon_delay_ms=DRAIN_DELAY_MS if settings.drain_cordoned else None,
+            instrumentation=parts.view.instruments or NO_INSTRUMENTATION,
         )
         parts.view.leading = True
         self._problem = ""
@@ -289,11 +294,15 @@ async def run_controller(settings: Settings) -> None:
     journals = RedisJournals(settings.redis_url, settings.cluster, writer=settings.name)
     view = View()
     clock = SystemClock()
+    tracer = tracing.connect("controller", settings.name)
+    view.instruments = instruments = Instruments(tracer)
+    latency = RouteLatency(view, instruments, clock.wall_ms())
+    view.note = latency.note
     try:
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-            source, election, writer, recorder, passwords, beside = await connect(settings, clock, stack)
+            source, election, writer, recorder, passwords, beside = await connect(settings, clock, stack, instruments)
             desk: StatusDesk
-            speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk))
+            speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk), latency.outcome)
             desk = StatusDesk(writer, recorder, lambda: speakers.sessions)
             view.untold = lambda: recorder.dropped
             parts = Parts(
@@ -317,12 +326,14 @@ async def run_controller(settings: Settings) -> None:
                 ("speakers' streams", speakers.run()),
                 ("controller", controller.run()),
                 ("passwords", keep_inline(settings.passwords_file, passwords)),
-                ("http", serve(settings, view, journals.journal())),
+                ("http", serve(settings, view, journals)),
             ):
                 tasks.create_task(part, name=name)
             for name, run in beside:
                 tasks.create_task(run(), name=name)
     finally:
+        if tracer is not None:
+            tracer.close()
         await journals.close()
 
 

@@ -1,71 +1,136 @@
-"""Answers straight from the journal, without a controller: the same folds, so the same answers."""
+"""Answers straight from the journal, without a controller: the same folds, so the same answers.
+
+The journal is a server's, or an exported file's.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
 
-from porter.app import answers, explain, route_answers
+from porter.app import answers, diff, explain, route_answers, timeline
 from porter.app.answer_json import Json
 from porter.app.events import EventFilter, read_events
-from porter.app.follow import from_newest_baseline, up_to_head
-from porter.app.settings import Settings
-from porter.app.view import ReadModel
-from porter.events.envelope import BEGINNING, Head
-from porter.journal.redis import RedisJournals
-from porter.ports import Journal, JournalMissing
-from porter.projections.sessions import Sessions, evolve_sessions
+from porter.app.moments import Moment
+from porter.app.streams import Streams
+from porter.app.time_travel import AsOf, as_of
+from porter.ports import JournalMissing
 
-Answer = Callable[[ReadModel, Mapping[str, str], Settings, Head], Json]
+Answer = Callable[[AsOf, Mapping[str, str], str], Json]
+T = TypeVar("T")
 
 ANSWERS: dict[str, Answer] = {
-    "status": lambda model, _query, settings, head: answers.status(model, settings.cluster, head),
-    "routes": lambda model, query, _settings, _head: route_answers.routes(
-        model, route_answers.RouteFilter.from_query(query)
+    "status": lambda then, _query, cluster: answers.status(then.model, cluster, then.head),
+    "routes": lambda then, query, _cluster: route_answers.routes(
+        then.model, route_answers.RouteFilter.from_query(query)
     ),
-    "pools": lambda model, _query, _settings, _head: answers.pools(model),
-    "services": lambda model, _query, _settings, _head: answers.services(model),
-    "peers": lambda model, _query, _settings, _head: route_answers.peers(model),
+    "pools": lambda then, _query, _cluster: answers.pools(then.model),
+    "services": lambda then, _query, _cluster: answers.services(then.model),
+    "peers": lambda then, _query, _cluster: route_answers.peers(then.model),
 }
 
 
-def ask(question: str, query: Mapping[str, str], settings: Settings) -> Json:
-    """One answer as of the journal's present head.
+HISTORY: dict[str, Callable[[Streams, Mapping[str, str]], Awaitable[Json]]] = {
+    "timeline": lambda streams, query: timeline.timeline(streams, timeline.TimelineQuestion.from_query(query)),
+    "diff": diff.diff,
+}
+"""Answers that are about a stretch of the journal and not about one moment."""
+
+
+class Place(NamedTuple):
+    """Where a journal is: in an export (a file, or its content), or at a server, by the cluster's name."""
+
+    redis_url: str = ""
+    cluster: str = ""
+    file: Path | None = None
+    content: bytes | None = None
+
+
+class OpenStreams(Streams, Protocol):
+    """Streams that are closed after use."""
+
+    async def close(self) -> None: ...
+
+
+def with_streams(place: Place, job: Callable[[OpenStreams, str], Awaitable[T]]) -> T:
+    """Open the streams, run a job on them and the cluster's name, and close them.
+
+    Raises:
+        JournalError: the journal could not be read, or there is none of this cluster.
+    """
+
+    async def run() -> T:
+        streams, cluster = await open_streams(place)
+        try:
+            return await job(streams, cluster)
+        finally:
+            await streams.close()
+
+    return asyncio.run(run())
+
+
+async def open_streams(place: Place) -> tuple[OpenStreams, str]:
+    """The streams of a place, and the cluster's name.
+
+    Raises:
+        JournalError: the journal could not be read, or there is none of this cluster.
+    """
+    if place.file is not None or place.content is not None:
+        from porter.journal.export import ExportJournals  # noqa: PLC0415 -- a server's journal needs no file.
+
+        exported = ExportJournals(place.file or Path("the export"), place.content)
+        return exported, exported.cluster
+    from porter.journal.redis import RedisJournals  # noqa: PLC0415 -- a file needs no client of the server.
+
+    journals = RedisJournals(place.redis_url, place.cluster)
+    head = None
+    try:
+        head = await journals.journal().head()
+    finally:
+        if head is None:
+            await journals.close()
+    if head is None:
+        raise JournalMissing(
+            f"there is no journal of the cluster {place.cluster!r} there; name the cluster with --cluster"
+        )
+    return journals, place.cluster
+
+
+def ask(question: str, query: Mapping[str, str], place: Place) -> Json:
+    """One answer, as of the moment `at` of the query, or the journal's head.
 
     Raises:
         JournalError: the journal could not be read, or there is none of this cluster.
         BadQuestion: the query is not understood.
     """
-
-    async def asked() -> Json:
-        journals = RedisJournals(settings.redis_url, settings.cluster)
-        try:
-            head = await _head(journals.journal(), settings.cluster)
-            model = await read_model(journals)
-            if question == "explain":
-                # This one asks the journal, too, how it came to what the folds say.
-                return await explain.explain(model, journals.journal(), explain.Question.from_query(query))
-        finally:
-            await journals.close()
-        return ANSWERS[question](model, query, settings, head)
-
-    return asyncio.run(asked())
+    return with_streams(place, lambda streams, cluster: answer(streams, cluster, question, query))
 
 
-async def read_model(journals: RedisJournals) -> ReadModel:
-    """Fold the journal from its newest baseline, and every speaker's stream as far as it is kept."""
-    journal = journals.journal()
-    folded = await up_to_head(journal, await from_newest_baseline(journal))
-    sessions = Sessions.empty()
-    for name in await journals.speakers():
-        async for page in journals.speaker(name).read(BEGINNING):
-            for commit in page:
-                for envelope in commit.events:
-                    sessions = evolve_sessions(sessions, name, envelope)
-    return ReadModel(folded.state, sessions)
+async def answer(streams: Streams, cluster: str, question: str, query: Mapping[str, str]) -> Json:
+    """One answer from streams.
+
+    Raises:
+        JournalError, BadQuestion: as `ask`.
+    """
+    if question in HISTORY:
+        return await HISTORY[question](streams, query)
+    then = await as_of(streams, Moment.from_query(query, "at"))
+    if question == "explain":
+        # This one asks the journal, too, how it came to what the folds say.
+        told = await explain.explain(then.model, streams.journal(), explain.Question.from_query(query))
+    else:
+        told = ANSWERS[question](then, query, cluster)
+    if "problems" in told:
+        told["problems"] += [
+            f"what speaker {name} told by then is not kept any more: its sessions of that time are not known"
+            for name in then.forgotten
+        ]
+    return told
 
 
-def tail(redis_url: str, cluster: str, query: Mapping[str, str], *, follow: bool) -> Iterator[Json]:
+def tail(place: Place, query: Mapping[str, str], *, follow: bool) -> Iterator[Json]:
     """The events of the journal, one after another.
 
     Raises:
@@ -73,23 +138,24 @@ def tail(redis_url: str, cluster: str, query: Mapping[str, str], *, follow: bool
         BadQuestion: the query is not understood.
     """
     wanted = EventFilter.from_query(query)
+    yield from stream(place, lambda streams: read_events(streams.journal(), wanted, follow=follow))
+
+
+def stream(place: Place, items: Callable[[Streams], AsyncIterator[Json]]) -> Iterator[Json]:
+    """What comes one after another, for a caller that is not asynchronous.
+
+    Raises:
+        JournalError: the journal could not be read, or there is none of this cluster.
+    """
     with asyncio.Runner() as runner:
-        journals = RedisJournals(redis_url, cluster)
+        streams, _ = runner.run(open_streams(place))
         try:
-            runner.run(_head(journals.journal(), cluster))
-            events = read_events(journals.journal(), wanted, follow=follow)
-            while (event := runner.run(_next(events))) is not None:
-                yield event
+            coming = items(streams)
+            while (item := runner.run(_next(coming))) is not None:
+                yield item
         finally:
-            runner.run(journals.close())
+            runner.run(streams.close())
 
 
-async def _next(events: AsyncIterator[Json]) -> Json:
-    return await anext(events, None)
-
-
-async def _head(journal: Journal, cluster: str) -> Head:
-    head = await journal.head()
-    if head is None:
-        raise JournalMissing(f"there is no journal of the cluster {cluster!r} there; name the cluster with --cluster")
-    return head
+async def _next(items: AsyncIterator[Json]) -> Json:
+    return await anext(items, None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from porter.app.settings import InvalidSettings, Settings
 from porter.kube.facts import FactSettings
-from porter.ports import Clock, Election, EventRecorder, Source, StatusWriter
+from porter.ports import Clock, Election, EventRecorder, Instrumentation, Source, StatusWriter
 
 if TYPE_CHECKING:
     from porter.kube.manifests import ManifestSource
@@ -29,7 +29,9 @@ class Edge(NamedTuple):
     beside: tuple[tuple[str, Callable[[], Coroutine[None, None, None]]], ...] = ()
 
 
-async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
+async def connect(
+    settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack, instrumentation: Instrumentation
+) -> Edge:
     """Make the edge that the settings name; what must be closed is left on the stack.
 
     Raises:
@@ -40,7 +42,7 @@ async def connect(settings: Settings, clock: Clock, stack: contextlib.AsyncExitS
         raise InvalidSettings("give exactly one of --kubeconfig FILE, --in-cluster and --manifests DIR")
     if settings.manifests is not None:
         return _manifests(settings, clock)
-    return await _cluster(settings, clock, stack)
+    return await _cluster(settings, clock, stack, instrumentation)
 
 
 def _fact_settings(settings: Settings) -> FactSettings:
@@ -64,7 +66,9 @@ def _manifests(settings: Settings, clock: Clock) -> Edge:
     return Edge(source, election, writer, LogEventRecorder(), _passwords_of(source))
 
 
-async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack) -> Edge:
+async def _cluster(
+    settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack, instrumentation: Instrumentation
+) -> Edge:
     # The client's import costs tens of megabytes, which a controller over manifests does without.
     from porter.kube.client import ApiError, InvalidKubeconfig, KubeClient  # noqa: PLC0415
     from porter.kube.events import KubeEventRecorder  # noqa: PLC0415
@@ -83,7 +87,7 @@ async def _cluster(settings: Settings, clock: Clock, stack: contextlib.AsyncExit
         # In a cluster the installation made the namespace. Where this fails the campaign says why.
         with contextlib.suppress(ApiError):
             await election.ensure_namespace()
-    source = KubeSource(client, _fact_settings(settings))
+    source = KubeSource(client, _fact_settings(settings), instrumentation=instrumentation)
     writer = KubeStatusWriter(client, source.inventory, election.leads, clock)
     recorder = KubeEventRecorder(client, election.leads, settings.name)
     finalizers = FinalizerWriter(client, source.inventory, election.leads)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 from porter.app.answer_json import Json, event_json
+from porter.app.follow import checkpoint_before
 from porter.events.envelope import BEGINNING, Checkpoint, Envelope
 from porter.ports import Journal
 
@@ -94,6 +95,21 @@ async def read_events(journal: Journal, wanted: EventFilter, *, follow: bool = F
     async for page in journal.read(checkpoint, follow=True):
         for commit in page:
             for envelope in filter(wanted.wants, commit.events):
+                yield event_json(envelope)
+
+
+async def every_event(journal: Journal) -> AsyncIterator[Json]:
+    """Yield every event that is kept, from the first to the head.
+
+    Raises:
+        JournalError: the journal could not be read.
+    """
+    first = await journal.commit_at(1)
+    if first is None:
+        return
+    async for page in journal.read(checkpoint_before(first)):
+        for commit in page:
+            for envelope in commit.events:
                 yield event_json(envelope)
 
 

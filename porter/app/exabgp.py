@@ -14,6 +14,7 @@ import sys
 import structlog
 
 from porter.app.settings import Settings
+from porter.bgp.backends.gobgp.keeper import Keeper
 from porter.bgp.engine import exabgp_command, wait_for_configuration
 
 TELL_AFTER_S = 10.0
@@ -23,6 +24,8 @@ _log = structlog.get_logger(__name__)
 
 def become_exabgp(settings: Settings) -> None:
     """Wait until there is a configuration, then replace this process by ExaBGP; returns never."""
+    # GoBGP may have been the engine before: a daemon that a killed keeper left would go on holding its session.
+    Keeper(settings.gobgp_directory).end()
     asyncio.run(_wait(settings))
     arguments, environment = exabgp_command(settings.engine_configuration)
     sys.stdout.flush()

@@ -33,6 +33,10 @@ def route_json(model: ReadModel, one: Allocation) -> Json:
         message = f"{prefix} goes to nobody: {reason}, {why}"
     else:
         kind, message = ANNOUNCED, _announced(prefix, len(route.next_hops), sessions)
+        held = state.ledger.holds.routes.get(prefix)
+        if held is not None and prefix in state.loc_rib.lost:
+            reason = Reason.HELD
+            message += f"; by hold {held.hold} alone, which `porter approve {held.hold}` ends"
     return {
         "prefix": prefix,
         "state": kind,
@@ -83,6 +87,8 @@ def _absence(reason: str, one: Allocation) -> str:
             f"{reason}, no node with a ready endpoint of {one.service} may be a next hop; see that the nodes are "
             f"Ready, not excluded from load balancers, and have an {family_of(one.address)} InternalIP"
         )
+    if reason == Reason.DRAINED:
+        return f"{reason}, an operator drained {one.service}; `porter uncordon service {one.service}` ends that"
     return f"{reason}, its Service is gone, and the address is about to be released"
 
 

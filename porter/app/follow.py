@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from porter.events.decided import BaselineRecorded
-from porter.events.envelope import BEGINNING, Checkpoint
-from porter.ports import Corrupt, Journal
+from porter.events.decided import BaselineRecorded, EpochStarted
+from porter.events.envelope import BEGINNING, GENESIS_HASH, Checkpoint, Commit
+from porter.ports import Baseline, Corrupt, Journal
 from porter.projections import baseline
 from porter.projections.cluster import ClusterState, fold
 
@@ -26,8 +26,15 @@ async def from_newest_baseline(journal: Journal) -> Folded:
         JournalError: the journal could not be read.
     """
     newest = await journal.newest_baseline()
-    if newest is None:
-        return Folded(ClusterState.empty(), BEGINNING)
+    return folded_from(newest) if newest is not None else Folded(ClusterState.empty(), BEGINNING)
+
+
+def folded_from(newest: Baseline) -> Folded:
+    """The state of a baseline.
+
+    Raises:
+        Corrupt: the baseline does not match its own digest.
+    """
     recorded = newest.envelope.payload
     if not isinstance(recorded, BaselineRecorded) or baseline.digest(recorded.state) != recorded.digest:
         raise Corrupt(
@@ -50,3 +57,11 @@ async def up_to_head(journal: Journal, folded: Folded) -> Folded:
             state = fold(state, commit.events)
             checkpoint = commit.checkpoint
     return Folded(state, checkpoint)
+
+
+def checkpoint_before(commit: Commit) -> Checkpoint:
+    """What a reader stands at that has applied all that lies before a commit."""
+    if commit.previous_hash == GENESIS_HASH:
+        return BEGINNING
+    begins = isinstance(commit.events[0].payload, EpochStarted)
+    return Checkpoint(commit.epoch - begins, commit.first_position - 1, commit.previous_hash)

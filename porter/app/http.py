@@ -9,40 +9,55 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import structlog
 from aiohttp import web
 
-from porter.app import actions, answers, explain, metrics, route_answers
+from porter.app import actions, answers, diff, direct, explain, metrics, route_answers, timeline
+from porter.app.answer_json import Json
 from porter.app.events import BadQuestion, EventFilter, read_events
+from porter.app.exporting import export_bytes
+from porter.app.moments import Moment
 from porter.app.settings import InvalidSettings, Settings
 from porter.app.settings_check import check_http, is_loopback
+from porter.app.streams import Streams
 from porter.app.view import Action, ReadModel, View
 from porter.files import write_atomically
-from porter.ports import Journal, JournalError, JournalUnavailable
+from porter.ports import JournalError, JournalUnavailable
 from porter.telemetry.metrics import expose
 
 BODY_BYTES_MAX = 64 * 1024
 FOLLOWERS_MAX = 32
+LOOKING_BACK_MAX = 2
+"""How many questions are answered from the journal at a time: each folds it anew, beside the leader's own work."""
 ADDRESS_FILE = "http"
 """In the state directory: the address that was bound, for the commands (and for port 0)."""
 SHUTDOWN_S = 1.0
+HEAD_TIMEOUT_S = 1.0
+"""Metrics are answered without the journal, too."""
 
 PARAMETERS: Mapping[str, frozenset[str]] = {
-    "status": frozenset(),
-    "routes": frozenset({"peer", "prefix", "speaker"}),
-    "pools": frozenset(),
-    "services": frozenset(),
-    "peers": frozenset(),
-    "explain": frozenset({"ip", "service"}),
+    "status": frozenset({"at"}),
+    "routes": frozenset({"at", "peer", "prefix", "speaker"}),
+    "pools": frozenset({"at"}),
+    "services": frozenset({"at"}),
+    "peers": frozenset({"at"}),
+    "explain": frozenset({"at", "ip", "service"}),
+    "diff": frozenset({"a", "b"}),
+    "export": frozenset({"redact", "since"}),
+    "timeline": frozenset({"follow", "ip", "limit", "peer", "service", "since", "until"}),
     "events": frozenset({"after", "aggregate", "follow", "limit", "type"}),
     "drain": frozenset(),
     "approve": frozenset(),
 }
 """What may stand in the query of each route under /v1; anything else is refused, and never quietly left out."""
+
+ACTIONS = frozenset({"drain", "approve"})
+"""Those that are POSTs."""
 
 REFUSALS: Mapping[type[Exception], int] = {
     BadQuestion: 400,
@@ -59,10 +74,12 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Api:
     """The routes over one controller's view and the journal that it reads."""
 
-    def __init__(self, settings: Settings, view: View, journal: Journal) -> None:
+    def __init__(self, settings: Settings, view: View, streams: Streams) -> None:
         self._settings = settings
         self._view = view
-        self._journal = journal
+        self._streams = streams
+        self._journal = streams.journal()
+        self._looking_back = asyncio.Semaphore(LOOKING_BACK_MAX)
         self._followers = 0
 
     def application(self) -> web.Application:
@@ -71,11 +88,23 @@ class Api:
         app.router.add_get("/livez", self.livez)
         app.router.add_get("/readyz", self.readyz)
         app.router.add_get("/metrics", self.metrics)
-        for name in ("status", "routes", "pools", "services", "peers", "explain", "events"):
-            app.router.add_get(f"/v1/{name}", _understood(name, getattr(self, name)))
-        for name in ("drain", "approve"):
+        for name in sorted(PARAMETERS.keys() - ACTIONS):
+            app.router.add_get(f"/v1/{name}", _understood(name, self._answered(name)))
+        for name in sorted(ACTIONS):
             app.router.add_post(f"/v1/{name}", _understood(name, getattr(self, name)))
         return app
+
+    def _answered(self, name: str) -> Answer:
+        """The answer from the folds as they stand; with `at=`, from the journal as it stood."""
+        present: Answer = getattr(self, name)
+
+        async def answered(request: web.Request) -> web.StreamResponse:
+            if not request.query.get("at"):
+                return await present(request)
+            async with self._looking_back:
+                return _json(await direct.answer(self._streams, self._settings.cluster, name, request.query))
+
+        return answered
 
     async def livez(self, _request: web.Request) -> web.StreamResponse:
         """The process answers."""
@@ -91,9 +120,20 @@ class Api:
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """The metrics in Prometheus' text format, or in OpenMetrics where the request accepts that."""
-        about = metrics.Self(self._view.leading, self._view.parts(), self._view.untold())
-        body, content_type = expose(metrics.measured(self._view.read_model(), about), request.headers.get("Accept", ""))
+        view, end = self._view, await self._journal_end()
+        about = metrics.Self(view.leading, view.parts(), view.untold(), end, time.time_ns() // 1_000_000)
+        measured = metrics.measured(self._view.read_model(), about)
+        body, content_type = expose(measured, request.headers.get("Accept", ""), self._view.instruments)
         return web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+
+    async def _journal_end(self) -> int | None:
+        """The position of the journal's end; None where its server does not say."""
+        try:
+            async with asyncio.timeout(HEAD_TIMEOUT_S):
+                head = await self._journal.head()
+        except (JournalError, TimeoutError):
+            return None
+        return 0 if head is None else head.position
 
     async def status(self, _request: web.Request) -> web.StreamResponse:
         """The whole in one page."""
@@ -127,20 +167,48 @@ class Api:
         wanted = EventFilter.from_query(request.query)
         if not EventFilter.follows(request.query):
             return _json({"events": [event async for event in read_events(self._journal, wanted)]})
+        return await self._followed(request, read_events(self._journal, wanted, follow=True))
+
+    async def timeline(self, request: web.Request) -> web.StreamResponse:
+        """One history of all streams, between moments and about a subject; with `follow=1` what comes, one per line."""
+        question = timeline.TimelineQuestion.from_query(request.query)
+        if EventFilter.follows(request.query):
+            await timeline.check_followed(self._streams, question)
+            return await self._followed(request, timeline.follow(self._streams, question))
+        async with self._looking_back:
+            return _json(await timeline.timeline(self._streams, question))
+
+    async def diff(self, request: web.Request) -> web.StreamResponse:
+        """What changed from `a=` to `b=`."""
+        async with self._looking_back:
+            return _json(await diff.diff(self._streams, request.query))
+
+    async def export(self, request: web.Request) -> web.StreamResponse:
+        """The history as the file of `porter export`, from the newest baseline before `since=`; see there."""
+        redact = request.query.get("redact", "0")
+        if redact not in {"0", "1"}:
+            raise _bad_request(f"redact={redact!r} is neither 0 nor 1")
+        since = Moment.from_query(request.query, "since")
+        async with self._looking_back:
+            _, content = await export_bytes(self._streams, self._settings.cluster, since, redact=redact == "1")
+        headers = {"Content-Type": "application/octet-stream", "Cache-Control": "no-store"}
+        return web.Response(body=content, headers=headers)
+
+    async def _followed(self, request: web.Request, items: AsyncIterator[Json]) -> web.StreamResponse:
         if self._followers >= FOLLOWERS_MAX:
             raise web.HTTPServiceUnavailable(text=f"{FOLLOWERS_MAX} clients follow already; try again later")
         self._followers += 1
         try:
-            return await self._follow(request, wanted)
+            return await self._follow(request, items)
         finally:
             self._followers -= 1
 
-    async def _follow(self, request: web.Request, wanted: EventFilter) -> web.StreamResponse:
+    async def _follow(self, request: web.Request, items: AsyncIterator[Json]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):
-            async for event in read_events(self._journal, wanted, follow=True):
-                await response.write(json.dumps(event).encode() + b"\n")
+            async for item in items:
+                await response.write(json.dumps(item).encode() + b"\n")
         return response
 
     async def drain(self, request: web.Request) -> web.StreamResponse:
@@ -173,7 +241,7 @@ class Api:
             ) from error
 
 
-async def serve(settings: Settings, view: View, journal: Journal) -> None:
+async def serve(settings: Settings, view: View, streams: Streams) -> None:
     """Answer HTTP until cancelled.
 
     Raises:
@@ -181,7 +249,7 @@ async def serve(settings: Settings, view: View, journal: Journal) -> None:
     """
     check_http(settings)
     host, port = settings.http_address()
-    runner = web.AppRunner(Api(settings, view, journal).application(), access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(Api(settings, view, streams).application(), access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
         try:

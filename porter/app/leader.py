@@ -13,7 +13,6 @@ import contextlib
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -25,9 +24,10 @@ from porter.allocator.path_identifiers import assign
 from porter.allocator.timers import due, next_due_ms
 from porter.allocator.withdrawals import Rule
 from porter.app import facts
+from porter.app.change_traces import ChangeTraces
 from porter.app.follow import from_newest_baseline, up_to_head
 from porter.app.intake import Intake
-from porter.app.start import Beginning
+from porter.app.start import Beginning, Recovery
 from porter.app.status import StatusDesk
 from porter.app.streams import SpeakerStreams
 from porter.app.upkeep import Upkeep
@@ -36,14 +36,15 @@ from porter.events.catalogue import Event
 from porter.events.decided import RecoveryCompleted
 from porter.events.envelope import MAX_EVENTS_PER_COMMIT, Commit, Draft, Envelope, Head
 from porter.events.observed import InventorySynced
-from porter.model.address import Address
 from porter.ports import (
+    NO_INSTRUMENTATION,
     Anchor,
     Clock,
     Conflict,
     Election,
     Fenced,
     Fork,
+    Instrumentation,
     Journal,
     JournalError,
     JournalUnavailable,
@@ -63,14 +64,6 @@ LAST_WORDS_S = 0.1
 """How long a deposed leader lets the facts come in that its watches hold already."""
 
 _log = structlog.get_logger(__name__)
-
-
-class Recovery(NamedTuple):
-    """What recovery has to adopt: (address, namespace, name, uid) by the speakers' word, and who was heard."""
-
-    holders: tuple[tuple[Address, str, str, str], ...] = ()
-    heard: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -102,6 +95,7 @@ class Leading:
         state: ClusterState,
         rule: Rule,
         cordon_delay_ms: int | None = None,
+        instrumentation: Instrumentation = NO_INSTRUMENTATION,
     ) -> None:
         """`rule` is the blast-radius guard's; a `cordon_delay_ms` lets cordoned nodes be drained with that delay."""
         self.state = state
@@ -121,6 +115,7 @@ class Leading:
         self._wake = asyncio.Event()
         self._next_head_check_s = 0.0
         self._upkeep = Upkeep(journal, speakers, clock)
+        self._traces = ChangeTraces(instrumentation)
 
     async def run(self, beginning: Beginning, recovery: Recovery) -> None:
         """Lead until deposed.
@@ -212,6 +207,7 @@ class Leading:
     async def _watch(self) -> None:
         while True:
             changed = await self._source.changed()
+            self._traces.saw(changed, behind_others=bool(self._intake))
             self._intake.dirty |= changed
             self._wake.set()
 
@@ -281,6 +277,7 @@ class Leading:
             if batch.room:
                 self._fold(batch, payload, correlation=payload.aggregate)
         for uid in unsettled(self.state, batch.room):
+            self._traces.deciding()
             decisions = decide(self.state, uid)
             if len(decisions) > batch.room:
                 return
@@ -294,11 +291,12 @@ class Leading:
 
     def _fold(self, batch: _Batch, payload: Event, *, causation: int = 0, correlation: str = "") -> None:
         assert self.head is not None
-        draft = Draft(payload, causation, correlation)
-        envelope = Envelope(batch.position, self.head.epoch, batch.time_ms, causation, correlation, "", payload)
+        trace = self._traces.traceparent(payload, causation, batch.position)
+        envelope = Envelope(batch.position, self.head.epoch, batch.time_ms, causation, correlation, trace, payload)
         self.state = evolve(self.state, envelope)
         self._desk.touched(envelope)
-        batch.drafts.append(draft)
+        self._view.note(envelope)
+        batch.drafts.append(Draft(payload, causation, correlation, trace))
         batch.position += 1
 
     # ------------------------------------------------------------------------------------------------- durability
@@ -316,10 +314,12 @@ class Leading:
     async def _append(self, batch: _Batch) -> Commit:
         assert self.head is not None
         genesis = self.head.genesis
-        try:
-            commit = await self._journal.append(batch.drafts, time_ms=batch.time_ms)
-        except JournalUnavailable as error:
-            commit = await self._append_again(batch, error)
+        with self._traces.appending() as appended:
+            try:
+                commit = await self._journal.append(batch.drafts, time_ms=batch.time_ms)
+            except JournalUnavailable as error:
+                commit = await self._append_again(batch, error)
+            appended(commit)
         if commit.last_position != batch.position - 1:
             raise Conflict(f"the commit ends at #{commit.last_position}, but #{batch.position - 1} was folded")
         self._committed(genesis, commit)

@@ -13,6 +13,7 @@ from porter import __version__
 from porter.app.operated_answers import held_prefixes
 from porter.app.route_answers import route_counts
 from porter.app.view import ReadModel
+from porter.projections.adj_rib_out import serves
 from porter.projections.cluster import ClusterState
 from porter.projections.maintenance import routes_on_last_resort
 from porter.projections.sessions import Sessions
@@ -26,22 +27,26 @@ _SESSION = ("peer", "speaker")
 
 
 class Self(NamedTuple):
-    """What a controller says of itself: whether it leads, "ok" or a sentence for each of its parts, and how many
-    Kubernetes Events it gave up."""
+    """What a controller says of itself: whether it leads, "ok" or a sentence for each of its parts, how many
+    Kubernetes Events it gave up, where the journal's end is (None: no answer), and what time it is."""
 
     leading: bool
     parts: Mapping[str, str]
     untold: int = 0
+    head_position: int | None = None
+    now_ms: int = 0
 
 
 def measured(model: ReadModel, self_: Self) -> tuple[Measured, ...]:
     """Everything that is measured, at one position of the journal."""
     state = model.state
     return (
-        *_controller(state, self_),
+        *_controller(self_),
+        *_journal(state, self_),
         *_pools(state),
         *_services(state),
-        *_sessions(model.sessions),
+        *_sessions(model.state, model.sessions),
+        *_speakers(model.sessions),
         *_operated(state),
         Measured("routes", "gauge", "Routes of all Adj-RIBs-Out by what became of them.", ("state",), _routes(model)),
     )
@@ -51,20 +56,33 @@ def _one(number: float) -> Samples:
     return (((), number),)
 
 
-def _controller(state: ClusterState, self_: Self) -> Iterator[Measured]:
-    ledger = state.ledger
+def _controller(self_: Self) -> Iterator[Measured]:
     parts: Samples = tuple(((name,), float(said == "ok")) for name, said in sorted(self_.parts.items()))
     yield Measured("build_info", "gauge", "The version that runs; always 1.", ("version",), (((__version__,), 1.0),))
     text = "Kubernetes Events that were given up, because too many waited or the API server refused them."
     yield Measured("events_dropped", "counter", text, (), _one(self_.untold))
     yield Measured("leader", "gauge", "Whether this controller leads.", (), _one(self_.leading))
     yield Measured("component_ready", "gauge", "Whether a part of this controller is ready.", ("component",), parts)
+
+
+def _journal(state: ClusterState, self_: Self) -> Iterator[Measured]:
+    ledger = state.ledger
+    text = "Whether the journal's server answered when this was asked."
+    yield Measured("journal_up", "gauge", text, (), _one(self_.head_position is not None))
     yield Measured("journal_position", "gauge", "The position that is folded.", (), _one(ledger.position))
     yield Measured("journal_epoch", "gauge", "The epoch of the last commit that was folded.", (), _one(ledger.epoch))
     yield Measured("journal_recovering", "gauge", "Whether a loss is recovered from.", (), _one(ledger.recovering))
     last_s = ledger.time_ms / 1000
     text = "When the last commit that was folded was made, in seconds since the Unix epoch."
     yield Measured("journal_last_commit_timestamp_seconds", "gauge", text, (), _one(last_s))
+    # A leader has folded what is about to be appended.
+    behind = max(0, (self_.head_position or 0) - ledger.position)
+    lag: Samples = () if self_.head_position is None else ((("cluster",), float(behind)),)
+    text = "Events of the journal that a projection has not folded yet."
+    yield Measured("projection_lag_events", "gauge", text, ("projection",), lag)
+    lag = tuple((labels, max(0.0, self_.now_ms / 1000 - last_s) if number else 0.0) for labels, number in lag)
+    text = "Age of what a projection folded last, while there is more to fold; 0 where it is at the journal's end."
+    yield Measured("projection_lag_seconds", "gauge", text, ("projection",), lag)
 
 
 def _pools(state: ClusterState) -> Iterator[Measured]:
@@ -86,6 +104,18 @@ def _pools(state: ClusterState) -> Iterator[Measured]:
     yield Measured("pool_ready", "gauge", "Whether a pool is in order.", _POOL, ready)
 
 
+def _speakers(sessions: Sessions) -> Iterator[Measured]:
+    speakers = sorted(sessions.speakers.items())
+    up: Samples = tuple(((name,), float(speaker.engine_up)) for name, speaker in speakers)
+    told: Samples = tuple(((name,), speaker.time_ms / 1000) for name, speaker in speakers)
+    dropped: Samples = tuple(((name,), float(speaker.dropped)) for name, speaker in speakers)
+    yield Measured("engine_up", "gauge", "Whether a speaker's BGP engine is there.", ("speaker",), up)
+    text = "When a speaker told an outcome last, in seconds since the Unix epoch."
+    yield Measured("speaker_last_outcome_timestamp_seconds", "gauge", text, ("speaker",), told)
+    text = "Outcomes that a speaker gave up, because the journal was away for too long."
+    yield Measured("speaker_outcomes_dropped", "counter", text, ("speaker",), dropped)
+
+
 def _services(state: ClusterState) -> Iterator[Measured]:
     served = sum(1 for uid in state.inventory.services if state.pools.of(uid))
     waiting = len(state.inventory.services) - served
@@ -96,6 +126,10 @@ def _services(state: ClusterState) -> Iterator[Measured]:
     )
     reasons: Samples = tuple(((reason,), float(number)) for reason, number in sorted(refused.items()))
     yield Measured("services_refused", "gauge", "Services that are refused, by reason.", ("reason",), reasons)
+    absent = Counter(str(reason) for reason in state.loc_rib.absent.values())
+    lacking: Samples = tuple(((reason,), float(number)) for reason, number in sorted(absent.items()))
+    text = "Prefixes of addresses in use that have no route, by reason."
+    yield Measured("prefixes_absent", "gauge", text, ("reason",), lacking)
 
 
 def _operated(state: ClusterState) -> Iterator[Measured]:
@@ -117,11 +151,14 @@ def _operated(state: ClusterState) -> Iterator[Measured]:
     yield Measured("next_hops_on_drained_nodes", "gauge", text, (), _one(last))
 
 
-def _sessions(sessions: Sessions) -> Iterator[Measured]:
+def _sessions(state: ClusterState, sessions: Sessions) -> Iterator[Measured]:
+    # A peer that was deleted, or is meant to be down, must not look like one that failed.
+    wanted = {name for name, peer in state.inventory.peers.items() if not peer.admin_down}
     told = [
         ((peer, name), session)
         for name, speaker in sorted(sessions.speakers.items())
         for peer, session in sorted(speaker.peers.items())
+        if peer in wanted and serves(state, peer, name)
     ]
     up: Samples = tuple((labels, float(session.established)) for labels, session in told)
     synced: Samples = tuple((labels, float(session.synced)) for labels, session in told)
@@ -130,6 +167,9 @@ def _sessions(sessions: Sessions) -> Iterator[Measured]:
     drifts: Samples = tuple((labels, float(session.drifts)) for labels, session in told)
     yield Measured("bgp_session_up", "gauge", "Whether a session is Established.", _SESSION, up)
     yield Measured("bgp_session_synced", "gauge", "Whether all of a session's routes are confirmed.", _SESSION, synced)
+    rejected: Samples = tuple((labels, float(bool(session.rejected))) for labels, session in told)
+    text = "Whether a speaker's engine refused a peer's settings."
+    yield Measured("bgp_peer_rejected", "gauge", text, _SESSION, rejected)
     yield Measured("bgp_routes_confirmed", "gauge", "Routes that a session confirmed.", _SESSION, routes)
     yield Measured("bgp_session_flaps", "counter", "How often a session went down.", _SESSION, flaps)
     yield Measured("bgp_rib_drifts", "counter", "How often a session's routes differed from ours.", _SESSION, drifts)

@@ -12,7 +12,15 @@ from porter.app.view import ReadModel
 from porter.events.observed import PeerObserved
 from porter.model.address import FAMILIES, InvalidAddress, Prefix, parse_prefix
 from porter.model.bgp import Negotiated, PathAttributes, RouteKey
-from porter.projections.adj_rib_out import adj_rib_out, concerned, peer_problems, refused, source_of
+from porter.projections.adj_rib_out import (
+    adj_rib_out,
+    concerned,
+    peer_problems,
+    refused,
+    serves,
+    sessions_of,
+    source_of,
+)
 from porter.projections.sessions import PeerSession
 
 DESIRED, SENT, CONFIRMED = "desired", "sent", "confirmed"
@@ -117,7 +125,7 @@ def session_problems(model: ReadModel) -> list[str]:
             if not peer.admin_down:
                 problems.append(f"BgpPeer {name}: {problem.message}")
             continue
-        sessions = list(model.sessions.of_peer(name))
+        sessions = list(sessions_of(model.state, model.sessions, name))
         if not sessions:
             problems.append(f"BgpPeer {name} has no session: no speaker told of one")
         for speaker, session in sessions:
@@ -145,7 +153,9 @@ def _peer(model: ReadModel, peer: PeerObserved) -> Json:
         "peerAs": peer.peer_as,
         "wanted": problem is None,
         "refused": "" if problem is None else problem.message,
-        "sessions": [_session(speaker, session) for speaker, session in model.sessions.of_peer(peer.name)],
+        "sessions": [
+            _session(speaker, session) for speaker, session in sessions_of(model.state, model.sessions, peer.name)
+        ],
         "position": model.state.inventory.position_of_object("Peer", peer.name),
         "problems": as_json((*peer.problems, *peer_problems(model.state, peer.name))),
     }
@@ -177,6 +187,8 @@ def _adj_ribs_out(model: ReadModel, wanted: RouteFilter) -> Iterator[Sent]:
             continue
         for name, peer in sorted(state.inventory.peers.items()):
             if wanted.peer not in ("", name) or refused(state, name) is not None:
+                continue
+            if not serves(state, name, speaker):
                 continue
             session = told.peers.get(name, NO_SESSION)
             touched = concerned(state, name, prefixes)

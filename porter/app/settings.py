@@ -5,6 +5,9 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+Engine = Literal["exabgp", "gobgp"]
 
 DEFAULT_STATE_DIR = Path("~/.local/state/porter")
 DEFAULT_CLUSTER = "porter"
@@ -41,8 +44,14 @@ class Settings:
     secrets_dir: Path | None = None
     """The folder of mounted Secrets, for peers with a `passwordSecret`: DIR/<name>/password."""
     name: str = field(default_factory=socket.gethostname)
+    topology: Literal["central", "node"] = "central"
+    """Whether `porter up` runs a speaker or an agent."""
+    node_name: str = ""
+    """The node that an agent announces."""
     load_balancer_class: str = DEFAULT_LOAD_BALANCER_CLASS
     claim_unclassified: bool = False
+    engine: Engine = "exabgp"
+    """The BGP engine behind the speaker."""
     unsafe: frozenset[str] = frozenset()
     """Refusals of the start-up gate that the operator overrides by name."""
     drain_cordoned: bool = False
@@ -79,6 +88,11 @@ class Settings:
     def engine_configuration(self) -> Path:
         """The configuration that the speaker writes for ExaBGP."""
         return self.directory / "exabgp.conf"
+
+    @property
+    def gobgp_directory(self) -> Path:
+        """Where the speaker and the keeper of its GoBGP daemons meet."""
+        return self.directory / "gobgp"
 
     @property
     def engine_rib_file(self) -> Path:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 from porter.app.settings import InvalidSettings, Settings
 from porter.model.address import InvalidAddress, parse_address
+from porter.model.bgp import AGENT_PREFIX, node_of
+
+MAX_NODE_NAME_CHARACTERS = 253 - len(AGENT_PREFIX)
+_NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+"""RFC 1123, as Kubernetes has it."""
 
 
 def check_sources(settings: Settings) -> None:
@@ -51,6 +57,29 @@ def check_local_address(settings: Settings) -> None:
         parse_address(settings.local_address)
     except InvalidAddress as error:
         raise InvalidSettings(f"--local-address: {error}, or leave the option out") from error
+
+
+def check_name(settings: Settings) -> None:
+    """Refuse a name that only an agent may have, or that no stream can have.
+
+    Raises:
+        InvalidSettings: the message names the option and the mend.
+    """
+    if node_of(settings.name):
+        raise InvalidSettings(f"--name {settings.name} is the name of an agent; choose one without {AGENT_PREFIX}")
+
+
+def check_node_name(settings: Settings) -> None:
+    """Refuse an agent without a node's name.
+
+    Raises:
+        InvalidSettings: the message names the option and the mend.
+    """
+    if not _NODE_NAME.fullmatch(settings.node_name) or len(settings.node_name) > MAX_NODE_NAME_CHARACTERS:
+        raise InvalidSettings(
+            f"--node-name {settings.node_name!r} is no node's name; give the one that `kubectl get nodes` shows, or "
+            "set the variable NODE_NAME to it (the field spec.nodeName of the Pod)"
+        )
 
 
 def is_loopback(host: str) -> bool:

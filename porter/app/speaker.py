@@ -13,12 +13,14 @@ import structlog
 from porter import __version__
 from porter.app import engine_rib, last_good
 from porter.app.adj_rib import AdjRibsOut
-from porter.app.clock import SystemClock
 from porter.app.follow import from_newest_baseline
 from porter.app.local_address import AddressBook
 from porter.app.passwords import POLL_S, Passwords
 from porter.app.process import set_imports_aside
+from porter.app.publishers import publisher_of
+from porter.app.route_traces import RouteTraces
 from porter.app.settings import Settings
+from porter.app.traced import ends
 from porter.bgp.outcomes import rib_digest
 from porter.events.catalogue import Event
 from porter.events.decided import EpochStarted
@@ -26,10 +28,11 @@ from porter.events.envelope import BEGINNING, Checkpoint, Commit
 from porter.events.routed import JournalLost, RibSynced, SessionStateChanged, SpeakerStarted
 from porter.model.address import Address
 from porter.model.bgp import Negotiated, PeerKey, SessionSettings, SpeakerName
-from porter.ports import ForeignJournal, Journal, JournalError, JournalUnavailable, Publisher
+from porter.ports import NO_INSTRUMENTATION, ForeignJournal, Journal, JournalError, JournalUnavailable, Publisher
 from porter.projections import baseline
 from porter.projections.adj_rib_out import exported_from, malformed, session_settings
 from porter.projections.cluster import ClusterState, fold
+from porter.telemetry import tracing
 
 RETRY_S = 0.2
 TELL_PRESENT_EVENTS = 5_000
@@ -62,6 +65,8 @@ class Speaker:
         publisher: Publisher,
         outcomes: OutcomeSink,
         passwords: Passwords | None = None,
+        *,
+        traces: RouteTraces | None = None,
     ) -> None:
         self.state = ClusterState.empty()
         self.checkpoint: Checkpoint = BEGINNING
@@ -71,6 +76,7 @@ class Speaker:
         self._publisher = publisher
         self._outcomes = outcomes
         self._passwords = passwords
+        self._traces = traces or RouteTraces(NO_INSTRUMENTATION, settings.name)
         self._ribs = AdjRibsOut(self._name)
         self._addresses = AddressBook(settings.local_address)
         self._certain = False
@@ -163,14 +169,16 @@ class Speaker:
                 self._certain = False
                 self._ribs.retained = self.state.fork()
         self.state = fold(self.state, commit.events)
+        self._traces.folded(self.state, commit.events, live=commit.last_position > self._target_position)
         self.checkpoint = commit.checkpoint
 
     def _publish_page(self) -> None:
         """Bring the publisher's desired routes up to the state."""
+        self._traces.page()
         ledger = self.state.ledger
         prefixes = self.state.loc_rib.take_changed()
         certain = ledger.synced and not ledger.recovering and ledger.position >= self._target_position
-        exported = exported_from(self.state)
+        exported = exported_from(self.state, self._name)
         if certain != self._certain or exported != self._exported:
             if certain and self._ribs.retained is not None:
                 self._ribs.retained = None
@@ -245,6 +253,16 @@ class Speaker:
             self._sessions = wanted
             self._ribs.forget(sessions)
             await self._publisher.configure(wanted)
+        self._presume()
+
+    def _presume(self) -> None:
+        """Desire for the sessions that must have their routes before they come up, whatever they will agree on."""
+        presumed = self._publisher.presumed()
+        unknown = [peer for peer in presumed if not self._ribs.knows(peer)]
+        for peer in unknown:
+            self._ribs.negotiated(peer, presumed[peer])
+        for desired in self._ribs.whole(self.state, certain=self._certain, peers=unknown):
+            self._publisher.desire(desired)
 
     def _wanted_sessions(self, state: ClusterState) -> Sequence[SessionSettings]:
         """The sessions of a state; one whose object was made malformed by an edit stays as it was before."""
@@ -338,7 +356,6 @@ async def run_speaker(settings: Settings) -> None:
     Raises:
         InvalidSettings: the options contradict each other.
     """
-    from porter.bgp.publisher import ExaBgpPublisher  # noqa: PLC0415
     from porter.journal.outcomes import OutcomeStream  # noqa: PLC0415
     from porter.journal.redis import RedisJournals  # noqa: PLC0415
 
@@ -346,14 +363,10 @@ async def run_speaker(settings: Settings) -> None:
     journals = RedisJournals(settings.redis_url, settings.cluster, writer=settings.name)
     outcomes = OutcomeStream(journals.speaker(settings.name), holder=settings.name)
     passwords = Passwords(settings.secrets_dir, settings.passwords_file)
-    publisher = ExaBgpPublisher(
-        speaker=settings.name,
-        socket_path=settings.relay_socket,
-        configuration_path=settings.engine_configuration,
-        clock=SystemClock(),
-        passwords=passwords,
-    )
-    speaker = Speaker(settings, journals.journal(), publisher, outcomes, passwords)
+    publisher = publisher_of(settings, passwords)
+    tracer = tracing.connect("agent" if settings.topology == "node" else "speaker", settings.name)
+    traced = ends(settings, publisher, outcomes, tracer)
+    speaker = Speaker(settings, journals.journal(), traced.publisher, traced.outcomes, passwords, traces=traced.traces)
     set_imports_aside()
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -361,5 +374,7 @@ async def run_speaker(settings: Settings) -> None:
             tasks.create_task(speaker.run(), name="speaker")
             tasks.create_task(engine_rib.serve(publisher, settings.engine_rib_file), name="engine's routes")
     finally:
+        if tracer is not None:
+            tracer.close()
         with contextlib.suppress(JournalError):
             await journals.close()

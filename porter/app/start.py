@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from porter.events.decided import EpochStarted, PositionsLost
 from porter.events.envelope import GENESIS_HASH, Draft, Head
+from porter.model.address import Address
 from porter.ports import Anchor, Claim, ForeignJournal
 
 
@@ -39,6 +40,14 @@ class Beginning(NamedTuple):
     claim: Claim
     drafts: tuple[Draft, ...]
     recovering: bool
+
+
+class Recovery(NamedTuple):
+    """What recovery has to adopt: (address, namespace, name, uid) by the speakers' word, and who was heard."""
+
+    holders: tuple[tuple[Address, str, str, str], ...] = ()
+    heard: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def positions_are_lost(head: Head | None, anchor: Anchor | None, seen: Seen) -> bool:

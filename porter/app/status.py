@@ -17,6 +17,16 @@ from porter.events.decided import (
     AddressReleased,
     AllocationRefused,
     CoolDownElapsed,
+    HoldEnded,
+    HoldExpired,
+    NodeDrained,
+    NodeDrainElapsed,
+    NodeUndrained,
+    ServiceDrained,
+    ServiceDrainElapsed,
+    ServiceUndrained,
+    WithdrawalApproved,
+    WithdrawalHeld,
 )
 from porter.events.envelope import Envelope
 from porter.events.observed import (
@@ -62,9 +72,30 @@ SERVICES_PER_TURN = 128
 """How many Services of an edited pool are looked at before others may go on."""
 
 _ServicePayload = (
-    ServiceObserved | ServiceGone | AddressAllocated | AddressAdopted | AddressReleased | AllocationRefused
+    ServiceObserved
+    | ServiceGone
+    | AddressAllocated
+    | AddressAdopted
+    | AddressReleased
+    | AllocationRefused
+    | ServiceDrained
+    | ServiceDrainElapsed
+    | ServiceUndrained
 )
-_RestPayload = PeerObserved | PeerGone | ConfObserved | AdvertisementObserved | AdvertisementGone
+_RestPayload = (
+    PeerObserved
+    | PeerGone
+    | ConfObserved
+    | AdvertisementObserved
+    | AdvertisementGone
+    | NodeDrained
+    | NodeDrainElapsed
+    | NodeUndrained
+    | WithdrawalHeld
+    | WithdrawalApproved
+    | HoldExpired
+    | HoldEnded
+)
 
 
 class Gathering:

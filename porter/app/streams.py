@@ -9,13 +9,15 @@ from typing import Protocol
 import structlog
 
 from porter.events.decided import HeadWitnessed
-from porter.events.envelope import BEGINNING, Checkpoint
+from porter.events.envelope import BEGINNING, Checkpoint, Envelope
 from porter.events.routed import JournalLost
 from porter.ports import Journal, JournalError, JournalUnavailable
 from porter.projections.sessions import Sessions, evolve_sessions, forget_speaker
 
 DISCOVERY_INTERVAL_S = 1.0
 RETRY_S = 0.5
+
+OutcomeListener = Callable[[Sessions, str, Envelope], None]
 
 _log = structlog.get_logger(__name__)
 
@@ -34,14 +36,18 @@ class SpeakerStreams:
     """Follows every speaker's stream and keeps `sessions` up to date.
 
     `reports` holds the newest `JournalLost` of each speaker, until `forget_reports` is called: recovery asks for them.
-    `on_change` is called after each page that changed something.
+    `on_change` is called after each page that changed something, `on_outcome` before each event, with the sessions as
+    they are before it.
     """
 
-    def __init__(self, streams: Streams, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, streams: Streams, on_change: Callable[[], None], on_outcome: OutcomeListener | None = None
+    ) -> None:
         self.sessions = Sessions.empty()
         self.reports: dict[str, JournalLost] = {}
         self._streams = streams
         self._on_change = on_change
+        self._on_outcome = on_outcome
         self._checkpoints: dict[str, Checkpoint] = {}
         self._followed: set[str] = set()
 
@@ -89,6 +95,8 @@ class SpeakerStreams:
                         for envelope in commit.events:
                             if isinstance(envelope.payload, JournalLost):
                                 self._report(name, envelope.payload)
+                            if self._on_outcome is not None:
+                                self._on_outcome(self.sessions, name, envelope)
                             self.sessions = evolve_sessions(self.sessions, name, envelope)
                         checkpoint = self._checkpoints[name] = commit.checkpoint
                     if page:

@@ -1,7 +1,7 @@
-"""`porter up`: controller, speaker, ExaBGP and, without `--redis-url`, a server for the journal, in one directory.
+"""`porter up`: controller, speaker, BGP engine and, without `--redis-url`, a server for the journal, in one directory.
 
 Turns at the end: the controller first, so that nothing new is decided; with it the speaker, which leaves sessions and
-routes as they are; then ExaBGP, which closes its sessions silently, as graceful restart wants it (RFC 4724); the
+routes as they are; then the engine, which closes its sessions silently, as graceful restart wants it (RFC 4724); the
 journal's server last, when all that was written is on disk.
 """
 
@@ -15,11 +15,19 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from porter.app.gobgp import check_engine, check_program
 from porter.app.part_logs import Console
 from porter.app.settings import Settings
-from porter.app.settings_check import check_http, check_local_address, check_sources
+from porter.app.settings_check import (
+    check_http,
+    check_local_address,
+    check_name,
+    check_node_name,
+    check_sources,
+)
 from porter.app.supervisor import Part, Supervisor
 from porter.journal.embedded import EmbeddedServer
+from porter.policy.topology import NODE
 
 SUPERVISOR_OPTION = "--supervisor"
 """Tells a child whose child it is, so that it ends with it (`porter.app.process.end_with`)."""
@@ -34,9 +42,13 @@ def check_settings(settings: Settings) -> None:
     Raises:
         InvalidSettings: the message names the option and the mend.
     """
+    check_engine(settings)
     check_sources(settings)
     check_http(settings)
     check_local_address(settings)
+    check_name(settings)
+    if settings.topology == NODE:
+        check_node_name(settings)
 
 
 def parts_of(settings: Settings, *, log_level: str = "info") -> list[Part]:
@@ -44,7 +56,7 @@ def parts_of(settings: Settings, *, log_level: str = "info") -> list[Part]:
     parts = []
     url = settings.redis_url
     if not url:
-        server = EmbeddedServer(settings.directory / "redis")
+        server = _embedded(settings)
         server.prepare()
         url = server.url
         ready = partial(_until_connectable, server.socket)
@@ -54,10 +66,22 @@ def parts_of(settings: Settings, *, log_level: str = "info") -> list[Part]:
     tail = ("--log-level", log_level, SUPERVISOR_OPTION, str(os.getpid()))
     parts += [
         Part("controller", (*program, "controller", *_controller_options(settings), *tail), 1, environment=environment),
-        Part("speaker", (*program, "speaker", *_speaker_options(settings), *tail), 1, environment=environment),
-        Part("exabgp", (*program, "exabgp", "--state-dir", str(settings.directory)), 2, helper="relay"),
+        # An agent is listed as the speaker that it is.
+        Part("speaker", (*program, *_speaker_command(settings), *tail), 1, environment=environment),
+        _engine_part(settings, program),
     ]
     return parts
+
+
+def _embedded(settings: Settings) -> EmbeddedServer:
+    return EmbeddedServer(settings.directory / "redis")
+
+
+def _engine_part(settings: Settings, program: Sequence[str]) -> Part:
+    if settings.engine == "gobgp":
+        # Its daemons live in process groups of their own, and outlive it; told to end, it ends them.
+        return Part("gobgp", (*program, "gobgp", "--state-dir", str(settings.directory)), 2)
+    return Part("exabgp", (*program, "exabgp", "--state-dir", str(settings.directory)), 2, helper="relay")
 
 
 async def supervise(directory_parts: Supervisor) -> int:
@@ -78,12 +102,16 @@ def run_up(settings: Settings, *, log_level: str = "info", parts: Sequence[Part]
     """
     if parts is None:
         check_settings(settings)
+        if settings.engine == "gobgp":
+            check_program()
         parts = parts_of(settings, log_level=log_level)
     console = Console()
     try:
         return asyncio.run(supervise(Supervisor(settings.directory, parts, console)))
     finally:
         console.close()
+        if not settings.redis_url:
+            _embedded(settings).leave()
 
 
 async def _until_connectable(socket: Path) -> None:
@@ -100,19 +128,22 @@ async def _until_connectable(socket: Path) -> None:
 
 def _common_options(settings: Settings) -> list[str]:
     options = ["--state-dir", str(settings.directory), "--cluster", settings.cluster]
-    options += ["--namespace", settings.namespace, "--name", settings.name]
+    options += ["--namespace", settings.namespace]
     if settings.local_address:
         options += ["--local-address", settings.local_address]
     return options
 
 
-def _speaker_options(settings: Settings) -> list[str]:
+def _speaker_command(settings: Settings) -> list[str]:
     secrets_dir = [] if settings.secrets_dir is None else ["--secrets-dir", str(settings.secrets_dir.absolute())]
-    return [*_common_options(settings), *secrets_dir]
+    who = ["agent", "--node-name", settings.node_name]
+    if settings.topology != NODE:
+        who = ["speaker", "--name", settings.name]
+    return [*who, *_common_options(settings), *secrets_dir, "--engine", settings.engine]
 
 
 def _controller_options(settings: Settings) -> list[str]:
-    options = [*_common_options(settings), "--http", settings.http]
+    options = ["--name", settings.name, *_common_options(settings), "--http", settings.http]
     if settings.kubeconfig is not None:
         options += ["--kubeconfig", str(settings.kubeconfig.absolute())]
     if settings.manifests is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from porter.events.decided import (
     NodeDrained,
@@ -15,9 +15,13 @@ from porter.events.decided import (
     SpeakerUndrained,
     WithdrawalApproved,
 )
-from porter.events.envelope import Head
+from porter.events.envelope import Envelope, Head
 from porter.projections.cluster import ClusterState
 from porter.projections.sessions import Sessions
+
+if TYPE_CHECKING:
+    # The commands read a view as well, and should not wait for what only a controller measures with.
+    from porter.telemetry.instruments import Instruments
 
 Action = (
     SpeakerDrained
@@ -38,6 +42,10 @@ class ReadModel(NamedTuple):
     sessions: Sessions
 
 
+def _nothing(_envelope: Envelope) -> None:
+    """Nobody wants to be told."""
+
+
 @dataclass(slots=True)
 class View:
     """A controller's live state. The folds are replaced and mutated by their owner: read them without awaiting.
@@ -56,6 +64,10 @@ class View:
     parts: Callable[[], Mapping[str, str]] = dict
     untold: Callable[[], int] = int
     """How many Kubernetes Events were given up since the start."""
+    note: Callable[[Envelope], None] = _nothing
+    """Told of every event that the leader folds."""
+    instruments: Instruments | None = None
+    """What is measured as it happens."""
     act: Callable[[Action], Awaitable[int]] | None = None
 
     def read_model(self) -> ReadModel:

@@ -15,6 +15,7 @@ from porter.bgp.engine import environment
 from porter.files import PRIVATE, write_atomically
 from porter.model.address import IPV4, IPV6, Family, family_of
 from porter.model.bgp import PASSWORD_INLINE_PREFIX, PASSWORD_SECRET_PREFIX, SessionSettings
+from porter.model.reasons import Problem, Reason
 
 PROCESS_NAME = "porter"
 MAX_PASSWORD_CHARACTERS = 80
@@ -60,6 +61,18 @@ def check_settings(settings: SessionSettings, password: str | None) -> None:
         )
     if settings.ttl_security and settings.multihop_ttl:
         raise InvalidSession("ttlSecurity", "TTL security and multihop exclude each other; drop one of them")
+
+
+EXABGP_RETRIES = "ExaBGP, which tries again at once, and then ever later up to a minute"
+GOBGP_RETRIES = "GoBGP, which waits 5 to 10 seconds before each attempt"
+
+
+def unsupported(settings: SessionSettings, retries: str) -> tuple[Problem, ...]:
+    """What the engine has no counterpart for, with what it does instead (`retries`: one of the above)."""
+    if settings.connect_retry_s == SessionSettings._field_defaults["connect_retry_s"]:
+        return ()
+    field = "spec.timers.config.connectRetry"
+    return (Problem(Reason.FIELD_UNSUPPORTED, field, f"{field} has no effect with {retries}; leave it out"),)
 
 
 def is_password(text: str) -> bool:

@@ -41,6 +41,8 @@ def environment() -> dict[str, str]:
         "exabgp.log.destination": "stdout",
         "exabgp.log.level": "WARNING",
         "exabgp.tcp.bind": "",
+        # A peer that takes the connection and says nothing is let go after so many seconds (60 by default).
+        "exabgp.bgp.openwait": "20",
     }
 
 

@@ -14,25 +14,30 @@ import structlog
 
 from porter.bgp.backends.exabgp import Dialogue, Hello
 from porter.bgp.configuration import (
+    EXABGP_RETRIES,
     InvalidSession,
     PasswordSource,
     check_settings,
     digest_of,
     redacted,
     render,
+    unsupported,
     validate,
     write_private,
 )
+from porter.bgp.connection import RelayConnection
+from porter.bgp.probing import Lookout
+from porter.bgp.rejections import Rejections
 from porter.bgp.session import PeerSession
 from porter.events.catalogue import Event
-from porter.events.routed import OutcomesDropped, PeerRejected, SessionStateChanged
-from porter.model.bgp import PathAttributes, PeerKey, RouteKey, SessionSettings
+from porter.events.routed import FieldsUnsupported, OutcomesDropped, SessionStateChanged
+from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
+from porter.model.reasons import Problem
 from porter.ports import Clock, Desired, PeerView
 
 TICK_S = 0.1
 MAX_OUTCOMES = 20_000
 HELLO = b"hello "
-MAX_LINE_BYTES = 64 * 1024 * 1024
 DRAIN_TIMEOUT_S = 5.0
 HELD_TIMEOUT_S = 10.0
 NO_ROUTES: Mapping[RouteKey, PathAttributes] = MappingProxyType({})
@@ -44,37 +49,6 @@ def no_passwords(source: str) -> str | None:
     """The password source of a speaker without any."""
     del source
     return None
-
-
-class RelayConnection(asyncio.Protocol):
-    """One connection from a relay; the newest one counts."""
-
-    def __init__(self, publisher: ExaBgpPublisher) -> None:
-        self._publisher = publisher
-        self._rest = b""
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > MAX_LINE_BYTES:
-            self.abort()
-            return
-        self._publisher.received(self, lines)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._publisher.connection_lost(self, str(exc or "closed"))
-
-    def write(self, lines: Sequence[str]) -> None:
-        if self.transport is not None and lines:
-            self.transport.write("".join(f"{line}\n" for line in lines).encode("ascii"))
-
-    def abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
 
 
 class ExaBgpPublisher:
@@ -114,7 +88,9 @@ class ExaBgpPublisher:
         self._moved = asyncio.Event()
         self._uninformed: set[PeerKey] = set()
         self._flush_scheduled = False
-        self._rejected: dict[PeerKey, str] = {}
+        self._rejections = Rejections()
+        self._lookout = Lookout()
+        self._unsupported: dict[PeerKey, tuple[Problem, ...]] = {}
         self._configuring = asyncio.Lock()
         self._origin_ms = clock.wall_ms() - int(clock.monotonic_s() * 1000)
 
@@ -134,23 +110,28 @@ class ExaBgpPublisher:
         try:
             while True:
                 await asyncio.sleep(TICK_S)
+                if self.configured:
+                    self._lookout.watch(self._dialogue.sessions.values(), self._now())
                 self._flush()
         finally:
             server.close()
+            self._lookout.cancel()
             if self._connection is not None:
                 self._connection.abort()
 
     async def configure(self, sessions: Sequence[SessionSettings]) -> None:
         """Set the whole list of sessions; one whose settings did not change is not touched.
 
-        A session that is refused is left out and told as `PeerRejected`. Returns when the configuration is written
-        and handed over: ExaBGP's taking of it goes on in the background.
+        A session that is refused is left out and told as `PeerRejected`, and so is the end of that. Returns when the
+        configuration is written and handed over: ExaBGP's taking of it goes on in the background.
         """
         async with self._configuring:
+            self._rejections.begin()
             accepted = [settings for settings in self._distinct(sessions) if self._check(settings)]
             text = await self._validated(accepted)
-            names = {name for name, _ in self._rejected.items()}
-            accepted = [settings for settings in accepted if settings.peer not in names]
+            self._tell(self._rejections.news())
+            accepted = [settings for settings in accepted if settings.peer not in self._rejections]
+            self._tell_unsupported(accepted)
             await self._drain({settings.peer_address for settings in accepted})
             if not self._configuration_path.exists() or self._configuration_path.read_text() != text:
                 write_private(self._configuration_path, text)
@@ -164,6 +145,10 @@ class ExaBgpPublisher:
             return
         session.desire(desired, informed=desired.peer not in self._uninformed)
         self._schedule_flush()
+
+    def presumed(self) -> Mapping[PeerKey, Negotiated]:
+        """None: what a session must carry is sent behind its beginning, and End-of-RIB behind that."""
+        return {}
 
     async def outcomes(self) -> Sequence[Event]:
         """Wait for outcomes, return and forget them, oldest first."""
@@ -242,11 +227,11 @@ class ExaBgpPublisher:
     def _distinct(self, sessions: Sequence[SessionSettings]) -> list[SessionSettings]:
         """ExaBGP tells neighbours apart by their addresses: of two with the same, the first by name stays."""
         seen: dict[tuple[str, str], SessionSettings] = {}
-        self._rejected = {name: why for name, why in self._rejected.items() if any(s.peer == name for s in sessions)}
         for settings in sorted(sessions, key=lambda settings: settings.peer):
             first = seen.setdefault((settings.peer_address, settings.local_address), settings)
             if first is not settings:
-                self._reject(settings.peer, "spec.conf.neighborAddress", f"{first.peer} has the same address; use one")
+                message = f"{first.peer} has the same address; use one"
+                self._rejections.reject(settings.peer, "spec.conf.neighborAddress", message)
         return sorted(seen.values(), key=lambda settings: settings.peer)
 
     def _check(self, settings: SessionSettings) -> bool:
@@ -254,15 +239,15 @@ class ExaBgpPublisher:
         try:
             check_settings(settings, password)
         except InvalidSession as error:
-            self._reject(settings.peer, error.field, str(error))
+            self._rejections.reject(settings.peer, error.field, str(error))
             return False
-        self._rejected.pop(settings.peer, None)
         return True
 
-    def _reject(self, peer: PeerKey, field: str, message: str) -> None:
-        if self._rejected.get(peer) != message:
-            self._rejected[peer] = message
-            self._tell([PeerRejected(peer, field, message)])
+    def _tell_unsupported(self, sessions: Sequence[SessionSettings]) -> None:
+        found = {settings.peer: unsupported(settings, EXABGP_RETRIES) for settings in sessions}
+        changed = {peer: problems for peer, problems in found.items() if problems != self._unsupported.get(peer, ())}
+        self._tell([FieldsUnsupported(peer, problems) for peer, problems in changed.items()])
+        self._unsupported = found
 
     def _render(self, sessions: Sequence[SessionSettings]) -> str:
         return render(
@@ -283,7 +268,8 @@ class ExaBgpPublisher:
         for settings in sessions:
             complaint = await self._complaint(self._render([settings]), [settings])
             if complaint:
-                self._reject(settings.peer, "spec", f"ExaBGP refuses these settings: {complaint}; correct them")
+                message = f"ExaBGP refuses these settings: {complaint}; correct them"
+                self._rejections.reject(settings.peer, "spec", message)
             else:
                 good.append(settings)
         return self._render(good)

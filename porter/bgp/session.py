@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from porter.bgp.attempts import Attempts
 from porter.bgp.commands import Announce, Command, ReadRib, Resend, SendEndOfRib, Withdraw, announcements, withdrawals
 from porter.bgp.endofrib import EndOfRib
+from porter.bgp.notifications import explained
 from porter.bgp.outcomes import drift_found, families_in_order, state_changed, synced, window_confirmed
 from porter.bgp.reading import Reading
 from porter.bgp.rib import PeerRib, Routes
@@ -39,6 +41,7 @@ class PeerSession:
         self.since_s = now_s
         self.flaps = 0
         self.desired: Desired | None = None
+        self.attempts = Attempts(now_s)
         self._attached = False
         self._aggregates = False
         """Whether an aggregate was ever desired: only then an announcement can stand for what is withdrawn."""
@@ -132,11 +135,12 @@ class PeerSession:
         """The session came up; the engine now sends what it holds by itself."""
         self._begin(negotiated, now_s, resumed=False)
         self._fresh = False
-        self._tell_state("Established", "", now_s)
+        self._tell_news(now_s)
 
     def closed(self, reason: str, now_s: float) -> None:
         """The session went down."""
-        was_up = self.session_state == "Established"
+        told_up = self.session_state == "Established"
+        self.flaps += self.attempts.closed(reason, self.settings, now_s) or told_up
         self._removable = True
         self._in_question = self._reading.doubted | self.rib.flight.keys()
         self._move(Trigger.CLOSED)
@@ -144,10 +148,8 @@ class PeerSession:
         self._forget_waits(now_s)
         self._fresh = False
         self._queue_outdated(None)
-        if was_up:
-            self.flaps += 1
-            self._tell_state("Idle", reason, now_s)
-        self.reason = reason
+        if told_up:
+            self._tell_state("Idle", explained(reason, self.settings), now_s)
 
     def sent(
         self,
@@ -211,6 +213,7 @@ class PeerSession:
         """Return what the engine should be told now; the keys count as in flight from here on."""
         if not self._attached:
             return []
+        self._tell_news(now_s)
         if self.sync is DOWN:
             return list(self._remove_outdated())
         self._check_waits(now_s)
@@ -359,6 +362,7 @@ class PeerSession:
 
     def _begin(self, negotiated: Negotiated, now_s: float, *, resumed: bool) -> None:
         self._move(Trigger.ESTABLISHED)
+        self.attempts.up(now_s, told=resumed)
         self._forget_waits(now_s)
         self.rib.begin(negotiated, resumed=resumed)
         self._withdrawals_pass = bool(self.rib.wire)
@@ -374,6 +378,11 @@ class PeerSession:
         self._purge_due = False
         self._unconfirmed_answers = 0
         self._resend = False
+
+    def _tell_news(self, now_s: float) -> None:
+        news = self.attempts.news(self.settings, now_s)
+        if news is not None:
+            self._tell_state(*news, now_s)
 
     def _tell_state(self, state: str, reason: str, now_s: float) -> None:
         self.session_state, self.reason, self.since_s = state, reason, now_s

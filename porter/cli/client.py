@@ -16,6 +16,8 @@ from porter.app.settings import DEFAULT_HTTP, InvalidSettings
 from porter.cli.exits import Finding, Unreachable
 
 TIMEOUT_S = 10.0
+CONTENT_TIMEOUT_S = 300.0
+"""For a whole history."""
 ADDRESS_FILE = "http"
 """In the state directory: the address that a controller there answers on."""
 
@@ -39,6 +41,15 @@ class Controller:
         """
         with self._answer(self._request(path, query), TIMEOUT_S) as answer:
             return _object(answer.read())
+
+    def content(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
+        """Return an answer that is no JSON, whole.
+
+        Raises:
+            Unreachable, Finding: as `get` does.
+        """
+        with self._answer(self._request(path, query), CONTENT_TIMEOUT_S) as answer:
+            return answer.read()
 
     def lines(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[Any]:
         """Yield the objects of a newline-delimited answer as they come.

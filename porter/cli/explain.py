@@ -9,9 +9,9 @@ import typer
 
 from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR
 from porter.cli import options
+from porter.cli.asking import ask
 from porter.cli.exits import FINDING, Finding
 from porter.cli.options import Output
-from porter.cli.questions import ask
 from porter.cli.render import print_answer, print_table, time_text
 from porter.model.meanings import meaning_of
 
@@ -26,10 +26,12 @@ def explain(
     namespace: Annotated[
         str, typer.Option("--namespace", "-n", metavar="NS", help="The Service's namespace, if its name has none.")
     ] = DEFAULT_NAMESPACE,
+    at: options.At = "",
     server: options.Server = "",
     redis_url: options.RedisUrl = "",
     cluster: options.Cluster = DEFAULT_CLUSTER,
     state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
     output: options.OutputForm = Output.TABLE,
     utc: options.Utc = False,
 ) -> None:
@@ -39,11 +41,12 @@ def explain(
     """
     answer = ask(
         "explain",
-        _query(what, namespace),
+        {**_query(what, namespace), **({"at": at} if at else {})},
         server=server,
         redis_url=redis_url,
         cluster=cluster,
         state_dir=state_dir,
+        file=file,
     )
     printed = print_answer(answer, output)
     if not printed:

@@ -11,7 +11,7 @@ import sys
 import typer
 
 from porter.app.settings import InvalidSettings
-from porter.cli import actions, exits, explain, migrate, programs, questions
+from porter.cli import actions, exits, explain, history, incident, migrate, plan, programs, questions, replay
 
 app = typer.Typer(
     name="porter",
@@ -29,10 +29,35 @@ migration = typer.Typer(
     rich_markup_mode=None,
 )
 
-for program in (programs.up, programs.controller, programs.speaker, programs.exabgp, programs.demo):
+for program in (
+    programs.up,
+    programs.controller,
+    programs.speaker,
+    programs.agent,
+    programs.exabgp,
+    programs.gobgp,
+    programs.demo,
+):
     app.command()(program)
-for question in (questions.status, questions.routes, explain.explain, questions.crds, questions.version):
+for question in (
+    questions.status,
+    questions.routes,
+    questions.pools,
+    questions.services,
+    questions.peers,
+    explain.explain,
+    history.timeline,
+    history.diff,
+    plan.plan,
+    replay.replay,
+    replay.bisect,
+    questions.crds,
+    questions.version,
+):
     app.command()(question)
+app.command()(incident.export)
+app.command("import")(incident.import_)
+app.command()(incident.verify)
 drain.command("speaker")(actions.drain_speaker)
 drain.command("node")(actions.drain_node)
 drain.command("service")(actions.drain_service)
@@ -44,6 +69,8 @@ for name in ("uncordon", "undrain"):
     app.add_typer(ended, name=name, hidden=name == "undrain")
 app.command()(actions.approve)
 journal.command("tail")(questions.journal_tail)
+journal.command("show")(replay.journal_show)
+journal.command("cat")(replay.journal_cat)
 for origin in (migrate.metallb, migrate.openelb):
     migration.command()(origin)
 app.add_typer(drain, name="drain")

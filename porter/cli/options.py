@@ -36,6 +36,27 @@ SecretsDir = Annotated[
     typer.Option(metavar="DIR", help="Where Secrets are mounted, for peers with a passwordSecret: DIR/NAME/password."),
 ]
 Name = Annotated[str, typer.Option(help="This process's name, stable over restarts; the machine's name if unset.")]
+NodeName = Annotated[
+    str,
+    typer.Option(
+        metavar="NODE",
+        envvar="NODE_NAME",
+        show_envvar=True,
+        help="The node that an agent announces, as Kubernetes calls it; the machine's name if unset.",
+    ),
+]
+
+
+class EngineName(StrEnum):
+    """The BGP engines that a speaker can drive."""
+
+    EXABGP = "exabgp"
+    GOBGP = "gobgp"
+
+
+Engine = Annotated[
+    EngineName, typer.Option("--engine", help="The BGP engine; gobgp needs gobgpd and the extra porter[gobgp].")
+]
 LoadBalancerClass = Annotated[str, typer.Option(metavar="CLASS", help="Services of this class are Porter's.")]
 ClaimUnclassified = Annotated[
     bool, typer.Option("--claim-unclassified", help="Also serve LoadBalancer Services without a class.")
@@ -57,6 +78,18 @@ HoldShare = Annotated[
 ]
 HoldMinimum = Annotated[int, typer.Option(metavar="N", min=1, help="Never hold fewer withdrawals than this.")]
 HoldBound = Annotated[int, typer.Option(metavar="SECONDS", min=1, max=86400, help="Hold them for so long at most.")]
+
+
+class Topology(StrEnum):
+    """Which kind of speaker `porter up` runs."""
+
+    CENTRAL = "central"
+    NODE = "node"
+
+
+UpTopology = Annotated[
+    Topology, typer.Option("--topology", help="Run a central speaker, or the agent of one node in its place.")
+]
 
 
 class LogLevel(StrEnum):
@@ -81,6 +114,16 @@ class Output(StrEnum):
     YAML = "yaml"
 
 
+At = Annotated[
+    str,
+    typer.Option(
+        metavar="TIME|POSITION",
+        help="Answer as of then: 41877, 14:02:11 (local), 2026-11-25T14:02:11Z, or -15m for how long ago.",
+    ),
+]
+FromFile = Annotated[
+    Path | None, typer.Option("--from", metavar="FILE", help="Ask a file of `porter export`; no cluster is needed.")
+]
 OutputForm = Annotated[Output, typer.Option("--output", "-o", help="How the answer is printed.")]
 Utc = Annotated[bool, typer.Option("--utc", help="Show times in UTC instead of local time.")]
 Server = Annotated[

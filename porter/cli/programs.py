@@ -28,8 +28,11 @@ def up(
     local_address: options.LocalAddress = "",
     secrets_dir: options.SecretsDir = None,
     name: options.Name = "",
+    topology: options.UpTopology = options.Topology.CENTRAL,
+    node_name: options.NodeName = "",
     load_balancer_class: options.LoadBalancerClass = defaults.DEFAULT_LOAD_BALANCER_CLASS,
     claim_unclassified: options.ClaimUnclassified = False,
+    engine: options.Engine = options.EngineName.EXABGP,
     drain_cordoned: options.DrainCordoned = False,
     hold_share: options.HoldShare = defaults.DEFAULT_HOLD_SHARE_PERCENT,
     hold_minimum: options.HoldMinimum = defaults.DEFAULT_HOLD_MINIMUM,
@@ -38,7 +41,7 @@ def up(
     log_level: options.Level = options.LogLevel.INFO,
     supervisor: options.SupervisorPid = 0,
 ) -> None:
-    """Run controller, speaker and ExaBGP on this machine, and a server for the journal if no URL is given.
+    """Run controller, speaker and its BGP engine on this machine, and a server for the journal if no URL is given.
 
     One that dies is started again. DIR/pids.json holds their pids. SIGTERM ends all without withdrawing a route.
     """
@@ -59,12 +62,15 @@ def up(
         secrets_dir=secrets_dir,
         load_balancer_class=load_balancer_class,
         claim_unclassified=claim_unclassified,
+        engine=engine.value,
         drain_cordoned=drain_cordoned,
         hold_share_percent=hold_share,
         hold_minimum=hold_minimum,
         hold_bound_s=hold_bound,
         unsafe=frozenset(unsafe or ()),
         name=name or socket.gethostname(),
+        topology="node" if topology is options.Topology.NODE else "central",
+        node_name=node_name or socket.gethostname(),
     )
     _begin(supervisor, settings)
     try:
@@ -139,19 +145,21 @@ def speaker(
     local_address: options.LocalAddress = "",
     secrets_dir: options.SecretsDir = None,
     name: options.Name = "",
+    engine: options.Engine = options.EngineName.EXABGP,
     log_level: options.Level = options.LogLevel.INFO,
     supervisor: options.SupervisorPid = 0,
     _http: Annotated[str, typer.Option("--http", hidden=True)] = "",
     _kubeconfig: Annotated[Path | None, typer.Option("--kubeconfig", hidden=True)] = None,
     _manifests: Annotated[Path | None, typer.Option("--manifests", hidden=True)] = None,
 ) -> None:
-    """Follow the journal and announce its routes through the ExaBGP beside it; needs no access to the cluster.
+    """Follow the journal and announce its routes through the BGP engine beside it; needs no access to the cluster.
 
     The controller's options --http, --kubeconfig and --manifests are taken and left unused, so that both programs
     may be given the same.
     """
     from porter.app import process
-    from porter.app.settings_check import check_local_address
+    from porter.app.gobgp import check_engine
+    from porter.app.settings_check import check_local_address, check_name
     from porter.telemetry.logs import configure_logging
 
     settings = Settings(
@@ -162,11 +170,61 @@ def speaker(
         local_address=local_address,
         secrets_dir=secrets_dir,
         name=name or socket.gethostname(),
+        engine=engine.value,
     )
     _require_redis(settings)
+    check_engine(settings)
     check_local_address(settings)
+    check_name(settings)
     _begin(supervisor, settings)
     configure_logging("speaker", level=log_level.value)
+    from porter.app.speaker import run_speaker
+
+    process.run_until_signalled(run_speaker(settings))
+
+
+def agent(
+    *,
+    node_name: options.NodeName = "",
+    redis_url: options.RedisUrl = "",
+    state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR,
+    cluster: options.Cluster = defaults.DEFAULT_CLUSTER,
+    namespace: options.Namespace = defaults.DEFAULT_NAMESPACE,
+    local_address: options.LocalAddress = "",
+    secrets_dir: options.SecretsDir = None,
+    engine: options.Engine = options.EngineName.EXABGP,
+    log_level: options.Level = options.LogLevel.INFO,
+    supervisor: options.SupervisorPid = 0,
+) -> None:
+    """Follow the journal and announce one node to the peers of topology node, through the BGP engine beside it.
+
+    One runs on each node. Its stream is named after the node; it needs no access to the cluster.
+    """
+    from porter.app import process
+    from porter.app.gobgp import check_engine
+    from porter.app.settings_check import check_local_address, check_node_name
+    from porter.model.bgp import agent_name
+    from porter.telemetry.logs import configure_logging
+
+    node_name = node_name or socket.gethostname()
+    settings = Settings(
+        redis_url=redis_url,
+        state_dir=state_dir,
+        cluster=cluster,
+        namespace=namespace,
+        local_address=local_address,
+        secrets_dir=secrets_dir,
+        name=agent_name(node_name),
+        topology="node",
+        node_name=node_name,
+        engine=engine.value,
+    )
+    _require_redis(settings)
+    check_engine(settings)
+    check_local_address(settings)
+    check_node_name(settings)
+    _begin(supervisor, settings)
+    configure_logging("agent", level=log_level.value)
     from porter.app.speaker import run_speaker
 
     process.run_until_signalled(run_speaker(settings))
@@ -179,6 +237,20 @@ def exabgp(state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR) -> None:
 
     configure_logging("exabgp")
     become_exabgp(Settings(state_dir=state_dir))
+
+
+def gobgp(*, state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR, supervisor: options.SupervisorPid = 0) -> None:
+    """Keep a GoBGP daemon for each session that the speaker beside it wants (--engine gobgp)."""
+    from porter.app import process
+    from porter.app.gobgp import check_engine, check_program, run_keeper
+    from porter.telemetry.logs import configure_logging
+
+    settings = Settings(state_dir=state_dir, engine="gobgp")
+    check_engine(settings)
+    check_program()
+    _begin(supervisor, settings)
+    configure_logging("gobgp")
+    process.run_until_signalled(run_keeper(settings))
 
 
 def demo(

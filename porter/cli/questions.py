@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR, Settings
+from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR
 from porter.cli import options
-from porter.cli.exits import Finding, Unreachable
+from porter.cli.asking import ask, events_behind
+from porter.cli.exits import Finding
 from porter.cli.options import Output
 from porter.cli.render import attributes_text, print_answer, print_table, time_text
 
@@ -25,15 +24,19 @@ TAIL_LINES = 20
 
 def status(
     *,
+    at: options.At = "",
     server: options.Server = "",
     redis_url: options.RedisUrl = "",
     cluster: options.Cluster = DEFAULT_CLUSTER,
     state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
     output: options.OutputForm = Output.TABLE,
     utc: options.Utc = False,
 ) -> None:
     """Show the journal, pools, peers and Services at a glance; exit code 1 if something is not as it should be."""
-    answer = ask("status", {}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir)
+    answer = ask(
+        "status", {"at": at}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
+    )
     if not print_answer(answer, output):
         _print_status(answer, utc=utc)
     problems = answer["problems"]
@@ -46,20 +49,91 @@ def routes(
     peer: Annotated[str, typer.Option(help="Only routes to this BgpPeer.")] = "",
     prefix: Annotated[str, typer.Option(help="Only routes inside of this prefix.")] = "",
     speaker: Annotated[str, typer.Option(help="Only routes of this speaker.")] = "",
+    at: options.At = "",
     server: options.Server = "",
     redis_url: options.RedisUrl = "",
     cluster: options.Cluster = DEFAULT_CLUSTER,
     state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
     output: options.OutputForm = Output.TABLE,
     utc: options.Utc = False,
 ) -> None:
     """Show every route of every session: wanted, sent, or confirmed, since when, and because of which event."""
-    wanted = {"peer": peer, "prefix": prefix, "speaker": speaker}
-    answer = ask("routes", wanted, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir)
+    wanted = {"peer": peer, "prefix": prefix, "speaker": speaker, "at": at}
+    answer = ask("routes", wanted, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file)
     if not print_answer(answer, output):
         _print_routes(answer, wide=output is Output.WIDE, utc=utc)
     if answer["problems"]:
         raise Finding("; ".join(answer["problems"]))
+
+
+def pools(
+    *,
+    at: options.At = "",
+    server: options.Server = "",
+    redis_url: options.RedisUrl = "",
+    cluster: options.Cluster = DEFAULT_CLUSTER,
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
+    output: options.OutputForm = Output.TABLE,
+) -> None:
+    """Show every pool with what is used of it."""
+    answer = ask(
+        "pools", {"at": at}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
+    )
+    if not print_answer(answer, output):
+        more = ("reserved", "cooling", "protocol", "priority", "default") if output is Output.WIDE else ()
+        names = ("name", "ranges", "size", "used", "available", *more)
+        print_table(["POOL", *(name.upper() for name in names[1:])], [[p[n] for n in names] for p in answer["pools"]])
+
+
+def services(
+    *,
+    at: options.At = "",
+    server: options.Server = "",
+    redis_url: options.RedisUrl = "",
+    cluster: options.Cluster = DEFAULT_CLUSTER,
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
+    output: options.OutputForm = Output.TABLE,
+    utc: options.Utc = False,
+) -> None:
+    """Show every Service of Porter's with its addresses, or the reason why it has none."""
+    answer = ask(
+        "services", {"at": at}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
+    )
+    if print_answer(answer, output):
+        return
+    rows = []
+    for each in answer["services"]:
+        name = f"{each['service']['namespace']}/{each['service']['name']}"
+        for one in each["allocations"]:
+            since = time_text(one["since"], utc=utc)
+            rows.append([name, one["address"], one["pool"], one["reason"], since, f"#{one['position']}"])
+        if each["refusal"] is not None:
+            rows.append([name, "-", "-", each["refusal"]["reason"], "-", "-"])
+        elif not each["allocations"]:
+            rows.append([name, "-", "-", "undecided", "-", "-"])
+    print_table(["SERVICE", "ADDRESS", "POOL", "REASON", "SINCE", "POSITION"], rows)
+
+
+def peers(
+    *,
+    at: options.At = "",
+    server: options.Server = "",
+    redis_url: options.RedisUrl = "",
+    cluster: options.Cluster = DEFAULT_CLUSTER,
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
+    output: options.OutputForm = Output.TABLE,
+    utc: options.Utc = False,
+) -> None:
+    """Show every session of every peer."""
+    answer = ask(
+        "peers", {"at": at}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
+    )
+    if not print_answer(answer, output):
+        _print_peers(answer["peers"], utc=utc)
 
 
 def journal_tail(
@@ -75,6 +149,7 @@ def journal_tail(
     redis_url: options.RedisUrl = "",
     cluster: options.Cluster = DEFAULT_CLUSTER,
     state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
     output: options.OutputForm = Output.TABLE,
     utc: options.Utc = False,
 ) -> None:
@@ -85,10 +160,9 @@ def journal_tail(
         "type": kind,
         "aggregate": about,
     }
-    if redis_url:
-        events = _events_of_journal(redis_url, cluster, query, follow=follow)
-    else:
-        events = _events(server, state_dir, query, follow=follow)
+    events = events_behind(
+        query, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=file, follow=follow
+    )
     try:
         for event in events:
             if output is Output.JSON:
@@ -121,58 +195,6 @@ def version() -> None:
     from porter import __version__
 
     typer.echo(f"porter {__version__}")
-
-
-def ask(
-    question: str, query: dict[str, str], *, server: str, redis_url: str, cluster: str, state_dir: Path
-) -> dict[str, Any]:
-    """One answer: from the journal itself if a URL is given, else from a controller.
-
-    Raises:
-        Unreachable: neither answers.
-        Finding: the question is refused.
-    """
-    if redis_url:
-        from porter.app import direct
-
-        with _journal_errors():
-            return dict(direct.ask(question, query, Settings(redis_url=redis_url, cluster=cluster)))
-    from porter.cli.client import Controller
-
-    return dict(Controller(server, state_dir).get(f"/v1/{question}", query))
-
-
-@contextmanager
-def _journal_errors() -> Iterator[None]:
-    """The journal's failures in the command line's words."""
-    from porter.app.events import BadQuestion
-    from porter.ports import JournalError
-
-    try:
-        yield
-    except JournalError as error:
-        raise Unreachable(f"the journal at --redis-url cannot be read: {error}") from error
-    except BadQuestion as error:
-        raise Finding(str(error)) from error
-
-
-def _events_of_journal(
-    redis_url: str, cluster: str, query: dict[str, str], *, follow: bool
-) -> Iterator[dict[str, Any]]:
-    from porter.app.direct import tail
-
-    with _journal_errors():
-        yield from tail(redis_url, cluster, query, follow=follow)
-
-
-def _events(server: str, state_dir: Path, query: dict[str, str], *, follow: bool) -> Iterator[dict[str, Any]]:
-    from porter.cli.client import Controller
-
-    controller = Controller(server, state_dir)
-    if follow:
-        yield from controller.lines("/v1/events", {**query, "follow": "1"})
-    else:
-        yield from controller.get("/v1/events", query)["events"]
 
 
 def _print_event(event: dict[str, Any], *, wide: bool, utc: bool) -> None:
@@ -216,8 +238,12 @@ def _print_status(answer: dict[str, Any], *, utc: bool) -> None:
         [[pool[name] for name in ("name", "ranges", "size", "used", "available")] for pool in answer["pools"]],
     )
     typer.echo("")
+    _print_peers(answer["peers"], utc=utc)
+
+
+def _print_peers(peers: list[dict[str, Any]], *, utc: bool) -> None:
     rows = []
-    for peer in answer["peers"]:
+    for peer in peers:
         for session in peer["sessions"] or [{"speaker": "-", "state": "-", "since": "", "confirmed": 0, "reason": ""}]:
             since = time_text(session["since"], utc=utc)
             told = (session[name] for name in ("speaker", "state"))

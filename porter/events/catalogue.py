@@ -60,6 +60,7 @@ Event = (
     | routed.PeerUnsynced
     | routed.DriftFound
     | routed.PeerRejected
+    | routed.FieldsUnsupported
     | routed.JournalLost
     | routed.OutcomesDropped
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from porter.model.address import Address, Prefix
+from porter.model.reasons import Problem
 
 
 class Path(NamedTuple):
@@ -128,11 +129,22 @@ class DriftFound(NamedTuple):
 
 
 class PeerRejected(NamedTuple):
-    """The engine refused a peer's settings, or cannot honour a field of them."""
+    """The engine refused a peer's settings, or cannot honour a field of them; without a message that is over."""
 
     peer: str
     field: str
     message: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"peer/{self.peer}"
+
+
+class FieldsUnsupported(NamedTuple):
+    """The engine has the session without these fields of its settings, which it cannot honour; none: it honours all."""
+
+    peer: str
+    problems: tuple[Problem, ...] = ()
 
     @property
     def aggregate(self) -> str:

@@ -6,6 +6,7 @@ command line, and waits until the server answers.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import os
@@ -111,6 +112,14 @@ class EmbeddedServer:
             if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
                 raise JournalError(f"{folder} is not a folder of this user; remove it, or give another --state-dir")
             folder.chmod(0o700)
+
+    def leave(self) -> None:
+        """Remove the socket's own folder, where it has one, after the server ended; its data stays."""
+        if self.socket.parent == self.folder:
+            return
+        self.socket.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.socket.parent.rmdir()
 
     def command(self) -> list[str]:
         """The command line; the server stays in the foreground and logs to its standard output.

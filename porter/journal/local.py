@@ -160,6 +160,13 @@ class LocalJournal:
                 page = self._page(chain, genesis)
             yield page
 
+    async def blobs(self, after: Checkpoint) -> AsyncGenerator[Sequence[bytes], None]:
+        """See `porter.ports.Journal`."""
+        store = self._store
+        async for page in self.read(after):
+            last = self._index_after(page[-1].last_position)
+            yield [store.blob(stored) for stored in store.entries[last - len(page) : last]]
+
     async def newest_baseline(self) -> Baseline | None:
         """See `porter.ports.Journal`."""
         self._store.refresh()
@@ -169,6 +176,12 @@ class LocalJournal:
                 envelope = next(e for e in reversed(commit.events) if isinstance(e.payload, BaselineRecorded))
                 return Baseline(envelope, commit.checkpoint)
         return None
+
+    async def commit_at(self, position: int) -> Commit | None:
+        """See `porter.ports.Journal`."""
+        self._store.refresh()
+        index = self._index_after(position - 1)
+        return decode(self._store.blob(self._store.entries[index])) if index < len(self._store.entries) else None
 
     async def trim(self, before: Checkpoint) -> int:
         """See `porter.ports.Journal`."""

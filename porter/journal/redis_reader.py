@@ -40,6 +40,8 @@ class RedisReader:
         self._identity = ""
         self._looked_s = 0.0
         self._page_entries = PAGE_ENTRIES_MAX
+        self.blobs: list[bytes] = []
+        """The bytes of the page that was yielded last."""
 
     async def pages(self, after: Checkpoint, *, follow: bool) -> AsyncGenerator[Sequence[Commit], None]:
         """Yield what `porter.ports.Journal.read` promises."""
@@ -165,8 +167,9 @@ class RedisReader:
     async def _checked(self, entries: Sequence[Reply], *, asked: bool) -> list[Commit]:
         chain = self._chain
         before = chain.checkpoint
+        self.blobs = [_blob(entry) for entry in entries]
         try:
-            commits = chain.decode(map(_blob, entries))
+            commits = chain.decode(self.blobs)
         except MissingPositions:
             if asked:
                 await self._link.receive()

@@ -176,6 +176,13 @@ class RedisJournal:
             async for page in pages:
                 yield page
 
+    async def blobs(self, after: Checkpoint) -> AsyncIterator[Sequence[bytes]]:
+        """See `porter.ports.Journal`."""
+        reader = RedisReader(Link(self._link.url), self._keys, bounded=bool(self._bound))
+        async with aclosing(reader.pages(after, follow=False)) as pages:
+            async for _ in pages:
+                yield reader.blobs
+
     async def newest_baseline(self) -> Baseline | None:
         """See `porter.ports.Journal`."""
         baseline = (await fetch_head(self._link, self._keys)).baseline
@@ -189,6 +196,23 @@ class RedisJournal:
             if isinstance(envelope.payload, BaselineRecorded):
                 return Baseline(envelope, commit.checkpoint)
         raise Corrupt(f"entry {baseline} of {self._keys.stream} holds no baseline; recover the journal")
+
+    async def commit_at(self, position: int) -> Commit | None:
+        """See `porter.ports.Journal`. Ids begin with the epoch, so that each epoch is looked into, the newest first."""
+        found, upper = None, "+"
+        while True:
+            last = await self._link.ask("XREVRANGE", self._keys.stream, upper, "-", "COUNT", 1)
+            if not last:
+                return found
+            last_id = last[0][0].decode()
+            epoch, _, end = last_id.partition("-")
+            if int(end) < position:
+                return found
+            entries = await self._link.ask("XRANGE", self._keys.stream, f"{epoch}-{position}", last_id, "COUNT", 1)
+            found = decode(entries[0][1][1]) if entries else found
+            if found is not None and found.first_position <= position:
+                return found
+            upper = f"({epoch}-0"
 
     async def trim(self, before: Checkpoint) -> int:
         """See `porter.ports.Journal`."""

@@ -230,6 +230,11 @@ class Reflector:
             labels = {"resource": self.resource.plural, "reason": reason}
             self._instrumentation.count("porter_kube_watch_restarts_total", 1, labels)
 
+    def _note_alive(self) -> None:
+        if self._instrumentation:
+            labels = {"resource": self.resource.plural}
+            self._instrumentation.gauge("porter_kube_last_event_timestamp_seconds", time.time(), labels)
+
     async def _list(self) -> None:
         """List all pages.
 
@@ -289,6 +294,7 @@ class Reflector:
             async with self._client.stream(self.resource.path, query, self._idle_timeout_s) as content:
                 self._told(SYNCED)
                 async for lines in split_lines(content.iter_any()):
+                    self._note_alive()
                     for line in lines:
                         self._take(line)
         except ApiError as error:

@@ -28,6 +28,21 @@ MAX_NEXT_HOPS = 64
 """Most next hops of one prefix that a peer is given; the ECMP width of common routers."""
 
 
+AGENT_PREFIX = "agent_"
+"""The name of an agent is this and its node's name. Names in Kubernetes have no underscore, so that no other speaker's
+name begins like it."""
+
+
+def agent_name(node: str) -> SpeakerName:
+    """The name of the agent of a node, and of its stream."""
+    return SpeakerName(f"{AGENT_PREFIX}{node}")
+
+
+def node_of(speaker: str) -> str:
+    """The node of an agent, by its name; "" for a central speaker."""
+    return speaker.removeprefix(AGENT_PREFIX) if speaker.startswith(AGENT_PREFIX) else ""
+
+
 PASSWORD_INLINE = "inline"  # noqa: S105 - This says where a password is; it is none.
 PASSWORD_INLINE_PREFIX = "inline:"  # noqa: S105 - Likewise.
 PASSWORD_SECRET_PREFIX = "secret:"  # noqa: S105 - Likewise.

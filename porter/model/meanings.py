@@ -129,10 +129,13 @@ GROUPS: tuple[Group, ...] = (
             ),
             Reason.SESSION_DOWN: Meaning("The BGP session is not established.", "Look at the router's side of it."),
             Reason.HELD: Meaning(
-                "Most nodes turned NotReady at once, and are kept as next hops.",
-                "See whether kubelets reach the API server, or delete the nodes that are dead.",
+                "Too much would have gone at once: nodes that turned NotReady are kept, or withdrawals are held.",
+                "Find out why: do kubelets reach the API server? `porter status` names each hold, and `porter approve` "
+                "withdraws what it holds.",
             ),
-            Reason.DRAINED: Meaning("An operator drained the speaker.", "`porter drain speaker NAME --undo` ends it."),
+            Reason.DRAINED: Meaning(
+                "An operator drained the speaker, the node or the Service.", "`porter uncordon KIND NAME` ends it."
+            ),
             Reason.NO_ADD_PATH: Meaning(
                 "The router takes no additional paths, so that each speaker announces one next hop.",
                 "Enable ADD-PATH (RFC 7911) at the router.",

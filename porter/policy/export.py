@@ -12,8 +12,17 @@ from hashlib import blake2b
 from typing import Protocol
 
 from porter.model.address import Address, Prefix
-from porter.model.bgp import GRACEFUL_SHUTDOWN, IN_SERVICE, MAX_NEXT_HOPS, NextHop, PathAttributes, RouteKey
+from porter.model.bgp import (
+    GRACEFUL_SHUTDOWN,
+    IN_SERVICE,
+    MAX_NEXT_HOPS,
+    NextHop,
+    PathAttributes,
+    RouteKey,
+    node_of,
+)
 from porter.policy.advertisements import PLAIN
+from porter.policy.topology import own
 
 _CACHED_WEIGHTS = 65536
 _CACHED_ATTRIBUTES = 4096
@@ -84,6 +93,9 @@ def exported(
     others are not. `internal` says that the session is within one AS.
     """
     prefix, hops = route.prefix, route.next_hops
+    if node_of(speaker):
+        # Each agent is a session of its own, so that a limit of the peer's chooses among them all.
+        hops = own(speaker, rendezvous(prefix, hops, max_next_hops) if 0 < max_next_hops < len(hops) else hops)
     if not hops:
         return {}
     if not add_path:

@@ -7,12 +7,18 @@ never cross a port: the exceptions of these modules do.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
 from porter.events.catalogue import Event
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
 from porter.model.object_event import ObjectEvent
+from porter.ports.instrumentation import (
+    NO_INSTRUMENTATION,
+    NO_SPAN,
+    Instrumentation,
+    Span,
+    Tracer,
+)
 from porter.ports.journal import (
     Baseline,
     Claim,
@@ -30,6 +36,8 @@ from porter.ports.journal import (
 )
 
 __all__ = [
+    "NO_INSTRUMENTATION",
+    "NO_SPAN",
     "Anchor",
     "AnchorUnavailable",
     "Baseline",
@@ -54,7 +62,9 @@ __all__ = [
     "PeerView",
     "Publisher",
     "Source",
+    "Span",
     "StatusWriter",
+    "Tracer",
     "Trimmed",
     "UnsafeServer",
 ]
@@ -243,6 +253,14 @@ class Publisher(Protocol):
         """Set a peer's desired Adj-RIB-Out; returns at once."""
         ...
 
+    def presumed(self) -> Mapping[PeerKey, Negotiated]:
+        """The sessions that need their routes before they come up, each with what it is taken to agree on.
+
+        An engine that sends End-of-RIB by itself must hold everything by then. The routes are desired anew when the
+        session's real agreement is told.
+        """
+        ...
+
     async def outcomes(self) -> Sequence[Event]:
         """Wait for outcomes (events of `porter.events.routed`), return and forget them, oldest first."""
         ...
@@ -269,19 +287,3 @@ class Clock(Protocol):
     def monotonic_s(self) -> float:
         """Seconds that never go back."""
         ...
-
-
-class Instrumentation(Protocol):
-    """Spans and measurements without a vendor's types; `NO_INSTRUMENTATION` costs next to nothing."""
-
-    def span(
-        self, name: str, *, parent: str = "", attributes: Mapping[str, object] | None = None
-    ) -> AbstractContextManager[str]:
-        """Open a span; the value is its own traceparent, or "" when it is not sampled."""
-        ...
-
-    def count(self, name: str, amount: float = 1, labels: Mapping[str, str] | None = None) -> None: ...
-
-    def observe(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None: ...
-
-    def gauge(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None: ...

@@ -138,8 +138,27 @@ class Journal(Protocol):
         """
         ...
 
+    def blobs(self, after: Checkpoint) -> AsyncIterator[Sequence[bytes]]:
+        """Yield what `read` yields up to the head, checked alike, but as the bytes that the stream holds.
+
+        Raises:
+            Fork, Trimmed, JournalMissing, ForeignJournal, Corrupt, JournalUnavailable: as `read`.
+        """
+        ...
+
     async def newest_baseline(self) -> Baseline | None:
         """Return the newest baseline in the stream, or None."""
+        ...
+
+    async def commit_at(self, position: int) -> Commit | None:
+        """Return the first commit that ends at or behind a position, or None where the stream ends before it.
+
+        It holds the position unless that was lost or trimmed away. The link to the commit before is not checked.
+
+        Raises:
+            JournalUnavailable: the server did not answer.
+            Corrupt: the commit does not decode.
+        """
         ...
 
     async def size_bytes(self) -> int:

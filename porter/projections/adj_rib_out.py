@@ -5,11 +5,19 @@ Both are functions of the state at a position, the speaker's identity, and what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 
-from porter.events.observed import ConfObserved, PeerObserved
-from porter.model.address import FAMILIES, Address, Prefix, family_of, prefix_address
+from porter.events.observed import ConfObserved, NodeObserved, PeerObserved
+from porter.model.address import (
+    FAMILIES,
+    IPV4,
+    Address,
+    Prefix,
+    address_from_number,
+    family_of,
+    prefix_address,
+)
 from porter.model.bgp import (
     PASSWORD_INLINE,
     PASSWORD_INLINE_PREFIX,
@@ -18,15 +26,20 @@ from porter.model.bgp import (
     PeerKey,
     RouteKey,
     SessionSettings,
+    node_of,
 )
 from porter.model.reasons import Problem, Reason
+from porter.policy import topology
 from porter.policy.advertisements import PeerPolicy
 from porter.policy.export import exported
+from porter.policy.next_hops import path_identifier
 from porter.policy.problems import disqualifying
 from porter.policy.racks import local_as, rack_problem
+from porter.policy.transport import listening_refused, transport_problems
 from porter.projections.cluster import BGP_PROTOCOL, ClusterState
 from porter.projections.inventory import DEFAULT_CONF
 from porter.projections.loc_rib import LocRoute
+from porter.projections.sessions import PeerSession, Sessions
 
 CONF_OBJECT = f"BgpConf/{DEFAULT_CONF}"
 DEFAULT_RESTART_TIME_S = PeerObserved._field_defaults["restart_time_s"]
@@ -45,8 +58,10 @@ def adj_rib_out(
     that changed come `concerned`: with the aggregates over them.
     """
     fact = state.inventory.peers.get(peer)
-    policy = state.exports.policy(peer)
+    policy = state.exports.policy(peer, node_of(speaker))
     if fact is None or policy is None or fact.admin_down or speaker in state.ledger.drained:
+        return {}
+    if not serves(state, peer, speaker):
         return {}
     good = state.inventory.good_peer(peer) or fact
     if not policy.plain:
@@ -98,9 +113,25 @@ def _selected(
     return found
 
 
-def exported_from(state: ClusterState) -> object:
-    """What every route of every peer depends on beside the Loc-RIB: a change of it means computing everything anew."""
+def serves(state: ClusterState, peer: str, speaker: str) -> bool:
+    """Whether a peer takes its routes from a speaker, by the topology and the nodeSelector of both."""
     inventory = state.inventory
+    fact = inventory.good_peer(peer)
+    return fact is not None and topology.serves(speaker, fact, inventory.good_conf(DEFAULT_CONF), inventory.nodes)
+
+
+def sessions_of(state: ClusterState, sessions: Sessions, peer: str) -> Iterator[tuple[str, PeerSession]]:
+    """The sessions of those speakers that serve a peer, as (speaker, session)."""
+    return ((speaker, session) for speaker, session in sessions.of_peer(peer) if serves(state, peer, speaker))
+
+
+def exported_from(state: ClusterState, speaker: str = "") -> object:
+    """What every route of every peer depends on beside the Loc-RIB: a change of it means computing everything anew.
+
+    What it is of an agent also depends on its node, by which the agent's peers are chosen.
+    """
+    inventory = state.inventory
+    node = inventory.nodes.get(node_of(speaker))
     pools = tuple(inventory.pools.items()) if inventory.advertisements else ()
     return (
         tuple(inventory.peers.items()),
@@ -108,6 +139,7 @@ def exported_from(state: ClusterState) -> object:
         tuple(inventory.advertisements.items()),
         pools,
         tuple(state.ledger.drained),
+        None if node is None else (node.addresses, node.labels),
     )
 
 
@@ -128,9 +160,12 @@ def source_of(state: ClusterState, peer: str, prefix: Prefix) -> LocRoute | None
 
 def peer_problems(state: ClusterState, peer: str) -> tuple[Problem, ...]:
     """What a peer's session cannot honour although there is one."""
-    fact, conf = state.inventory.peers.get(peer), state.inventory.confs.get(DEFAULT_CONF)
-    problem = None if fact is None or conf is None else rack_problem(fact, conf)
-    return () if problem is None else (problem,)
+    inventory = state.inventory
+    fact, conf = inventory.peers.get(peer), inventory.confs.get(DEFAULT_CONF)
+    if fact is None or conf is None:
+        return ()
+    found = (rack_problem(fact, conf, inventory.nodes), *transport_problems(fact, conf))
+    return tuple(problem for problem in found if problem is not None)
 
 
 def _only_bgp(state: ClusterState) -> bool:
@@ -152,6 +187,8 @@ def refused(state: ClusterState, peer: str) -> Problem | None:
     if problem is None and fact.admin_down:
         message = "the peer is administratively down; set spec.conf.adminDown to false"
         problem = Problem(Reason.SESSION_DOWN, "spec.conf.adminDown", message)
+    if problem is None:
+        problem = listening_refused(fact, state.inventory.confs[DEFAULT_CONF])
     if problem is None and (twin := _twin(state, fact)):
         message = f"BgpPeer {twin} has the same neighbor address, port and local address; keep one of the two"
         problem = Problem(Reason.FIELD_INVALID, "spec.conf.neighborAddress", message)
@@ -180,7 +217,8 @@ def _conf_refused(state: ClusterState) -> Problem | None:
 
 
 def _twin(state: ClusterState, fact: PeerObserved) -> str:
-    """The first usable peer by name that has the same transport; the fact carries no age to choose the oldest by."""
+    """The first usable peer by name that has the same transport at some speaker; there is no age to choose by."""
+    inventory = state.inventory
     names = (
         name
         for name, other in state.inventory.peers.items()
@@ -188,6 +226,7 @@ def _twin(state: ClusterState, fact: PeerObserved) -> str:
         and (other.address, other.port, other.local_address) == (fact.address, fact.port, fact.local_address)
         and not other.admin_down
         and disqualifying(other.problems) is None
+        and topology.overlapping(fact, other, inventory.confs.get(DEFAULT_CONF), inventory.nodes)
     )
     return min(names, default="")
 
@@ -195,26 +234,29 @@ def _twin(state: ClusterState, fact: PeerObserved) -> str:
 def session_settings(
     state: ClusterState, peer: str, *, speaker: str, router_id: str, local_address: str
 ) -> SessionSettings | None:
-    """The settings of the session between a speaker and a peer; None where `refused` says why there is none.
+    """The settings of the session between a speaker and a peer; None where `refused` says why there is none, or where
+    the speaker does not serve the peer.
 
     Args:
         state: the state at the position that the settings are for.
         peer: the BgpPeer's name.
         speaker: the speaker's name, which the description carries where the peer has none.
-        router_id: the speaker's own router id, used where the BgpConf sets none.
-        local_address: the speaker's own address, used where the BgpPeer sets none.
+        router_id: the speaker's own router id, used where the BgpConf sets none, and by every agent.
+        local_address: the speaker's own address, used where the BgpPeer sets none, and by every agent.
     """
-    if refused(state, peer) is not None:
+    if refused(state, peer) is not None or not serves(state, peer, speaker):
         return None
     fact, conf = state.inventory.peers[peer], state.inventory.confs[DEFAULT_CONF]
+    node = state.inventory.nodes.get(node_of(speaker))
     return SessionSettings(
         peer=PeerKey(peer),
         peer_address=fact.address,
         peer_as=fact.peer_as,
-        local_as=local_as(fact, conf),
-        router_id=Address(conf.router_id or router_id),
-        local_address=Address(fact.local_address or local_address),
-        port=fact.port,
+        local_as=local_as(fact, conf, node),
+        # What one of many agents is set to would be wrong at all the others.
+        router_id=Address((conf.router_id or router_id) if node is None else agent_router_id(state, node, router_id)),
+        local_address=Address((fact.local_address or local_address) if node is None else local_address),
+        port=conf.listen_port if fact.passive else fact.port,
         families=tuple(family for family in FAMILIES if family in fact.families),
         hold_time_s=fact.hold_time_s,
         connect_retry_s=fact.connect_retry_s,
@@ -225,6 +267,13 @@ def session_settings(
         password_source=_password_source(fact),
         description=fact.description or f"Porter speaker {speaker}",
     )
+
+
+def agent_router_id(state: ClusterState, node: NodeObserved, own: str) -> str:
+    """An agent's router id: its node's IPv4 address, else the number that stands for the node's address in path
+    identifiers, else its own address."""
+    number = path_identifier(node, state.ledger.path_identifiers)
+    return own if number is None else str(address_from_number(number, IPV4))
 
 
 def _password_source(fact: PeerObserved) -> str:

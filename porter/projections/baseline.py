@@ -74,12 +74,29 @@ def encode(state: ClusterState) -> bytes:
     return zlib.compress(cast("bytes", msgpack.packb(content)), _COMPRESSION_LEVEL)
 
 
+def previous(encoded: bytes) -> int:
+    """The position of the baseline before one; 0 where it was the first.
+
+    Raises:
+        UnreadableBaseline: the bytes are damaged, or another reducer's.
+    """
+    return _decode_ledger(_content(encoded)[1]).baseline_position
+
+
 def decode(encoded: bytes) -> ClusterState:
     """Decode what `encode` gave.
 
     Raises:
         UnreadableBaseline: the bytes are damaged, or another reducer's.
     """
+    content = _content(encoded)
+    try:
+        return _decode_state(*content[1:])
+    except (TypeError, ValueError, KeyError, IndexError) as error:
+        raise UnreadableBaseline(f"a baseline of version {content[0]} is damaged: {error}") from error
+
+
+def _content(encoded: bytes) -> Any:
     raw = _decompress(encoded)
     try:
         content = msgpack.unpackb(raw, use_list=False, strict_map_key=False)
@@ -91,10 +108,7 @@ def decode(encoded: bytes) -> ClusterState:
             f"the baseline is of reducer version {version!r}, and this release folds by version {REDUCER_VERSION}; "
             "start from the beginning of the journal or its archive, or use the release that wrote it"
         )
-    try:
-        return _decode_state(*content[1:])
-    except (TypeError, ValueError, KeyError, IndexError) as error:
-        raise UnreadableBaseline(f"a baseline of version {version} is damaged: {error}") from error
+    return content
 
 
 def _decompress(encoded: bytes) -> bytes:

@@ -54,7 +54,7 @@ class Exports:
         self._pools = pools
         self._loc_rib = loc_rib
         self._usable: tuple[AdvertisementObserved, ...] | None = None
-        self._policies: dict[str, PeerPolicy] = {}
+        self._policies: dict[tuple[str, str], PeerPolicy] = {}
         self._ranges: dict[str, tuple[AddressRange, ...]] = {}
 
     def forget(self) -> None:
@@ -77,23 +77,27 @@ class Exports:
             peer.node_selector or peer.node_expressions for peer in self._inventory.peers.values()
         )
 
-    def policy(self, peer: str) -> PeerPolicy | None:
-        """What all advertisements together say of a peer; None where there is no such peer."""
-        found = self._policies.get(peer)
+    def policy(self, peer: str, node: str = "") -> PeerPolicy | None:
+        """What all advertisements together say of a peer; None where there is no such peer.
+
+        With the node of an agent, what they say of the agent's own session: it may be in another AS.
+        """
+        found = self._policies.get((peer, node))
         if found is None:
             fact = self._inventory.good_peer(peer)
             if fact is None:
                 return None
             found = PeerPolicy(
-                fact, self.advertisements, self._inventory.nodes, self._labels, internal=self.internal(peer)
+                fact, self.advertisements, self._inventory.nodes, self._labels, internal=self.internal(peer, node)
             )
-            self._policies[peer] = found
+            self._policies[peer, node] = found
         return found
 
-    def internal(self, peer: str) -> bool:
-        """Whether the session with a peer is within our own AS."""
+    def internal(self, peer: str, node: str = "") -> bool:
+        """Whether the session with a peer, of a central speaker or of a node's agent, is within our own AS."""
         fact, conf = self._inventory.good_peer(peer), self._inventory.good_conf(DEFAULT_CONF)
-        return fact is not None and conf is not None and fact.peer_as == local_as(fact, conf)
+        agent = self._inventory.nodes.get(node)
+        return fact is not None and conf is not None and fact.peer_as == local_as(fact, conf, agent)
 
     def problems(self) -> Mapping[str, tuple[Problem, ...]]:
         """What is wrong with each advertisement beside other objects, by name."""

@@ -15,6 +15,7 @@ from porter.events.decided import EpochStarted, PositionsLost
 from porter.events.envelope import Envelope
 from porter.model.address import Address
 from porter.model.bgp import RouteKey
+from porter.model.reasons import Problem
 
 ESTABLISHED = "Established"
 IDLE = "Idle"
@@ -56,6 +57,7 @@ class PeerSession:
     drifts: int = 0
     rejected_field: str = ""
     rejected: str = ""
+    unsupported: tuple[Problem, ...] = ()
     confirmed: dict[RouteKey, Confirmed] = field(default_factory=dict)
 
     @property
@@ -161,7 +163,9 @@ def _speaker_started(speaker: SpeakerSessions, event: routed.SpeakerStarted, tim
     # The engine outlives a speaker: sessions and routes are what they were until it tells otherwise.
     speaker.version, speaker.local_address, speaker.started_ms = event.version, event.local_address, time_ms
     for session in speaker.peers.values():
-        session.synced = False
+        session.synced, session.unsupported = False, ()
+        # What it still refuses it tells anew.
+        session.rejected = session.rejected_field = ""
 
 
 def _engine_state_changed(speaker: SpeakerSessions, event: routed.EngineStateChanged, time_ms: int) -> None:
@@ -239,6 +243,10 @@ def _peer_rejected(speaker: SpeakerSessions, event: routed.PeerRejected, _time_m
     session.rejected_field, session.rejected = event.field, event.message
 
 
+def _fields_unsupported(speaker: SpeakerSessions, event: routed.FieldsUnsupported, _time_ms: int) -> None:
+    _session(speaker, event.peer).unsupported = event.problems
+
+
 def _journal_lost(speaker: SpeakerSessions, _event: routed.JournalLost, time_ms: int) -> None:
     speaker.journal_lost_ms = time_ms
 
@@ -264,6 +272,7 @@ _STEPS: dict[type, Callable[[SpeakerSessions, Any, int], None]] = {
     routed.PeerUnsynced: _peer_unsynced,
     routed.DriftFound: _drift_found,
     routed.PeerRejected: _peer_rejected,
+    routed.FieldsUnsupported: _fields_unsupported,
     routed.JournalLost: _journal_lost,
     routed.OutcomesDropped: _outcomes_dropped,
 }

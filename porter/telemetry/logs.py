@@ -14,6 +14,8 @@ Level = Literal["debug", "info", "warning", "error"]
 
 SECRET_NAMES = frozenset({"password", "authpassword", "auth_password", "token", "authorization", "secret", "md5"})
 HIDDEN = "***"
+TRACE_ID = slice(3, 35)
+"""Where the trace id stands in a traceparent (W3C Trace Context, section 3.2)."""
 URL_CREDENTIALS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]*@")
 
 
@@ -24,6 +26,14 @@ def hide_secrets(_logger: object, _method: str, fields: MutableMapping[str, Any]
             fields[name] = HIDDEN
         elif isinstance(value, str) and "://" in value:
             fields[name] = URL_CREDENTIALS.sub(rf"\1{HIDDEN}@", value)
+    return fields
+
+
+def name_trace(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Give the trace id alone of a `traceparent`, by which traces are looked for; nothing where it is empty."""
+    traceparent = fields.pop("traceparent", "")
+    if traceparent:
+        fields["trace_id"] = traceparent[TRACE_ID]
     return fields
 
 
@@ -39,6 +49,7 @@ def configure_logging(program: str, *, level: Level | str = "info", json: bool |
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _program(program),
+        name_trace,
         structlog.processors.format_exc_info if as_json else _unchanged,
         hide_secrets,
     ]

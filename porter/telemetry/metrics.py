@@ -10,6 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
+from porter.telemetry.instruments import Instruments
+
 PREFIX = "porter_"
 OPENMETRICS_TYPE = "application/openmetrics-text"
 
@@ -40,14 +42,20 @@ class _Measurements(Collector):
             yield family
 
 
-def expose(measured: Iterable[Measured], accepts: str = "") -> tuple[bytes, str]:
+def expose(
+    measured: Iterable[Measured], accepts: str = "", instruments: Instruments | None = None
+) -> tuple[bytes, str]:
     """The exposition and its content type: OpenMetrics where the request's `Accept` asks for it, else Prometheus' own.
+
+    Only OpenMetrics carries the exemplars of the instruments.
 
     Raises:
         ValueError: a name or a label is none that Prometheus takes.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Measurements(tuple(measured)))
+    if instruments is not None:
+        registry.register(instruments.registry)
     if OPENMETRICS_TYPE in accepts:
         body: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
         return body, openmetrics.CONTENT_TYPE_LATEST

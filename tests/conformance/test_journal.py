@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from porter.events.codec import decode_commit, hash_commit
 from porter.events.decided import AddressReleased, BaselineRecorded, EpochStarted, PositionsLost
 from porter.events.envelope import BEGINNING, GENESIS_HASH, MAX_EVENTS_PER_COMMIT, Checkpoint, Draft
 from porter.events.observed import ServiceGone
@@ -241,6 +242,31 @@ async def test_the_newest_baseline_is_found_and_reading_goes_on_behind_it(place)
     assert found.checkpoint == newest.checkpoint
     assert found.envelope == newest.events[1]
     assert await read_all(journal, found.checkpoint) == [tail]
+
+
+async def test_a_commit_is_found_by_any_of_its_positions(place):
+    journal = place.journals().journal()
+    assert await journal.commit_at(1) is None
+    first = await claim_next(journal)
+    pair = await journal.append([draft(1), draft(2)])
+    recorded = await journal.append([baseline()])
+    second = await claim_next(journal)
+    await claim_next(journal)
+    last = await journal.append([draft(3)])
+    for position, commit in ((0, first), (1, first), (2, pair), (3, pair), (4, recorded), (5, second), (7, last)):
+        assert await journal.commit_at(position) == commit
+    assert await journal.commit_at(8) is None
+    await journal.trim(recorded.checkpoint)
+    assert await journal.commit_at(1) == recorded
+
+
+async def test_the_bytes_of_commits_are_what_their_hashes_are_of(place):
+    journal = place.journals().journal()
+    first = await claim_next(journal)
+    commits = [await journal.append([draft(n)]) for n in range(100)]
+    blobs = [blob async for page in journal.blobs(first.checkpoint) for blob in page]
+    assert [decode_commit(blob) for blob in blobs] == commits
+    assert [hash_commit(blob) for blob in blobs] == [commit.hash for commit in commits]
 
 
 async def test_trimming_keeps_what_is_behind_a_baseline(place):

@@ -1,6 +1,6 @@
 """What every `porter.ports.Publisher` must do, with a real router looking on.
 
-One case for each backend; ExaBGP is the first.
+One case for each backend.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tests.integration.bgp.lab import (
     ADDRESS,
     Bird,
     Engine,
+    GoBgpEngine,
     Speaker,
     add_path_routes,
     addresses_of_a_test,
@@ -30,15 +31,16 @@ ROUTES = add_path_routes(
 PEER = PeerKey("tor")
 
 
-@pytest.fixture(params=["exabgp"])
+@pytest.fixture(params=["exabgp", "gobgp"])
 async def case(request, tmp_path):
     """A publisher, its engine, and a router, not yet introduced to each other."""
-    if missing := programs("bird", "birdc"):
-        pytest.skip(f"{', '.join(missing)} not installed; apt-get install bird2")
+    if missing := programs("bird", "birdc", *(["gobgpd"] if request.param == "gobgp" else [])):
+        pytest.skip(f"{', '.join(missing)} not installed; apt-get install bird2 gobgpd")
     addresses_of_a_test()
     router = Bird(tmp_path, "tor", ADDRESS(2)).start()
-    speaker = Speaker(tmp_path)
-    engine = asyncio.create_task(Engine(tmp_path / "exabgp.conf").run())
+    speaker = Speaker(tmp_path, engine=request.param)
+    keeper = GoBgpEngine(tmp_path) if request.param == "gobgp" else Engine(tmp_path / "exabgp.conf")
+    engine = asyncio.create_task(keeper.run())
     yield speaker, router
     engine.cancel()
     await asyncio.gather(engine, return_exceptions=True)

@@ -21,6 +21,7 @@ OPENSSL_TIMEOUT_S = 30.0
 ADMIN = "admin"
 KUBE_PROXY = "system:kube-proxy"
 CONTROLLER_MANAGER = "system:kube-controller-manager"
+SERVICE_ACCOUNTS = "system:serviceaccounts:porter-system"
 # Users and their groups. All but the first are bound by nothing unless the server's own roles or a test do it;
 # the controller-manager is an administrator, because it keeps one account for all its controllers here.
 USERS = {
@@ -190,6 +191,8 @@ class ControlPlane:
             "omitStages": ["RequestReceived"],
             "rules": [
                 {"level": "Metadata", "users": users, "verbs": ["create", "update", "patch", "delete"]},
+                # What a ServiceAccount reads is looked at as well: its rights are to be the fewest possible.
+                {"level": "Metadata", "userGroups": [SERVICE_ACCOUNTS]},
                 {"level": "None"},
             ],
         }

@@ -198,10 +198,11 @@ class Bird(Router):
         paths = []
         neighbour = ""
         for line in self.birdc(f"show route for {prefix} all").splitlines():
-            if source := re.search(r"\[\S+ \S+ from ([0-9a-f.:]+)\]", line):
+            if source := re.search(r"\[\S+ \S+(?: from ([0-9a-f.:]+))?\]", line):
                 neighbour = source[1]
             if next_hop := re.search(r"BGP\.next_hop: (\S+)", line):
-                paths.append((neighbour, next_hop[1]))
+                # BIRD leaves a neighbour out that is the next hop itself.
+                paths.append((neighbour or next_hop[1], next_hop[1]))
         return sorted(paths)
 
     def set_add_path(self, receive: bool) -> None:

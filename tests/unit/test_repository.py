@@ -222,9 +222,16 @@ def test_relative_links_lead_somewhere():
     assert not broken, "\n".join(broken)
 
 
+def links_of(page: Path) -> set[Path]:
+    return {(page.parent / target).resolve() for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8"))}
+
+
 def test_every_page_is_reached_from_the_index():
     index = ROOT / "docs/index.md"
-    linked = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#\s]+)", index.read_text("utf-8"))}
+    linked = links_of(index)
+    for page in [page for page in linked if page.name == "README.md" and page.parent.parent == index.parent]:
+        # A folder with an index of its own.
+        linked |= links_of(page)
     lost = [name_of(page) for page in pages() if page.is_relative_to(ROOT / "docs") and page not in linked | {index}]
     assert not lost, f"docs/index.md does not link {lost}"
 

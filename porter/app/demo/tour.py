@@ -22,6 +22,7 @@ from porter.app.demo.routers import Router, choose_router, free_port
 from porter.app.demo.watch import RibWatch
 from porter.app.demo.world import NAMESPACE, NODES, PEER, POOL, POOL_CIDR, ROUTER_ADDRESS, SPEAKER_ADDRESS, World
 from porter.app.part_logs import PartLog, short_form
+from porter.app.settings import InvalidSettings
 
 READY_LIMIT_S = 30.0
 ROUTE_LIMIT_S = 20.0
@@ -29,6 +30,8 @@ RESTART_LIMIT_S = 20.0
 END_LIMIT_S = 20.0
 POLL_S = 0.02
 LOG_LINES = 15
+FOLDER_BYTES_MAX = 88
+"""The path of a unix socket has at most 107 bytes, and `router/bird.ctl` and the like stand below the folder."""
 CRASHES = ("controller", "speaker", "exabgp")
 
 Say = Callable[[str], None]
@@ -282,11 +285,19 @@ class Tour:
 
 
 def _folder(directory: Path | None) -> Path:
+    """The demo's folder.
+
+    Raises:
+        InvalidSettings: its path is too long for the unix sockets that the parts and the router have below it.
+    """
+    wanted = Path(tempfile.gettempdir()) / "porter-demo-12345678" if directory is None else directory.absolute()
+    if len(os.fsencode(wanted)) > FOLDER_BYTES_MAX:
+        mend = "set TMPDIR to a shorter path" if directory is None else "give a shorter --state-dir"
+        raise InvalidSettings(f"{wanted.parent} leaves no room for the paths of unix sockets (unix(7)); {mend}")
     if directory is None:
         return Path(tempfile.mkdtemp(prefix="porter-demo-"))
-    folder = directory.absolute()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+    wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return wanted
 
 
 async def run_demo(*, keep: bool = False, router: str = "", directory: Path | None = None, say: Say) -> int:
@@ -304,7 +315,8 @@ async def run_demo(*, keep: bool = False, router: str = "", directory: Path | No
     try:
         await touring
     except (DemoFailed, OSError, TimeoutError) as failure:
-        say(f"\n{tour.logs()}\n\nThe demo FAILED: {failure or type(failure).__name__}\nEverything is left in {folder}")
+        why = str(failure) or type(failure).__name__
+        say(f"\n{tour.logs()}\n\nThe demo FAILED: {why}\nEverything is left in {folder}")
         return 1
     except asyncio.CancelledError:
         # Somebody ended it; with --keep that is how it ends.

@@ -300,6 +300,8 @@ class Dialogue:
                 self._negotiated[event.session] = negotiated
             case StateEvent("up", _) if event.session in self._negotiated:
                 session.established(self._negotiated[event.session], now_s)
+            case StateEvent("connected", _):
+                session.attempts.connected(now_s)
             case StateEvent("down", reason):
                 session.closed(reason, now_s)
                 if reason.startswith(REMOVED):

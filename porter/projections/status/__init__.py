@@ -4,7 +4,8 @@ A condition carries no time of its last transition: whoever writes it knows what
 """
 
 from porter.projections.status.advertisements import advertisement_status, advertisement_statuses
-from porter.projections.status.peers import conf_status, peer_status
+from porter.projections.status.confs import conf_status
+from porter.projections.status.peers import peer_status
 from porter.projections.status.pools import pool_status
 from porter.projections.status.services import (
     DECISION_ANNOTATION,

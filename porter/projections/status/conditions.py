@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from porter.model.bgp import node_of
 from porter.model.reasons import Problem
 
 MAX_NAMED = 8
@@ -23,10 +24,11 @@ def condition(kind: str, status: bool, reason: str, message: str, generation: in
 
 
 def accepted_condition(problem: Problem | None, problems: Iterable[Problem], generation: int, fine: str) -> Tree:
-    """The condition `Accepted`: false for what keeps the object from being used, else with what is not honoured."""
-    if problem is not None:
-        return condition("Accepted", False, problem.reason, sentence(problem), generation)
+    """The condition `Accepted`: false for what keeps the object from being used, and what else is not honoured."""
     unsupported = list(problems)
+    if problem is not None:
+        others = [one for one in unsupported if one.message not in problem.message]
+        return condition("Accepted", False, problem.reason, joined([problem, *others]), generation)
     if unsupported:
         return condition("Accepted", True, unsupported[0].reason, joined(unsupported), generation)
     return condition("Accepted", True, "Accepted", fine, generation)
@@ -54,3 +56,8 @@ def listed(names: Sequence[str]) -> str:
     """Names in a sentence, those beyond the limit as a number."""
     more = len(names) - MAX_NAMED
     return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def titled(speaker: str) -> str:
+    """The key of a speaker in a status: of an agent its node, as OpenELB has it."""
+    return node_of(speaker) or speaker

@@ -1,15 +1,17 @@
-"""The statuses of BgpPeers and of the BgpConf: each speaker's session, and what the settings came to."""
+"""The status of a BgpPeer: each speaker's session with it, and what its settings came to."""
 
 from __future__ import annotations
 
+import datetime as dt
+
 from porter.events.observed import PeerObserved
+from porter.model.bgp import node_of
 from porter.model.reasons import Problem, Reason
-from porter.policy.problems import disqualifying
 from porter.policy.racks import local_as
-from porter.projections.adj_rib_out import peer_problems, refused
+from porter.projections.adj_rib_out import peer_problems, refused, sessions_of
 from porter.projections.cluster import ClusterState
 from porter.projections.sessions import PeerSession, Sessions
-from porter.projections.status.conditions import MAX_NAMED, Tree, accepted_condition, condition, listed, sentence
+from porter.projections.status.conditions import MAX_NAMED, Tree, accepted_condition, condition, sentence, titled
 
 
 def peer_status(state: ClusterState, sessions: Sessions, name: str) -> Tree:
@@ -17,32 +19,46 @@ def peer_status(state: ClusterState, sessions: Sessions, name: str) -> Tree:
     peer = state.inventory.peers.get(name)
     if peer is None:
         return {}
-    told = list(sessions.of_peer(name))
+    told = list(sessions_of(state, sessions, name))
     return {
-        "nodesPeerStatus": {speaker: _peer_of_speaker(state, peer, session) for speaker, session in told},
+        "nodesPeerStatus": {
+            titled(speaker): _peer_of_speaker(state, peer, speaker, session) for speaker, session in told
+        },
         "observedGeneration": peer.generation,
         "conditions": _peer_conditions(state, peer, told),
     }
 
 
-def _peer_of_speaker(state: ClusterState, peer: PeerObserved, session: PeerSession) -> Tree:
-    conf = state.inventory.confs.get("default")
+def _peer_of_speaker(state: ClusterState, peer: PeerObserved, speaker: str, session: PeerSession) -> Tree:
+    conf, node = state.inventory.confs.get("default"), state.inventory.nodes.get(node_of(speaker))
     return {
         "peerState": {
             "neighborAddress": peer.address,
             "peerAs": peer.peer_as,
-            "localAs": peer.local_as if conf is None else local_as(peer, conf),
+            "localAs": peer.local_as if conf is None else local_as(peer, conf, node),
             "description": peer.description,
             "sessionState": session.state.upper(),
             "adminState": "DOWN" if peer.admin_down else "UP",
             "flops": session.flaps,
         },
-        "timersState": {"negotiatedHoldTime": str(session.hold_time_s)},
+        "timersState": _timers(peer, session),
         "prefixesAnnounced": session.routes,
         "flaps": session.flaps,
         "lastError": session.last_error,
         "synced": session.synced,
     }
+
+
+def _timers(peer: PeerObserved, session: PeerSession) -> Tree:
+    """The timers as far as they are known. The engines send a keepalive each third of the hold time (RFC 4271, 10)."""
+    hold_time_s = session.hold_time_s if session.established else peer.hold_time_s
+    timers = {"holdTime": str(peer.hold_time_s), "keepaliveInterval": str(hold_time_s // 3)}
+    if session.established:
+        timers["negotiatedHoldTime"] = str(hold_time_s)
+    if session.since_ms:
+        since = dt.datetime.fromtimestamp(session.since_ms // 1000, dt.UTC)
+        timers["uptime" if session.established else "downtime"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return timers
 
 
 def _peer_conditions(state: ClusterState, peer: PeerObserved, told: list[tuple[str, PeerSession]]) -> list[Tree]:
@@ -51,12 +67,14 @@ def _peer_conditions(state: ClusterState, peer: PeerObserved, told: list[tuple[s
     problem = refused(state, peer.name)
     if problem is None and rejected is not None:
         problem = Problem(Reason.FIELD_UNSUPPORTED, rejected.rejected_field, rejected.rejected)
-    problems = (*peer.problems, *peer_problems(state, peer.name))
+    of_engines = dict.fromkeys(one for _, session in told for one in session.unsupported)
+    problems = (*peer.problems, *peer_problems(state, peer.name), *of_engines)
     accepted = accepted_condition(problem, problems, generation, "every field is honoured")
-    return [accepted, _peer_ready(problem, told, generation), *_add_path(peer, told, generation)]
+    return [accepted, _peer_ready(peer, problem, told), *_add_path(peer, told, generation)]
 
 
-def _peer_ready(problem: Problem | None, told: list[tuple[str, PeerSession]], generation: int) -> Tree:
+def _peer_ready(peer: PeerObserved, problem: Problem | None, told: list[tuple[str, PeerSession]]) -> Tree:
+    generation = peer.generation
     up = [speaker for speaker, session in told if session.established]
     down = [(speaker, session) for speaker, session in told if not session.established]
     if problem is not None and not up:
@@ -66,7 +84,7 @@ def _peer_ready(problem: Problem | None, told: list[tuple[str, PeerSession]], ge
         return condition("Ready", False, Reason.SESSION_DOWN, message, generation)
     if down:
         speaker, session = down[0]
-        why = session.last_error or session.reason or "no reason was given"
+        why = session.reason or session.last_error or f"the router at {peer.address} has not answered yet"
         message = f"the session of speaker {speaker} is {session.state}: {why}; look at the router's side of it"
         return condition("Ready", False, Reason.SESSION_DOWN, message, generation)
     return condition("Ready", True, "Established", f"every session is up: {', '.join(up[:MAX_NAMED])}", generation)
@@ -87,33 +105,3 @@ def _add_path(peer: PeerObserved, told: list[tuple[str, PeerSession]], generatio
         "so that each speaker announces one next hop; enable ADD-PATH (RFC 7911) there"
     )
     return [condition(Reason.NO_ADD_PATH, True, Reason.NO_ADD_PATH, message, generation)]
-
-
-def conf_status(state: ClusterState, sessions: Sessions, name: str) -> Tree:
-    """A BgpConf's status, by speaker; empty for one that is not there."""
-    conf = state.inventory.confs.get(name)
-    if conf is None:
-        return {}
-    problem = disqualifying(conf.problems)
-    accepted = accepted_condition(problem, conf.problems, conf.generation, "every field is honoured")
-    ready = condition("Ready", True, "Used", "speakers use these settings", conf.generation)
-    if problem is not None:
-        ready = condition("Ready", False, problem.reason, sentence(problem), conf.generation)
-    nodes = {
-        speaker: {"routerId": conf.router_id or sessions.speakers[speaker].local_address, "as": conf.as_number}
-        for speaker in sorted(sessions.speakers)
-    }
-    conditions = [accepted, ready, _held_nodes(state, conf.generation)]
-    return {"nodesConfStatus": nodes, "observedGeneration": conf.generation, "conditions": conditions}
-
-
-def _held_nodes(state: ClusterState, generation: int) -> Tree:
-    """Whether fail static keeps nodes that are not Ready as next hops."""
-    held = sorted(state.inventory.readiness.held)
-    if not held:
-        return condition("Degraded", False, "AsExpected", "only Ready nodes are next hops", generation)
-    message = (
-        f"most nodes turned NotReady at once, and these are kept as next hops: {listed(held)}; "
-        "see whether their kubelets reach the API server, or delete the nodes that are dead"
-    )
-    return condition("Degraded", True, Reason.HELD, message, generation)

@@ -99,6 +99,12 @@ def _problems(state: ClusterState, service: ServiceObserved) -> Iterator[Problem
         kept = ", ".join(one.address for one in state.pools.of(service.uid))
         message = f"the request is not met, and {kept} is kept meanwhile: {report.unmet.message}"
         yield Problem(report.unmet.reason, "", message)
+    drain = state.ledger.maintenance.services.get(service.uid)
+    if drain is not None:
+        step = "its routes are withdrawn" if drain.elapsed else "its routes are about to be withdrawn"
+        name = f"{service.namespace}/{service.name}"
+        message = f"{drain.by} drained it, and {step}; `porter uncordon service {name}` ends that"
+        yield Problem(Reason.DRAINED, "", message)
     for problem in service.problems:
         if problem.reason == Reason.FIELD_UNSUPPORTED:
             yield problem

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from porter.bgp.backends.gobgp.keeper import Keeper
 from porter.bgp.canonical import WELL_KNOWN_COMMUNITIES
 from porter.bgp.engine import exabgp_command, relay_pid, wait_for_configuration
 from porter.bgp.publisher import ExaBgpPublisher
@@ -113,11 +114,26 @@ class Engine:
         return relay_pid(self.pid)
 
 
+class GoBgpEngine:
+    """GoBGP's daemons as their keeper keeps them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.keeper = Keeper(directory / "gobgp")
+        self.directory = directory / "gobgp"
+
+    async def run(self) -> None:
+        await self.keeper.run()
+
+    def pids(self) -> list[int]:
+        return [int(file.read_text()) for file in sorted(self.directory.glob("*.pid"))]
+
+
 class Speaker:
     """A publisher with the application's part: it desires again whenever a session was established."""
 
-    def __init__(self, directory: Path, name: str = "speaker-0") -> None:
+    def __init__(self, directory: Path, name: str = "speaker-0", engine: str = "exabgp") -> None:
         self.directory = directory
+        self.engine = engine
         self.name = name
         self.tasks: list[asyncio.Task] = []
         self.events: list = []
@@ -128,14 +144,22 @@ class Speaker:
         self.start()
 
     def start(self, **options) -> None:
-        self.publisher = ExaBgpPublisher(
+        self.publisher = self.make_publisher(**options)
+        self.tasks = [asyncio.create_task(self.publisher.run()), asyncio.create_task(self.follow())]
+
+    def make_publisher(self, **options):
+        if self.engine == "gobgp":
+            from porter.bgp.backends.gobgp.publisher import GoBgpPublisher
+
+            clock = SystemClock()
+            return GoBgpPublisher(speaker=self.name, directory=self.directory / "gobgp", clock=clock, **options)
+        return ExaBgpPublisher(
             speaker=self.name,
             socket_path=self.directory / "relay.sock",
             configuration_path=self.directory / "exabgp.conf",
             clock=SystemClock(),
             **options,
         )
-        self.tasks = [asyncio.create_task(self.publisher.run()), asyncio.create_task(self.follow())]
 
     async def follow(self) -> None:
         while True:
@@ -261,17 +285,29 @@ class Bird(Router):
     """BIRD 2, without a kernel protocol: it only keeps the routes."""
 
     def start(
-        self, *, add_path: bool = True, peers: Sequence[str] = (), own_as: int = PEER_AS, password: str = ""
+        self,
+        *,
+        add_path: bool = True,
+        peers: Sequence[str] = (),
+        own_as: int = PEER_AS,
+        speaker_as: int = LOCAL_AS,
+        password: str = "",
+        calls: bool = False,
+        ttl_security: bool = False,
     ) -> Bird:
         # Path identifiers are shown by `show route all` of newer releases only; the next hop stands for them.
         rx = "add paths rx;" if add_path else ""
-        multihop = "" if own_as == LOCAL_AS else "multihop 5;"
+        multihop = "" if own_as == speaker_as else "multihop 5;"
+        if ttl_security:
+            multihop = "multihop 2; ttl security on;"
+        passive, port = ("off", f" port {PORT}") if calls else ("on", "")
         key = f'password "{password}";' if password else ""
         channels = f"ipv4 {{ import all; export none; {rx} }}; ipv6 {{ import all; export none; {rx} }};"
         protocols = "\n".join(
             f"""protocol bgp p{number} {{
-  local {self.address} port {PORT} as {own_as}; neighbor {peer} as {LOCAL_AS};
-  {multihop} {key} passive on; strict bind on; graceful restart on; error wait time 1, 5; {channels}
+  local {self.address} port {PORT} as {own_as}; neighbor {peer}{port} as {speaker_as};
+  {multihop} {key} passive {passive}; strict bind on; graceful restart on; {channels}
+  error wait time 1, 5; connect delay time 1; connect retry time 2;
 }}"""
             for number, peer in enumerate(peers or [ADDRESS(1)])
         )
@@ -340,7 +376,16 @@ class Bird(Router):
 class GoBgp(Router):
     """gobgpd 3."""
 
-    def start(self, *, api_port: int, add_path: bool = True, peers: Sequence[str] = ()) -> GoBgp:
+    def start(
+        self,
+        *,
+        api_port: int,
+        add_path: bool = True,
+        peers: Sequence[str] = (),
+        own_as: int = PEER_AS,
+        speaker_as: int = LOCAL_AS,
+        calls: bool = False,
+    ) -> GoBgp:
         self.api = f"{self.address}:{api_port}"
         self.api_port = api_port
         self.with_add_path = add_path
@@ -359,11 +404,15 @@ class GoBgp(Router):
             f"""[[neighbors]]
   [neighbors.config]
     neighbor-address = "{peer}"
-    peer-as = {LOCAL_AS}
+    peer-as = {speaker_as}
   [neighbors.transport.config]
-    passive-mode = true
+    passive-mode = {str(not calls).lower()}
+    local-address = "{self.address}"
+    remote-port = {PORT}
+  [neighbors.timers.config]
+    connect-retry = 2
   [neighbors.ebgp-multihop.config]
-    enabled = true
+    enabled = {str(own_as != speaker_as).lower()}
     multihop-ttl = 5
   [neighbors.graceful-restart.config]
     enabled = true
@@ -374,7 +423,7 @@ class GoBgp(Router):
         configuration = self.directory / f"{self.name}.toml"
         configuration.write_text(
             f"""[global.config]
-  as = {PEER_AS}
+  as = {own_as}
   router-id = "{self.address}"
   port = {PORT}
   local-address-list = ["{self.address}"]
@@ -430,15 +479,30 @@ class GoBgp(Router):
 class Frr(Router):
     """FRR's bgpd alone, without zebra: every path stays in its table, reachable or not."""
 
-    def start(self, *, peers: Sequence[str] = (), own_as: int = PEER_AS, password: str = "") -> Frr:
-        multihop, key = [" neighbor {} ebgp-multihop 5"], [f" neighbor {{}} password {password}"]
+    def start(
+        self,
+        *,
+        peers: Sequence[str] = (),
+        own_as: int = PEER_AS,
+        speaker_as: int = LOCAL_AS,
+        password: str = "",
+        calls: bool = False,
+        ttl_security: bool = False,
+    ) -> Frr:
+        multihop, key = (
+            [" neighbor {} ebgp-multihop 5"] * (own_as != speaker_as),
+            [f" neighbor {{}} password {password}"],
+        )
+        if ttl_security:
+            multihop = [" neighbor {} disable-connected-check", " neighbor {} ttl-security hops 1"]
         neighbors = [
             line
             for peer in peers or [ADDRESS(1)]
             for line in (
-                f" neighbor {peer} remote-as {LOCAL_AS}",
-                f" neighbor {peer} passive",
-                *(form.format(peer) for form in multihop * (own_as != LOCAL_AS) + key * bool(password)),
+                f" neighbor {peer} remote-as {speaker_as}",
+                f" neighbor {peer} port {PORT}" if calls else f" neighbor {peer} passive",
+                f" neighbor {peer} update-source {self.address}",
+                *(form.format(peer) for form in multihop + key * bool(password)),
                 f" neighbor {peer} timers connect 1",
             )
         ]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import time
 
 import pytest
 
@@ -23,9 +24,13 @@ class Counting:
 
     def __init__(self):
         self.counts = []
+        self.alive = {}
 
     def count(self, name, amount=1, labels=None):
         self.counts.append((name, amount, dict(labels or {})))
+
+    def gauge(self, name, value, labels=None):
+        self.alive[labels["resource"]] = value
 
     def reasons(self, resource):
         return [labels["reason"] for _, _, labels in self.counts if labels["resource"] == resource]
@@ -185,6 +190,7 @@ async def test_watches_go_on_after_the_server_was_killed(api, client, control_pl
         await until(source, lambda: api.key("after") in source.facts)
         await eventually(lambda: set(source.parts().values()) == {"synced"})
     assert "expired" not in counting.reasons("services")
+    assert counting.alive["services"] <= time.time()
 
 
 async def test_deletions_in_a_gap_whose_history_is_compacted_are_found(api, client, control_plane):

@@ -53,6 +53,13 @@ class Up:
         except OSError:
             return 0, {}
 
+    def scrape(self, accepts: str = "text/plain") -> str:
+        """The metrics, as a scrape gets them."""
+        address = (self.directory / "http").read_text().strip()
+        request = urllib.request.Request(f"http://{address}/metrics", headers={"Accept": accepts})
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return response.read().decode()
+
     def wait_ready(self) -> None:
         until(lambda: self.get("/readyz?sessions=all")[0] == 200, f"ready: {self.output}", READY_S)
 

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from porter.allocator.withdrawals import Rule
-from porter.app.leader import Leading, Recovery
-from porter.app.start import Seen, begin
+from porter.app.leader import Leading
+from porter.app.start import Recovery, Seen, begin
 from porter.app.view import View
 from porter.events.catalogue import Event
 from porter.events.envelope import BEGINNING, Commit

@@ -10,6 +10,7 @@ import pytest
 
 from porter.app.demo import routers
 from porter.app.demo.listening_rib import ListeningRib
+from porter.app.demo.tour import run_demo
 from porter.app.demo.watch import RibWatch
 from porter.app.settings import InvalidSettings
 
@@ -138,3 +139,12 @@ def test_a_router_that_is_not_installed_is_refused_and_the_listening_one_is_alwa
         routers.choose_router("bird")
     with pytest.raises(InvalidSettings, match="choose bird, gobgp or exabgp"):
         routers.choose_router("cisco")
+
+
+async def test_a_folder_too_deep_for_sockets_is_refused_with_the_mend(tmp_path, monkeypatch):
+    deep = tmp_path / ("deep" * 25)
+    with pytest.raises(InvalidSettings, match="shorter --state-dir"):
+        await run_demo(directory=deep, say=print)
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    with pytest.raises(InvalidSettings, match="TMPDIR"):
+        await run_demo(say=print)

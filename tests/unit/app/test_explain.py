@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from porter.allocator.decide import cause, decide, unsettled
-from porter.app import explain, history
+from porter.app import explain
 from porter.app.events import BadQuestion
 from porter.app.explain import Question, Unknown
 from porter.app.view import ReadModel
@@ -148,6 +148,21 @@ async def test_a_drained_speaker_is_told_with_the_way_back(story):
     assert "--undo" in answer["problems"][0]
 
 
+async def test_a_drained_service_and_a_held_one_are_told_with_the_way_on(story):
+    (prefix,) = (one.address + "/32" for one in story.state.pools.of("web"))
+    held = decided.WithdrawalHeld(story.position + 1, "NoReadyEndpoint", (prefix,), 30, 40, 25, 20, 600_000)
+    story.says(held, endpoints("web"))
+    route = (await story.asked(told(UP), service="shop/web"))["service"]["holdings"][0]["route"]
+    assert (route["state"], route["reason"]) == ("announced", "Held")
+    assert f"`porter approve {held.hold}`" in route["message"]
+    story.says(
+        decided.ServiceDrained("web", "shop", "web", "ada", "", 0), decided.ServiceDrainElapsed("web", "shop", "web")
+    )
+    route = (await story.asked(told(UP), service="shop/web"))["service"]["holdings"][0]["route"]
+    assert (route["state"], route["reason"]) == ("absent", "Drained")
+    assert "`porter uncordon service shop/web`" in route["message"]
+
+
 async def test_an_address_of_another_protocol_is_no_problem():
     story = Journaled(pool(default=True, protocol="layer2"), service())
     story.settles()
@@ -232,15 +247,7 @@ async def test_a_service_that_is_not_there_is_told_where_to_look(story):
         await story.asked(service="shop/absent")
 
 
-async def test_what_the_journal_does_not_hold_any_more_is_left_out(story, monkeypatch):
-    monkeypatch.setattr(history, "MAX_EVENTS_READ", 3)
-    state = baseline.encode(story.state)
-    story.says(decided.BaselineRecorded(baseline.REDUCER_VERSION, baseline.digest(state), state))
-    (holding,) = (await story.asked(service="shop/web"))["service"]["holdings"]
-    assert (holding["candidates"], holding["causes"]) == (None, [])
-
-
-async def test_a_trimmed_journal_is_read_from_its_baseline(story):
+async def test_what_was_trimmed_away_is_left_out(story):
     state = baseline.encode(story.state)
     story.says(decided.BaselineRecorded(baseline.REDUCER_VERSION, baseline.digest(state), state))
     story.says(service("late", resource_version="50"))
@@ -253,4 +260,5 @@ async def test_a_trimmed_journal_is_read_from_its_baseline(story):
     for name, known in (("web", False), ("late", True)):
         answer = await explain.explain(model, journal, Question(f"shop/{name}"))
         assert violations(answer, "explain") == []
-        assert bool(answer["service"]["holdings"][0]["causes"]) is known
+        (holding,) = answer["service"]["holdings"]
+        assert (bool(holding["causes"]), holding["candidates"] is not None) == (known, known)

@@ -15,6 +15,7 @@ from porter.app.settings import InvalidSettings, Settings
 from porter.app.view import View
 from porter.events import decided, routed
 from porter.events.envelope import Draft
+from porter.journal.export import ExportJournals
 from porter.journal.memory import MemoryJournals
 from porter.ports import Claim, Fenced
 from porter.projections.sessions import Sessions
@@ -31,14 +32,25 @@ ANSWERS = {
     "/v1/explain?service=shop/web": "explain",
     "/v1/explain?ip=192.0.2.0": "explain",
     "/v1/events": "events",
+    "/v1/status?at=4": "status",
+    "/v1/pools?at=%235": "pools",
+    "/v1/explain?ip=192.0.2.0&at=5": "explain",
+    "/v1/timeline": "timeline",
+    "/v1/timeline?since=2&until=4&service=shop/web": "timeline",
+    "/v1/diff?a=2&b=4": "diff",
     "/readyz": "readiness",
 }
 
 
 @pytest.fixture
-async def journal():
+def streams():
+    return MemoryJournals(writer="a")
+
+
+@pytest.fixture
+async def journal(streams):
     """A journal that holds an epoch's start, three Nodes and a pool."""
-    stream = MemoryJournals(writer="a").journal()
+    stream = streams.journal()
     await stream.claim(Claim("g", 1, None, 1, False, "a"), [Draft(decided.EpochStarted("g", "a", 0, ""))])
     await stream.append([Draft(node(number)) for number in (1, 2, 3)])
     await stream.append([Draft(pool(default=True), causation=2)])
@@ -70,8 +82,8 @@ class Client:
 
 
 @pytest.fixture
-async def client(tmp_path, view, journal):
-    serving = asyncio.create_task(serve(Settings(state_dir=tmp_path, http="127.0.0.1:0"), view, journal))
+async def client(tmp_path, view, journal, streams):
+    serving = asyncio.create_task(serve(Settings(state_dir=tmp_path, http="127.0.0.1:0"), view, streams))
     while not (tmp_path / "http").exists():
         await asyncio.sleep(0.001)
         assert not serving.done()
@@ -87,6 +99,24 @@ async def test_every_answer_is_json_by_its_schema(client, path):
     status, answer = await client.get(path)
     assert status == 200
     assert violations(answer, ANSWERS[path]) == []
+
+
+async def test_the_timeline_is_followed_one_event_per_line(client, journal):
+    async with client.session.get(f"{client.base}/v1/timeline?follow=1&since=5") as response:
+        first = json.loads(await response.content.readline())
+        assert (first["position"], violations(first, "timeline-entry")) == (5, [])
+        await journal.append([Draft(node(4))])
+        assert json.loads(await response.content.readline())["aggregate"] == "node/n4"
+
+
+async def test_the_history_is_handed_out_as_an_export(client):
+    async with client.session.get(f"{client.base}/v1/export") as response:
+        assert response.content_type == "application/octet-stream"
+        opened = ExportJournals.from_bytes(await response.read())
+    assert (await opened.journal().head()).position == 5
+    async with client.session.get(f"{client.base}/v1/export?redact=1&since=5") as response:
+        assert ExportJournals.from_bytes(await response.read()).redacted
+    assert (await client.get("/v1/export?redact=yes"))[0] == 400
 
 
 async def test_health_tells_each_part(client, view):
@@ -126,21 +156,27 @@ async def test_events_are_followed_one_per_line(client, journal, yes):
         ("/v1/routes?prefix=web", "prefix=web"),
         ("/v1/events?limit=many", "limit='many'"),
         ("/readyz?sessions=some", "sessions='some'"),
+        ("/v1/routes?at=noon", "at='noon'"),
+        ("/v1/pools?at=6", "at=#6 lies behind the head, #5"),
+        ("/v1/status?at=2026-11-25T12:00:00", "names no zone"),
+        ("/v1/status?at=1969-11-25T12:00:00Z", "lies before the first position that is kept, #1"),
         ("/v1/routes?peeer=a", "'peeer'"),
-        ("/v1/routes?at=3", "'at'"),
         ("/v1/routes?follow=1", "'follow'"),
         ("/v1/routes?peer=a&peer=b", "'peer' is given more than once"),
         ("/v1/status?since=3", "'since'"),
-        ("/v1/pools?at=3", "'at'"),
         ("/v1/services?name=web", "'name'"),
         ("/v1/peers?speaker=s1", "'speaker'"),
         ("/v1/events?since=3", "'since'"),
         ("/v1/events?follow=yes", "follow='yes'"),
         ("/v1/events?follow=", "follow=''"),
+        ("/v1/timeline?ip=web", "ip=web"),
+        ("/v1/timeline?at=3", "'at'"),
+        ("/v1/timeline?follow=1&until=3", "until is a moment"),
+        ("/v1/diff", "a=TIME|POSITION"),
+        ("/v1/diff?a=4&b=2", "behind b"),
         ("/v1/explain", "ask about one thing"),
         ("/v1/explain?service=web", "NAMESPACE/NAME"),
         ("/v1/explain?ip=web", "ip=web"),
-        ("/v1/explain?service=a/b&at=3", "'at'"),
     ],
 )
 async def test_a_question_that_is_not_understood_is_refused_with_a_sentence(client, path, told):
@@ -347,12 +383,12 @@ async def test_a_page_in_a_browser_cannot_act(client):
         assert response.status == 415
 
 
-async def test_an_address_that_others_reach_is_refused_outside_of_a_cluster(tmp_path, view, journal):
+async def test_an_address_that_others_reach_is_refused_outside_of_a_cluster(tmp_path, view, streams):
     with pytest.raises(InvalidSettings, match="bind a loopback address"):
-        await serve(Settings(state_dir=tmp_path, http="0.0.0.0:0"), view, journal)
+        await serve(Settings(state_dir=tmp_path, http="0.0.0.0:0"), view, streams)
 
 
-async def test_an_address_that_is_taken_is_told(tmp_path, client, view, journal):
+async def test_an_address_that_is_taken_is_told(tmp_path, client, view, streams):
     taken = client.base.removeprefix("http://")
     with pytest.raises(InvalidSettings, match=f"{taken} cannot be bound"):
-        await serve(Settings(state_dir=tmp_path, http=taken), view, journal)
+        await serve(Settings(state_dir=tmp_path, http=taken), view, streams)

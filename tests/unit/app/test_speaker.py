@@ -19,7 +19,7 @@ from porter.events.observed import ConfObserved, InventorySynced, PeerObserved, 
 from porter.journal.local import LocalJournal
 from porter.journal.memory import MemoryJournals
 from porter.model.address import Address
-from porter.model.bgp import PeerKey, SessionSettings
+from porter.model.bgp import Negotiated, PeerKey, SessionSettings
 from porter.ports import Claim, Desired, PeerView
 
 TIMEOUT_S = 5.0
@@ -31,6 +31,8 @@ class RememberingPublisher:
 
     def __init__(self) -> None:
         self.configured: list[tuple[str, ...]] = []
+        self.desired: list[Desired] = []
+        self.presumes: dict[PeerKey, Negotiated] = {}
 
     async def run(self) -> None:
         await asyncio.Event().wait()
@@ -39,7 +41,10 @@ class RememberingPublisher:
         self.configured.append(tuple(session.peer for session in sessions))
 
     def desire(self, desired: Desired) -> None:
-        """Nobody is established here."""
+        self.desired.append(desired)
+
+    def presumed(self) -> Mapping[PeerKey, Negotiated]:
+        return self.presumes
 
     async def outcomes(self) -> Sequence[Event]:
         await asyncio.Event().wait()
@@ -134,3 +139,12 @@ async def test_a_recovering_epoch_makes_what_is_desired_uncertain_and_its_end_ce
     assert not world.speaker._certain
     assert world.speaker._ribs.retained is not None
     assert world.publisher.configured[-1] == ("tor",)
+
+
+async def test_an_engine_that_needs_the_routes_before_a_session_is_up_gets_them(world):
+    four = frozenset({"IPv4"})
+    world.publisher.presumes = {PeerKey("tor"): Negotiated(four, four, 90)}
+    await world.append(ConfObserved("default", "c", "1", 1, 64500), PEER)
+    await world.append(InventorySynced(0, 0, 0, 1))
+    told = [(desired.peer, dict(desired.routes), desired.certain) for desired in world.publisher.desired]
+    assert told == [("tor", {}, False), ("tor", {}, True)]

@@ -57,6 +57,17 @@ def test_help_names_every_command_and_loads_no_heavy_library():
         "routes",
         "journal",
         "explain",
+        "pools",
+        "services",
+        "peers",
+        "timeline",
+        "diff",
+        "export",
+        "import",
+        "verify",
+        "plan",
+        "replay",
+        "bisect",
     ):
         assert f"\n  {command} " in helped.stdout
     loaded = modules_after("import porter.cli.main")

@@ -80,3 +80,17 @@ def test_a_path_too_long_for_a_socket_is_replaced_by_a_short_one(tmp_path, monke
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/" + "r" * 100)
     with pytest.raises(JournalError, match="shorter --state-dir"):
         socket_path(deep)
+
+
+def test_a_socket_beside_a_deep_folder_leaves_nothing_behind(tmp_path, monkeypatch):
+    runtime = tmp_path / "run"
+    runtime.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    monkeypatch.setattr(embedded, "SOCKET_PATH_BYTES_MAX", len(str(runtime)) + 50)
+    server = EmbeddedServer(tmp_path / ("deep" * 20), program=program(tmp_path, "redis-server"))
+    server.prepare()
+    server.socket.touch()
+    assert runtime in server.socket.parents
+    server.leave()
+    assert list(runtime.iterdir()) == []
+    assert server.folder.is_dir()

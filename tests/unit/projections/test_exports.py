@@ -333,3 +333,16 @@ def test_the_as_of_a_rack_is_that_of_the_rack_that_a_peers_selector_names() -> N
 
 def test_a_drained_speaker_announces_nothing_whatever_is_advertised() -> None:
     assert told(served(advertisement(), decided.SpeakerDrained("s", "ops", "why"))) == {}
+
+
+def test_an_aggregate_has_the_next_hops_of_all_members_where_drains_and_holds_set_them_apart() -> None:
+    story = aggregated(pools=("p",))
+    whole = told(story)["192.0.2.0/24"]
+    assert len(whole) > 1
+    story.says(decided.ServiceDrained("web", "shop", "web", "ada", "", 0))
+    for prefixes in (None, ("192.0.2.0/24",)):
+        assert told(story, prefixes=prefixes)["192.0.2.0/24"] == whole, "another member stays"
+    held = decided.WithdrawalHeld(story.position + 1, "NoReadyEndpoint", (Prefix(WEB),), 30, 40, 25, 20, 600_000)
+    story.says(decided.ServiceUndrained("web", "shop", "web", "ada", ""), held, endpoints("web"), node(9))
+    for prefixes in (None, ("192.0.2.0/24",)):
+        assert told(story, prefixes=prefixes)["192.0.2.0/24"].keys() == {*whole, "10.0.0.9"}

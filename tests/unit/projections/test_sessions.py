@@ -75,6 +75,15 @@ def test_a_speaker_that_restarts_finds_its_session_as_it_was() -> None:
     assert (sessions.speakers["s"].local_address, sessions.speakers["s"].started_ms) == ("10.0.0.9", 5000)
 
 
+def test_a_rejection_stands_until_it_is_over_or_a_new_speaker_does_not_tell_it() -> None:
+    rejected = routed.PeerRejected("r1", "authPassword", "not handed over yet")
+    sessions = told(rejected, routed.SessionStateChanged("r1", "Idle", "the peer was removed"))
+    assert sessions.speakers["s"].peers["r1"].rejected == "not handed over yet"
+    for end in (routed.PeerRejected("r1", "", ""), routed.SpeakerStarted("s", "0.1", "10.0.0.9", 7), UP):
+        session = told(rejected, end).speakers["s"].peers["r1"]
+        assert (session.rejected_field, session.rejected) == ("", "")
+
+
 def test_an_engine_that_dies_takes_its_sessions_along() -> None:
     up = routed.EngineStateChanged("s", True, "")
     sessions = told(up, UP, routed.RoutesAnnounced("r1", 7, (ONE,)), routed.EngineStateChanged("s", False, "killed"))

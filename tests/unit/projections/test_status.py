@@ -25,7 +25,7 @@ from porter.projections.status import (
     service_labels,
     service_status,
 )
-from tests.unit.projections.story import DUAL, Story, node, pool, service
+from tests.unit.projections.story import DUAL, Story, endpoints, node, pool, service
 
 CONF = observed.ConfObserved("default", "c", "1", 3, 64512)
 PEER = observed.PeerObserved("r1", "r1", "1", 4, Address("10.0.0.254"), 64513)
@@ -314,6 +314,12 @@ def test_a_peer_shows_each_speakers_session() -> None:
         "adminState": "UP",
         "flops": 0,
     }
+    assert told["timersState"] == {
+        "holdTime": "90",
+        "keepaliveInterval": "30",
+        "negotiatedHoldTime": "90",
+        "uptime": "1970-01-01T00:00:00Z",
+    }
     assert (told["prefixesAnnounced"], told["synced"], told["flaps"]) == (12, True, 0)
     assert (tree["observedGeneration"], "authPassword" in str(tree)) == (4, False)
     assert conditions(tree) == {
@@ -334,10 +340,26 @@ def test_why_a_peer_is_not_ready() -> None:
     down = routed.SessionStateChanged("r1", "Active", "connection refused")
     assert "speaker s is Active: connection refused" in message(peer_status(story.state, heard(down), "r1"), "Ready")
     assert "no speaker has told" in message(peer_status(story.state, heard(), "r1"), "Ready")
+    silent = peer_status(story.state, heard(routed.SessionStateChanged("r1", "Connect", "")), "r1")
+    assert "speaker s is Connect: the router at 10.0.0.254 has not answered yet" in message(silent, "Ready")
+    assert silent["nodesPeerStatus"]["s"]["peerState"]["sessionState"] == "CONNECT"
+    timers = silent["nodesPeerStatus"]["s"]["timersState"]
+    assert timers == {"holdTime": "90", "keepaliveInterval": "30", "downtime": "1970-01-01T00:00:00Z"}
     rejected = routed.PeerRejected("r1", "spec.bfd", "is not supported by the engine")
     assert conditions(peer_status(story.state, heard(rejected), "r1"))["Accepted"] == ("False", "FieldUnsupported")
+    over = peer_status(story.state, heard(rejected, routed.PeerRejected("r1", "", "")), "r1")
+    assert conditions(over)["Accepted"] == ("True", "Accepted")
     assert "no BgpConf" in message(peer_status(Story(PEER).state, heard(), "r1"), "Accepted")
     assert peer_status(story.state, heard(), "absent") == {}
+
+
+def test_a_rejection_hides_no_other_field_that_is_not_honoured() -> None:
+    vrf = Problem(Reason.FIELD_UNSUPPORTED, "spec.conf.vrf", "is not supported; remove it")
+    peer = PEER._replace(problems=(vrf,))
+    rejected = routed.PeerRejected("r1", "authPassword", "is not there yet")
+    tree = peer_status(Story(CONF, peer).state, heard(rejected), "r1")
+    assert conditions(tree)["Accepted"] == ("False", "FieldUnsupported")
+    assert message(tree, "Accepted") == ("authPassword: is not there yet; spec.conf.vrf: is not supported; remove it")
 
 
 def test_the_conf_by_speaker() -> None:
@@ -409,3 +431,28 @@ def test_a_malformed_advertisement_goes_on_as_it_was() -> None:
     assert conditions(tree)["Accepted"] == ("False", Reason.FIELD_INVALID)
     assert conditions(tree)["Ready"] == ("True", "LastGood")
     assert conditions(advertisement_status(story.state, "never"))["Ready"] == ("False", Reason.FIELD_INVALID)
+
+
+def test_the_conf_says_what_keeps_next_hops_that_the_facts_would_take() -> None:
+    story = Story(CONF, node(1), pool(default=True), service(), endpoints("web", "n1"))
+    story.settles()
+    assert conditions(conf_status(story.state, Sessions.empty(), "default"))["Degraded"] == ("False", "AsExpected")
+    story.says(decided.NodeDrained("n1", "n1", "ada", "", 0), decided.NodeDrainElapsed("n1"))
+    tree = conf_status(story.state, Sessions.empty(), "default")
+    assert conditions(tree)["Degraded"] == ("True", Reason.DRAINED)
+    assert "still the last next hop of 1 routes" in message(tree, "Degraded")
+    story.says(decided.WithdrawalHeld(99, "NoReadyEndpoint", (Prefix("192.0.2.0/32"),), 30, 40, 25, 20, 600_000))
+    tree = conf_status(story.state, Sessions.empty(), "default")
+    assert conditions(tree)["Degraded"] == ("True", Reason.HELD)
+    assert "`porter approve 99`" in message(tree, "Degraded")
+
+
+def test_a_drained_service_says_who_drained_it_and_how_that_ends() -> None:
+    story = Story(pool(default=True), service())
+    story.settles()
+    story.says(decided.ServiceDrained("web", "shop", "web", "ada", "", 0))
+    (_, degraded) = service_conditions(story.state, "web")
+    assert (degraded["type"], degraded["reason"]) == ("porter.io/Degraded", Reason.DRAINED)
+    assert "`porter uncordon service shop/web`" in degraded["message"]
+    story.says(decided.ServiceUndrained("web", "shop", "web", "ada", ""))
+    assert len(service_conditions(story.state, "web")) == 1

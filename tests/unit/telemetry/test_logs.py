@@ -61,3 +61,13 @@ def test_the_level_holds_and_libraries_are_heard_from_warning_on():
         "logging.getLogger('aiohttp').info('no'); logging.getLogger('aiohttp').warning('also')\n"
     )
     assert [line["event"] for line in lines_of(program, "warning")] == ["yes", "also"]
+
+
+def test_a_trace_is_named_by_its_id_and_a_line_without_one_says_nothing_of_it():
+    traced, plain = lines_of(
+        "import structlog; log = structlog.get_logger()\n"
+        "log.info('change journaled', traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01')\n"
+        "log.info('change journaled', traceparent='')"
+    )
+    assert traced["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert not {"trace_id", "traceparent"} & plain.keys()

@@ -1,0 +1,223 @@
+{{- define "porter.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{ .Values.fullnameOverride | trunc 45 | trimSuffix "-" }}
+{{- else if contains "porter" .Release.Name -}}
+{{ .Release.Name | trunc 45 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-porter" .Release.Name | trunc 45 | trimSuffix "-" }}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels that find the Pods of one component: call it with `root` and `component`. */}}
+{{- define "porter.selector" -}}
+app.kubernetes.io/name: porter
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "porter.labels" -}}
+{{ include "porter.selector" . }}
+app.kubernetes.io/part-of: porter
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end -}}
+
+{{- define "porter.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{/* The name of the bundled server's objects, as the sub-chart gives it. */}}
+{{- define "porter.redisName" -}}
+{{ printf "%s-redis" .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- end -}}
+
+{{/*
+The environment that tells a program its server. No password stands in an argument, where every process on the node
+could read it. Call it with `root` and `component`.
+*/}}
+{{- define "porter.redisEnvironment" -}}
+{{- $values := .root.Values -}}
+{{- $external := $values.externalRedis -}}
+{{- if $values.redis.enabled -}}
+- name: PORTER_REDIS_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ dig "auth" "existingSecret" "" $values.redis | default (include "porter.redisName" .root) }}
+      key: {{ .component }}-password
+- name: PORTER_REDIS_URL
+  value: redis://porter-{{ .component }}:$(PORTER_REDIS_PASSWORD)@{{ include "porter.redisName" .root }}:6379/0
+{{- else if $external.existingSecret -}}
+- name: PORTER_REDIS_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ $external.existingSecret }}
+      key: {{ get $external (printf "%sKey" .component) }}
+{{- else -}}
+- name: PORTER_REDIS_URL
+  value: {{ $external.url | quote }}
+{{- end }}
+{{- if and (not $values.redis.enabled) $external.tls.caSecret }}
+# OpenSSL's own variable: the authority that rediss:// trusts.
+- name: SSL_CERT_FILE
+  value: /etc/porter/redis-ca/{{ $external.tls.caKey }}
+{{- end }}
+{{- end -}}
+
+{{- define "porter.caMount" -}}
+{{- if and (not .Values.redis.enabled) .Values.externalRedis.tls.caSecret }}
+- name: redis-ca
+  mountPath: /etc/porter/redis-ca
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "porter.caVolume" -}}
+{{- if and (not .Values.redis.enabled) .Values.externalRedis.tls.caSecret }}
+- name: redis-ca
+  secret:
+    secretName: {{ .Values.externalRedis.tls.caSecret }}
+    items:
+      - key: {{ .Values.externalRedis.tls.caKey }}
+        path: {{ .Values.externalRedis.tls.caKey }}
+{{- end }}
+{{- end -}}
+
+{{- define "porter.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{- define "porter.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{/* Values that contradict each other, which no schema of single keys can see. */}}
+{{- define "porter.check" -}}
+{{- $external := .Values.externalRedis -}}
+{{- $named := or $external.url $external.existingSecret -}}
+{{- if and .Values.redis.enabled $named -}}
+{{- fail "redis.enabled is true and externalRedis names another server: set redis.enabled=false, or leave externalRedis.url and externalRedis.existingSecret empty" -}}
+{{- end -}}
+{{- if and (not .Values.redis.enabled) (not $named) -}}
+{{- fail "redis.enabled is false and there is no other server: set externalRedis.url or externalRedis.existingSecret, or redis.enabled=true" -}}
+{{- end -}}
+{{- if and $external.url $external.existingSecret -}}
+{{- fail "externalRedis.url and externalRedis.existingSecret are both set: the Secret holds the whole URL, leave externalRedis.url empty" -}}
+{{- end -}}
+{{- if and $external.tls.caSecret .Values.redis.enabled -}}
+{{- fail "externalRedis.tls.caSecret is set, but redis.enabled is true: the bundled server speaks no TLS; unset one of them" -}}
+{{- end -}}
+{{- if and $external.tls.caSecret $external.url (not (hasPrefix "rediss://" $external.url)) -}}
+{{- fail "externalRedis.tls.caSecret is set, but externalRedis.url does not begin with rediss://: it would not be used" -}}
+{{- end -}}
+{{- if and .Values.speaker.localAddress (gt (int .Values.speaker.replicas) 1) -}}
+{{- fail "speaker.localAddress is set, and speaker.replicas is more than 1: an address belongs to a single speaker; set speaker.replicas=1, or leave speaker.localAddress empty" -}}
+{{- end -}}
+{{- if and .Values.monitoring.podMonitor.enabled .Values.monitoring.serviceMonitor.enabled -}}
+{{- fail "monitoring.podMonitor.enabled and monitoring.serviceMonitor.enabled are both true: every metric would be scraped twice; choose one" -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The containers that announce: a speaker or an agent, and the engine beside it. Call it with `root`, `program` and the
+`values` of the workload. An agent is a speaker to Redis: it has that user's rights.
+*/}}
+{{- define "porter.announcers" -}}
+{{- $root := .root -}}
+{{- $values := .values -}}
+- name: {{ .program }}
+  image: {{ include "porter.image" $root }}
+  imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+  args:
+    - {{ .program }}
+    {{- if eq .program "agent" }}
+    - --node-name=$(NODE_NAME)
+    {{- else }}
+    - --name=$(POD_NAME)
+    {{- end }}
+    - --namespace=$(POD_NAMESPACE)
+    - --cluster={{ $root.Values.global.cluster }}
+    - --state-dir=/var/lib/porter
+    - --local-address={{ get $values "localAddress" | default "$(HOST_IP)" }}
+    {{- if $root.Values.speaker.passwordSecrets }}
+    - --secrets-dir=/etc/porter/passwords
+    {{- end }}
+    - --log-level={{ $root.Values.logLevel }}
+  env:
+    - name: POD_NAME
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.name
+    - name: POD_NAMESPACE
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.namespace
+    - name: NODE_NAME
+      valueFrom:
+        fieldRef:
+          fieldPath: spec.nodeName
+    - name: HOST_IP
+      valueFrom:
+        fieldRef:
+          fieldPath: status.hostIP
+    {{- include "porter.redisEnvironment" (dict "root" $root "component" "speaker") | nindent 4 }}
+    {{- with $values.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  securityContext:
+    {{- include "porter.containerSecurity" $root | nindent 4 }}
+  {{- with $values.resources }}
+  resources:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  volumeMounts:
+    - name: state
+      mountPath: /var/lib/porter
+    {{- range $root.Values.speaker.passwordSecrets }}
+    - name: password-{{ . | sha256sum | trunc 12 }}
+      mountPath: /etc/porter/passwords/{{ . }}
+      readOnly: true
+    {{- end }}
+    {{- include "porter.caMount" $root | nindent 4 }}
+# A container of its own, so that sessions and routes outlive a speaker that restarts.
+- name: exabgp
+  image: {{ include "porter.image" $root }}
+  imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+  args: [exabgp, --state-dir=/var/lib/porter]
+  securityContext:
+    {{- include "porter.containerSecurity" $root | nindent 4 }}
+  {{- with $values.exabgpResources }}
+  resources:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  volumeMounts:
+    - name: state
+      mountPath: /var/lib/porter
+{{- end -}}
+
+{{- define "porter.announcerVolumes" -}}
+{{- range .Values.speaker.passwordSecrets }}
+- name: password-{{ . | sha256sum | trunc 12 }}
+  secret:
+    secretName: {{ . }}
+    # A speaker whose Secret is missing runs, and the peer says what is missing.
+    optional: true
+    items:
+      - key: password
+        path: password
+{{- end }}
+{{- include "porter.caVolume" . | nindent 0 }}
+{{- end -}}

@@ -1,0 +1,65 @@
+"""Where a speaker and the keeper of its GoBGP daemons meet: files in one folder, three for each session.
+
+    <session>.wanted   written by the speaker: there is to be a daemon
+    <session>.sock     the daemon's gRPC interface
+    <session>.pid      written by the keeper: the daemon's process
+
+A session's name follows from all of its settings: one that changes is another session, with a daemon of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from porter.bgp.configuration import write_private
+from porter.model.bgp import PeerKey, SessionSettings
+
+NAME_CHARACTERS = 12
+"""A unix socket's path is short (108 bytes on Linux)."""
+
+
+class Place(NamedTuple):
+    """The files of one session."""
+
+    directory: Path
+    name: str
+
+    @property
+    def wanted(self) -> Path:
+        """There is to be a daemon."""
+        return self.directory / f"{self.name}.wanted"
+
+    @property
+    def socket(self) -> Path:
+        """The daemon's gRPC interface."""
+        return self.directory / f"{self.name}.sock"
+
+    @property
+    def pid(self) -> Path:
+        """The daemon's process."""
+        return self.directory / f"{self.name}.pid"
+
+    @property
+    def log(self) -> Path:
+        """What the daemon has to say."""
+        return self.directory / f"{self.name}.log"
+
+
+def place_of(directory: Path, settings: SessionSettings, password: str | None) -> Place:
+    """The place of a session; a digest stands for its key.
+
+    Names are logged, and a key may be weak: the folder's own salt keeps it from being guessed by them.
+    """
+    salt = directory / "salt"
+    if not salt.exists():
+        write_private(salt, secrets.token_hex(16))
+    named = repr((salt.read_text(), settings, password))
+    return Place(directory, sha256(named.encode()).hexdigest()[:NAME_CHARACTERS])
+
+
+def agreement_file(directory: Path, peer: PeerKey) -> Path:
+    """Where a peer's last agreement is kept, whatever becomes of its session's settings."""
+    return directory / f"{sha256(peer.encode()).hexdigest()[:NAME_CHARACTERS]}.agreed"

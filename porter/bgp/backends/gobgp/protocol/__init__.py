@@ -1,0 +1,1 @@
+"""Made by scripts/protocol from gobgp.proto."""

@@ -1,0 +1,52 @@
+"""A connection from ExaBGP's relay: lines in, lines out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+MAX_LINE_BYTES = 64 * 1024 * 1024
+
+
+class Receiver(Protocol):
+    """Who takes what comes over a connection."""
+
+    def received(self, connection: RelayConnection, lines: Sequence[bytes]) -> None:
+        """Take whole lines."""
+        ...
+
+    def connection_lost(self, connection: RelayConnection, reason: str) -> None:
+        """The connection is gone."""
+        ...
+
+
+class RelayConnection(asyncio.Protocol):
+    """One connection from a relay; the newest one counts."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._rest = b""
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > MAX_LINE_BYTES:
+            self.abort()
+            return
+        self._receiver.received(self, lines)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._receiver.connection_lost(self, str(exc or "closed"))
+
+    def write(self, lines: Sequence[str]) -> None:
+        if self.transport is not None and lines:
+            self.transport.write("".join(f"{line}\n" for line in lines).encode("ascii"))
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()

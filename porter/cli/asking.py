@@ -1,0 +1,135 @@
+"""Where a question goes: to a controller, to the journal itself, or to an exported file; the answer is the same."""
+
+# Only what a command needs is imported, when it runs.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from porter.app.settings import InvalidSettings
+from porter.cli.exits import Finding, Unreachable
+from porter.cli.moments import moment_text, now_ms
+
+if TYPE_CHECKING:
+    from porter.app.direct import Place
+
+MOMENTS = {"at": "--at", "since": "--since", "until": "--until", "a": "A", "b": "B"}
+"""The parameters that are moments, and the option or argument that each comes from."""
+
+
+def ask(
+    question: str,
+    query: dict[str, str],
+    *,
+    server: str,
+    redis_url: str,
+    cluster: str,
+    state_dir: Path,
+    file: Path | None = None,
+) -> dict[str, Any]:
+    """One answer: from a file, from the journal itself if a URL is given, else from a controller.
+
+    Raises:
+        Unreachable: neither answers.
+        Finding: the question is refused.
+        InvalidSettings: a moment is none, or the file cannot be read.
+    """
+    query = with_moments(query, file)
+    if file is not None or redis_url:
+        from porter.app import direct
+
+        with journal_errors(file):
+            return dict(direct.ask(question, query, direct.Place(redis_url, cluster, file)))
+    from porter.cli.client import Controller
+
+    return dict(Controller(server, state_dir).get(f"/v1/{question}", query))
+
+
+def with_moments(query: dict[str, str], file: Path | None) -> dict[str, str]:
+    """The query with every moment as the API takes it.
+
+    Raises:
+        InvalidSettings: one is none, or the file cannot be read.
+    """
+
+    def reference_ms() -> int:
+        if file is None:
+            return now_ms()
+        from porter.journal.export import ExportJournals
+
+        with journal_errors(file):
+            return ExportJournals(file).time_ms
+
+    return {
+        name: moment_text(value, MOMENTS[name], reference_ms) if name in MOMENTS else value
+        for name, value in query.items()
+        if value
+    }
+
+
+def history_of(
+    query: Mapping[str, str], *, server: str, state_dir: Path, redis_url: str, cluster: str, file: Path | None
+) -> Place:
+    """Where a whole history is to be read: a file, a server's journal, or what a controller hands out of it.
+
+    Raises:
+        Unreachable: the controller does not answer.
+        Finding: it refuses.
+    """
+    from porter.app.direct import Place
+
+    if file is not None or redis_url:
+        return Place(redis_url, cluster, file)
+    from porter.cli.client import Controller
+
+    return Place(content=Controller(server, state_dir).content("/v1/export", query))
+
+
+def events_behind(
+    query: dict[str, str],
+    *,
+    server: str,
+    state_dir: Path,
+    redis_url: str,
+    cluster: str,
+    file: Path | None,
+    follow: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """The events of the journal that `/v1/events` answers a query with; with `follow` also what comes.
+
+    Raises:
+        Unreachable, Finding, InvalidSettings: as `ask`.
+    """
+    if file is not None or redis_url:
+        from porter.app.direct import Place, tail
+
+        with journal_errors(file):
+            yield from tail(Place(redis_url, cluster, file), query, follow=follow and file is None)
+        return
+    from porter.cli.client import Controller
+
+    controller = Controller(server, state_dir)
+    if follow:
+        yield from controller.lines("/v1/events", {**query, "follow": "1"})
+    else:
+        yield from controller.get("/v1/events", query)["events"]
+
+
+@contextmanager
+def journal_errors(file: Path | None = None) -> Iterator[None]:
+    """The journal's failures in the command line's words."""
+    from porter.app.events import BadQuestion
+    from porter.ports import JournalError
+
+    try:
+        yield
+    except JournalError as error:
+        if file is not None:
+            raise InvalidSettings(f"--from {file}: {error}") from error
+        raise Unreachable(f"the journal at --redis-url cannot be read: {error}") from error
+    except BadQuestion as error:
+        raise Finding(str(error)) from error

@@ -1,0 +1,83 @@
+"""`porter plan`: what a change would do, before anybody applies it."""
+
+# Only what a command needs is imported, when it runs.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from porter.app import settings as defaults
+from porter.cli import options
+from porter.cli.asking import history_of, journal_errors, with_moments
+from porter.cli.exits import Finding
+from porter.cli.history import print_changes
+from porter.cli.options import Output
+from porter.cli.render import print_answer
+
+
+def plan(
+    *,
+    file: Annotated[
+        list[str] | None, typer.Option("-f", metavar="FILE|DIR|-", help="Manifests that would be applied.")
+    ] = None,
+    delete: Annotated[
+        list[str] | None, typer.Option(metavar="KIND/NAME", help="What would be deleted: eip/public, service/shop/web.")
+    ] = None,
+    node_down: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A Node that would fail.")] = None,
+    peer_down: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A BgpPeer that would fail.")] = None,
+    at: options.At = "",
+    server: options.Server = "",
+    redis_url: options.RedisUrl = "",
+    cluster: options.Cluster = defaults.DEFAULT_CLUSTER,
+    state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR,
+    source: options.FromFile = None,
+    load_balancer_class: options.LoadBalancerClass = defaults.DEFAULT_LOAD_BALANCER_CLASS,
+    claim_unclassified: options.ClaimUnclassified = False,
+    output: options.OutputForm = Output.TABLE,
+) -> None:
+    """Decide a change on a copy of the present, and show which addresses, routes and next hops would change, and why.
+
+    Nothing is written. Exit code 1 if a Service would lose an address, or all routes of one.
+    """
+    from porter.app import direct
+    from porter.app.migrate.reading import Unreadable
+    from porter.app.moments import Moment
+    from porter.app.plan import NotPlannable, plan_at, read_changes
+    from porter.kube.facts import FactSettings
+
+    if not (file or delete or node_down or peer_down):
+        raise defaults.InvalidSettings("say what would change: -f FILE, --delete, --node-down or --peer-down")
+    settings = FactSettings(load_balancer_class, claim_unclassified=claim_unclassified)
+    try:
+        changes = read_changes(file or (), delete or (), node_down or (), peer_down or ())
+        with journal_errors(source):
+            wanted = with_moments({"at": at}, source)
+            moment = Moment.from_query(wanted, "at")
+            since = {"since": wanted["at"]} if wanted else {}
+            place = history_of(
+                since, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=source
+            )
+            answer = direct.with_streams(place, lambda streams, _: plan_at(streams, moment, changes, settings))
+    except Unreadable as error:
+        raise defaults.InvalidSettings(f"-f: {error}") from error
+    except NotPlannable as error:
+        raise defaults.InvalidSettings(str(error)) from error
+    if not print_answer(answer, output):
+        _print_plan(answer)
+    if answer["problems"]:
+        raise Finding("; ".join(answer["problems"]))
+
+
+def _print_plan(answer: dict[str, Any]) -> None:
+    for note in answer["notes"]:
+        typer.echo(f"note: {note}")
+    typer.echo(f"behind #{answer['position']} would come:")
+    for one in answer["changes"]:
+        cause = f"  cause #{one['cause']}" if one["cause"] else ""
+        typer.echo(
+            f"  #{one['position']:<6} {one['lane']:<9} {one['type']:<20} {one['aggregate']}  {one['summary']}{cause}"
+        )
+    print_changes(answer)

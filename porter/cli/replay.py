@@ -1,0 +1,166 @@
+"""Commands that go through the journal: replay, bisect, one event, all events."""
+
+# Only what a command needs is imported, when it runs.
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import sys
+import time
+from typing import Annotated, Any
+
+import typer
+
+from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR, InvalidSettings
+from porter.cli import options
+from porter.cli.asking import ask, events_behind, history_of, journal_errors, with_moments
+from porter.cli.exits import Finding
+from porter.cli.history import print_entry
+from porter.cli.options import Output
+from porter.cli.render import print_answer
+
+PAUSE_S_MAX = 5.0
+"""The longest pause of a replay: nobody wants to watch an idle night, however fast."""
+CAUSES_MAX = 8
+
+
+def replay(
+    *,
+    since: Annotated[str, typer.Option(metavar="TIME|POSITION", help="From then on.")] = "",
+    to: Annotated[str, typer.Option(metavar="TIME|POSITION", help="Up to then; the head if unset.")] = "",
+    step: Annotated[bool, typer.Option("--step", help="Wait for Enter after each event.")] = False,
+    speed: Annotated[str, typer.Option(metavar="10x", help="Keep the pauses, so many times shorter.")] = "",
+    server: options.Server = "",
+    redis_url: options.RedisUrl = "",
+    cluster: options.Cluster = DEFAULT_CLUSTER,
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
+    utc: options.Utc = False,
+) -> None:
+    """Go through the history event by event, publishing nothing, and tell the state at its end."""
+    factor = _speed(speed)
+    query = {"since": since, "until": to, "limit": "10000"}
+    answer = ask("timeline", query, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file)
+    before: dt.datetime | None = None
+    for entry in answer["entries"]:
+        now = dt.datetime.fromisoformat(entry["time"])
+        if factor and before is not None:
+            time.sleep(min(PAUSE_S_MAX, max(0.0, (now - before).total_seconds() / factor)))
+        before = now
+        print_entry(entry, wide=False, utc=utc)
+        if step and sys.stdin.readline() == "":
+            break
+    at = {"at": str(answer["position"])}
+    told = ask("status", at, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file)
+    services, counted = told["services"], told["routes"]
+    typer.echo(
+        f"at #{told['position']}: {services['served']} of {services['total']} Services served, "
+        f"{counted['confirmed']} of {counted['total']} routes confirmed"
+    )
+
+
+def bisect(
+    *,
+    expression: Annotated[
+        str, typer.Option("--assert", metavar="EXPR", help="What should hold, in CEL over the JSON answers.")
+    ],
+    since: Annotated[str, typer.Option(metavar="TIME|POSITION", help="A moment when it held.")] = "",
+    until: Annotated[str, typer.Option(metavar="TIME|POSITION", help="A moment when it did not.")] = "",
+    server: options.Server = "",
+    redis_url: options.RedisUrl = "",
+    cluster: options.Cluster = DEFAULT_CLUSTER,
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
+    output: options.OutputForm = Output.TABLE,
+    utc: options.Utc = False,
+) -> None:
+    """Find the first position at which an assertion fails, such as 'size(routes) >= 2'; exit code 1 if it does."""
+    from porter.app import direct
+    from porter.app.assertions import Assertion, ExpressionsMissing
+    from porter.app.bisect import bisect as bisected
+    from porter.app.moments import Moment
+
+    wanted = with_moments({"since": since, "until": until}, file)
+    try:
+        with journal_errors(file):
+            assertion = Assertion(expression)
+            begin, end = Moment.from_query(wanted, "since"), Moment.from_query(wanted, "until")
+            place = history_of({}, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=file)
+            answer = direct.with_streams(place, lambda streams, name: bisected(streams, name, assertion, begin, end))
+    except ExpressionsMissing as error:
+        raise InvalidSettings(str(error)) from error
+    if not print_answer(answer, output):
+        for entry in answer["entries"]:
+            print_entry(entry, wide=output is Output.WIDE, utc=utc)
+        for cause in answer["causes"]:
+            typer.echo(f"  because of #{cause['position']} {cause['type']} {cause['aggregate']}")
+        typer.echo(f"#{answer['first']} to #{answer['last']}, {answer['probes']} probes")
+    if not answer["position"]:
+        return
+    if not answer["holdsBefore"]:
+        raise Finding(f"it fails at #{answer['position']} already; begin earlier with --since")
+    raise Finding(f"it fails from #{answer['position']} on")
+
+
+def journal_show(
+    position: Annotated[str, typer.Argument(metavar="POSITION", help="The event, as #41877 or 41877.")],
+    *,
+    cause_chain: Annotated[bool, typer.Option("--cause-chain", help="Also what led to it.")] = False,
+    server: options.Server = "",
+    redis_url: options.RedisUrl = "",
+    cluster: options.Cluster = DEFAULT_CLUSTER,
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
+    output: options.OutputForm = Output.YAML,
+) -> None:
+    """Show one event of the journal whole."""
+    number = position.removeprefix("#")
+    if not number.isdecimal() or int(number) < 1:
+        raise InvalidSettings(f"{position!r} is no position; write one like 41877")
+    found: list[dict[str, Any]] = []
+    wanted = int(number)
+    while wanted and len(found) < (CAUSES_MAX if cause_chain else 1):
+        query = {"after": str(wanted - 1), "limit": "1"}
+        events = events_behind(
+            query, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=file
+        )
+        event = next(iter(events), None)
+        if event is None or event["position"] != wanted:
+            break
+        found.append(event)
+        wanted = event["cause"]
+    if not found:
+        raise Finding(f"the journal does not hold #{number}")
+    shown: Any = found if cause_chain else found[0]
+    print_answer(shown, Output.JSON if output is Output.JSON else Output.YAML)
+
+
+def journal_cat(
+    *,
+    redis_url: options.RedisUrl = "",
+    cluster: options.Cluster = DEFAULT_CLUSTER,
+    server: options.Server = "",
+    state_dir: options.StateDir = DEFAULT_STATE_DIR,
+    file: options.FromFile = None,
+) -> None:
+    """Print every event of the journal that is kept, one JSON object per line."""
+    from porter.app import direct
+    from porter.app.events import every_event
+
+    with journal_errors(file):
+        place = history_of({}, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=file)
+        for event in direct.stream(place, lambda streams: every_event(streams.journal())):
+            typer.echo(json.dumps(event, ensure_ascii=False))
+
+
+def _speed(text: str) -> float:
+    """The factor of `10x`; 0 for no pauses at all."""
+    if not text:
+        return 0.0
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)x?", text)
+    if found is None or not float(found[1]):
+        raise InvalidSettings(f"--speed {text!r} is no factor; write one like 10x")
+    return float(found[1])

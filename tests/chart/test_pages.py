@@ -1,0 +1,64 @@
+"""What the pages have people type and apply is right."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.chart.helm import ROOT, chart, helm
+from tests.integration.kube.control_plane import ControlPlane
+
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs/quickstart").glob("*.md")),
+    *sorted((ROOT / "docs/routers").glob("*.md")),
+]
+NOTES = ROOT / "deploy/helm/porter/templates/NOTES.txt"
+
+
+def manifests(text: str) -> Iterator[dict[str, object]]:
+    """The objects in a page's YAML blocks, or between NOTES' EOF lines."""
+    for found in re.findall(r"```yaml[^\n]*\n(.*?)```", text, re.DOTALL):
+        yield from yaml.safe_load_all(found)
+    for found in re.findall(r"<<EOF\n(.*?)^\s*EOF$", text, re.DOTALL | re.MULTILINE):
+        yield from yaml.safe_load_all("\n".join(line[5:] for line in found.splitlines()))
+
+
+def commands(text: str, program: str) -> list[list[str]]:
+    """The commands of a page that begin with a program's name."""
+    return [shlex.split(line) for line in text.splitlines() if line.strip().startswith(f"{program} ")]
+
+
+@pytest.mark.parametrize("page", [*PAGES, NOTES], ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_an_api_server_takes_what_a_page_has_applied(page: Path, control_plane: ControlPlane) -> None:
+    for manifest in manifests(page.read_text()):
+        control_plane.kubectl(
+            "apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_dump(manifest)
+        )
+
+
+def test_the_pages_have_manifests() -> None:
+    counts = {page.name: len(list(manifests(page.read_text()))) for page in (*PAGES, NOTES)}
+    assert counts["bare-metal.md"] == 4
+    assert counts["NOTES.txt"] == 3
+    assert len(list(manifests((ROOT / "docs/routers/README.md").read_text()))) == 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_page_has_installed_can_be_rendered(page: Path) -> None:
+    for words in commands(page.read_text(), "helm"):
+        if words[1] == "install":
+            assert words[3] == "deploy/helm/porter"
+            assert "kind: StatefulSet" in helm("template", words[2], str(chart()), *words[4:])
+        else:
+            assert words[1:3] in (["dependency", "build"], ["test", "porter"]), words
+
+
+def test_the_readme_installs_by_five_commands() -> None:
+    section = (ROOT / "README.md").read_text().partition("## Install it in a cluster")[2].partition("\n## ")[0]
+    typed = [line for line in section.splitlines() if line.startswith("    ")]
+    assert len(typed) == 5
+    assert sum(line.strip().startswith("helm install ") for line in typed) == 1

@@ -1,0 +1,127 @@
+"""Values: a wrong one is refused with the key's name, and every one is described."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.helm import CHARTS, Refused, chart, helm, render
+from tests.chart.matrix import EXTERNAL_URL, MATRIX
+
+TYPOS_AND_TYPES: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
+    "a typo at the top": ({"contoller": {"replicas": 3}}, ("contoller",)),
+    "a typo inside": ({"controller": {"replicaz": 3}}, ("replicaz", "controller")),
+    "a typo in a list": ({"imagePullSecrets": [{"nam": "x"}]}, ("nam",)),
+    "a typo in the sub-chart": ({"redis": {"appendFsync": "always"}}, ("appendFsync",)),
+    "a typo in global": ({"global": {"clster": "x"}}, ("clster",)),
+    "a word for a number": ({"speaker": {"replicas": "two"}}, ("replicas", "speaker")),
+    "a number out of bounds": ({"maintenance": {"hold": {"sharePercent": 101}}}, ("sharePercent",)),
+    "a port that needs root": ({"controller": {"port": 80}}, ("port", "controller")),
+    "an unknown level": ({"logLevel": "loud"}, ("logLevel",)),
+    "a tag for a digest": ({"image": {"digest": "v1"}}, ("digest", "image")),
+    "a password in the URL": (
+        {"redis": {"enabled": False}, "externalRedis": {"url": "redis://:secret@host:6379"}},
+        ("externalRedis", "url"),
+    ),
+    "no URL": ({"redis": {"enabled": False}, "externalRedis": {"url": "host:6379"}}, ("externalRedis", "url")),
+    "an unknown refusal": ({"unsafe": ["everything"]}, ("unsafe",)),
+    "an unsafe fsync": ({"redis": {"appendfsync": "no"}}, ("appendfsync",)),
+    "a network that is none": ({"redis": {"networkPolicy": {"nodeCIDRs": ["10.0.0.1"]}}}, ("nodeCIDRs",)),
+}
+CONTRADICTIONS: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
+    "two servers": ({"externalRedis": {"url": "redis://host:6379"}}, ("redis.enabled", "externalRedis")),
+    "no server": ({"redis": {"enabled": False}}, ("redis.enabled", "externalRedis.url")),
+    "two URLs": (
+        {"redis": {"enabled": False}, "externalRedis": {"url": "redis://host:6379", "existingSecret": "x"}},
+        ("externalRedis.url", "externalRedis.existingSecret"),
+    ),
+    "an authority without TLS": (
+        {"redis": {"enabled": False}, "externalRedis": {"url": "redis://host:6379", "tls": {"caSecret": "x"}}},
+        ("externalRedis.tls.caSecret", "rediss://"),
+    ),
+    "an authority for the bundled server": (
+        {"externalRedis": {"tls": {"caSecret": "x"}}},
+        ("caSecret", "redis.enabled"),
+    ),
+    "one address for two speakers": ({"speaker": {"localAddress": "192.0.2.1"}}, ("localAddress", "speaker.replicas")),
+    "an alert that is none": (
+        {"monitoring": {"prometheusRule": {"enabled": True, "disabled": ["PorterNeverSeen"]}}},
+        ("monitoring.prometheusRule.disabled", "PorterNeverSeen"),
+    ),
+    "two monitors": (
+        {"monitoring": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}},
+        ("monitoring.podMonitor.enabled", "monitoring.serviceMonitor.enabled"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", [*TYPOS_AND_TYPES, *CONTRADICTIONS])
+def test_a_wrong_value_is_refused_with_the_keys_name(case: str) -> None:
+    values, named = (TYPOS_AND_TYPES | CONTRADICTIONS)[case]
+    with pytest.raises(Refused) as refused:
+        render(values)
+    for word in named:
+        assert word in str(refused.value)
+
+
+def test_a_value_with_a_typo_on_the_command_line_is_refused() -> None:
+    with pytest.raises(Refused, match="replicsa"):
+        render(options=["--set", "speaker.replicsa=1"])
+
+
+@pytest.mark.parametrize("case", MATRIX)
+def test_lint_has_nothing_to_say(case: str, tmp_path: Path) -> None:
+    values = tmp_path / "values.json"
+    values.write_text(json.dumps(MATRIX[case]))
+    answer = helm("lint", "--strict", str(chart()), "--values", str(values))
+    assert "0 chart(s) failed" in answer
+    assert not re.search(r"\[(WARNING|ERROR)\]", answer), answer
+
+
+@pytest.mark.parametrize("name", ["porter", "redis"])
+def test_no_object_of_the_schema_takes_unknown_keys(name: str) -> None:
+    schema = json.loads((CHARTS / name / "values.schema.json").read_text())
+    # Kubernetes' own types are the API server's to check; the sub-chart has a schema of its own.
+    free = {"redis", "affinity", "nodeAffinity", "requests", "limits", "valueFrom"} | (
+        {"global"} if name == "redis" else set()
+    )
+    for path, each in _objects(schema, ()):
+        if (path and path[-1] in free) or path[-2:] in {("claims", "items"), ("tolerations", "items")}:
+            continue
+        assert "additionalProperties" in each, ".".join(path)
+        assert each["additionalProperties"] in (False, {"type": "string"}), ".".join(path)
+
+
+@pytest.mark.parametrize("name", ["porter", "redis"])
+def test_schema_and_values_name_the_same_keys(name: str) -> None:
+    schema = json.loads((CHARTS / name / "values.schema.json").read_text())
+    values = yaml.safe_load((CHARTS / name / "values.yaml").read_text())
+    _compare(schema, values, "")
+
+
+def test_the_password_of_an_external_server_has_no_place_in_the_values() -> None:
+    words = (CHARTS / "porter" / "values.yaml").read_text() + json.dumps(EXTERNAL_URL)
+    assert not re.search(r"^\s*password:", words, re.MULTILINE)
+
+
+def _objects(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    if schema.get("type") == "object":
+        yield path, schema
+    for key, each in schema.get("properties", {}).items():
+        yield from _objects(each, (*path, key))
+    if "items" in schema:
+        yield from _objects(schema["items"], (*path, "items"))
+
+
+def _compare(schema: Mapping[str, Any], values: Mapping[str, Any], path: str) -> None:
+    described = schema["properties"].keys() - ({"global"} if path == "" and "global" not in values else set())
+    if path.endswith(("esources", ".dashboard.labels")):
+        return
+    assert described == values.keys(), path
+    for key, value in values.items():
+        if isinstance(value, dict) and "properties" in schema["properties"][key]:
+            _compare(schema["properties"][key], value, f"{path}.{key}")

@@ -1,0 +1,277 @@
+"""The chart's own manifests at work: installed by Helm, started as by a kubelet, with its rights and nothing else."""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.chart.helm import NAMESPACE, RELEASE, chart
+from tests.lab import manifests, plan, programs, scenario
+from tests.lab.client import ApiError, Client
+from tests.lab.control_plane import ADMIN
+from tests.lab.lab import Lab
+from tests.lab.pods import Pod, token_of
+from tests.lab.waiting import eventually
+
+pytestmark = pytest.mark.lab
+
+VALUES = {
+    # The lab installs them itself, and keeps them from test to test.
+    "crds": {"install": False},
+    "speaker": {"passwordSecrets": ["none-yet"]},
+    "agent": {"enabled": True},
+}
+READY_TIMEOUT_S = 30.0
+USED_WITHIN_S = 20.0
+FINALIZERS = {"metadata": {"finalizers": ["finalizer.lb.kubesphere.io/v1alpha1"]}}
+
+
+class Right(NamedTuple):
+    """One verb on one resource, everywhere or in the release's namespace."""
+
+    verb: str
+    group: str
+    resource: str
+    namespaced: bool
+
+
+class Installation:
+    """A release, and its Pods."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab = lab
+        self.plane = lab.control_plane
+        self.agents: list[Pod] = []
+        self._folder = folder
+        self.helm("install", RELEASE, str(chart()), "--values", str(self._values(VALUES)))
+        hosts = {"porter-redis": plan.porter(1).v4}
+        self.redis = self._pod("porter-redis", 0, 1, {}).start()
+        self.redis.containers["redis"].wait_ready(self._redis_listens, "the server listens", READY_TIMEOUT_S)
+        self.controllers = [self._pod("porter-controller", number, 2 + number, hosts).start() for number in range(2)]
+        self.speakers = [self._pod("porter-speaker", number, 4 + number, hosts).start() for number in range(2)]
+
+    @property
+    def pods(self) -> list[Pod]:
+        """All of them, but for the agents, which share their namespaces with the nodes' own programs."""
+        return [self.redis, *self.controllers, *self.speakers]
+
+    def helm(self, *arguments: str) -> str:
+        """Run Helm against the lab's API server, in the release's namespace."""
+        kubeconfig = str(self.plane.kubeconfig(ADMIN))
+        return self.plane.namespace.run(
+            programs.helm_program(), *arguments, "--kubeconfig", kubeconfig, "--namespace", NAMESPACE
+        )
+
+    def wait_ready(self) -> None:
+        """Wait until both controllers are ready by the path of the chart's probe."""
+        for pod in self.controllers:
+            pod.containers["controller"].wait_ready(
+                lambda pod=pod: pod.namespace.http_get(pod.address, 9179, "/readyz")[0] == 200,  # type: ignore[misc]
+                "/readyz",
+                READY_TIMEOUT_S,
+            )
+
+    def workload(self, name: str, plural: str = "statefulsets") -> dict[str, Any]:
+        """A workload as the API server holds it."""
+        return self.plane.client.request("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/{plural}/{name}")
+
+    def start_agents(self) -> None:
+        """Start the DaemonSet's Pod on each node that is there from the start."""
+        agents = self.workload("porter-agent", "daemonsets")
+        for number, name in enumerate(self.lab.web_nodes):
+            node = self.lab.cluster.nodes[name]
+            assert node.namespace is not None
+            hosts = {"porter-redis": plan.porter(1).v4}
+            pod = Pod(self.lab.run, self.plane, agents, number, node.namespace, node.addresses.v4, hosts, name)
+            self.agents.append(pod.start())
+
+    def end(self) -> None:
+        """Kill the Pods and uninstall the release."""
+        for pod in (*self.pods, *self.agents):
+            pod.end()
+        self.helm("uninstall", RELEASE)
+
+    def _pod(self, workload: str, number: int, place: int, hosts: dict[str, str]) -> Pod:
+        lab = self.lab
+        namespace, address = lab.porter_namespace(place), plan.porter(place).v4
+        return Pod(lab.run, self.plane, self.workload(workload), number, namespace, address, hosts)
+
+    def _redis_listens(self) -> bool:
+        return "Ready to accept connections" in self.redis.containers["redis"].tail(50)
+
+    def _values(self, values: object) -> Path:
+        path = self._folder / "values.json"
+        path.write_text(json.dumps(values))
+        return path
+
+
+@pytest.fixture(scope="module")
+def installed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The chart, installed and running, with sessions to both routers."""
+    made = Installation(lab, tmp_path_factory.mktemp("release"))
+    try:
+        scenario.configure(lab)
+        made.wait_ready()
+        for router in lab.routers:
+            router.wait_sessions({pod.address for pod in made.speakers}, READY_TIMEOUT_S)
+        yield made
+    finally:
+        made.end()
+        lab.reset()
+
+
+def test_a_service_is_routed_by_what_the_chart_starts(lab: Lab, installed: Installation) -> None:
+    addresses = scenario.serve(lab, "charted", families=scenario.DUAL_STACK)
+    scenario.check_reaches_all(lab, addresses)
+
+
+def test_a_speakers_container_restarts_without_its_exabgp_and_without_a_lost_route(
+    lab: Lab, installed: Installation
+) -> None:
+    [address] = scenario.serve(lab, "held")
+    with lab.watch(scenario.expected_hops(lab, [address])):
+        for pod in installed.speakers:
+            pod.kill("speaker")
+            pod.containers["speaker"].start()
+        scenario.serve(lab, "after-restart")
+    assert all(pod.containers["exabgp"].alive for pod in installed.speakers)
+
+
+def test_every_right_is_used_and_none_is_missing(lab: Lab, installed: Installation) -> None:
+    # What an OpenELB left behind, and an object of each kind whose status is written.
+    scenario.serve(lab, "adopted")
+    for kind, name in (("Service", "adopted"), ("Eip", "pool"), ("BgpConf", "default"), ("BgpPeer", "bird")):
+        lab.client.patch(kind, name, FINALIZERS)
+    lab.client.create(
+        {
+            "apiVersion": "network.kubesphere.io/v1alpha2",
+            "kind": "BgpAdvertisement",
+            "metadata": {"name": "edge"},
+            "spec": {"eips": ["pool"], "communities": ["64500:1"]},
+        }
+    )
+    granted = rights_of(installed)
+
+    eventually(lambda: granted <= used(installed), "every right is used", USED_WITHIN_S)
+
+    assert not refused(installed)
+    assert not used(installed) - granted
+
+
+def test_the_speaker_asks_the_api_server_nothing(installed: Installation) -> None:
+    assert not [event for event in audited(installed) if event["user"]["username"].endswith(":porter-speaker")]
+
+
+@pytest.mark.parametrize("account", ["porter-controller", "porter-speaker", "porter-redis"])
+def test_no_account_reads_a_secret_anywhere(installed: Installation, account: str) -> None:
+    plane = installed.plane
+    own = token_of(plane, NAMESPACE, account)
+    client = Client(plane.namespace, plane.address, plan.API_PORT, own, plane.keys.certificate)
+    for path in (
+        "/api/v1/secrets",
+        "/api/v1/namespaces/default/secrets",
+        f"/api/v1/namespaces/{NAMESPACE}/secrets",
+        f"/api/v1/namespaces/{NAMESPACE}/secrets/porter-redis",
+    ):
+        with pytest.raises(ApiError) as denied:
+            client.request("GET", path)
+        assert denied.value.status == 403
+
+
+def test_no_password_is_in_the_process_list_or_in_a_log(lab: Lab, installed: Installation) -> None:
+    data = lab.client.get("Secret", "porter-redis", NAMESPACE)["data"]
+    passwords = [base64.b64decode(value) for key, value in data.items() if key.endswith("-password")]
+    assert len(passwords) == 4
+    seen = 0
+    for pod in installed.pods:
+        for pid in pod.namespace.pids():
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+            assert not any(password in arguments for password in passwords), arguments
+            seen += 1
+        for process in pod.containers.values():
+            log = process.log.read_bytes()
+            assert not any(password in log for password in passwords), process.name
+    assert seen >= 9
+
+
+def test_the_pods_have_neither_root_nor_capabilities(installed: Installation) -> None:
+    for pod in installed.pods:
+        for pid in pod.namespace.pids():
+            status = Path(f"/proc/{pid}/status").read_text()
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "unshare":
+                continue
+            uids = re.search(r"^Uid:\s+(\d+)\s+(\d+)", status, re.MULTILINE)
+            assert uids is not None
+            assert "0" not in uids.groups(), status
+            for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb"):
+                assert f"{name}:\t{'0' * 16}" in status, status
+            assert "NoNewPrivs:\t1" in status
+
+
+def test_agents_announce_their_nodes_to_a_peer_of_topology_node(lab: Lab, installed: Installation) -> None:
+    addresses = scenario.serve(lab, "by-agents")
+    installed.start_agents()
+    with lab.watch(scenario.expected_hops(lab, addresses)):
+        lab.client.create(
+            manifests.bgp_peer("bird-by-node", plan.BIRD.v4, plan.BIRD_AS, topology="node")  # type: ignore[arg-type]
+        )
+        everyone = lab.next_hops() | {pod.address for pod in installed.speakers}
+        lab.bird.wait_sessions(everyone, READY_TIMEOUT_S)
+        own = {(hop, hop) for hop in lab.next_hops()}
+        prefix = scenario.host_prefix(addresses[0])
+        eventually(lambda: own <= set(lab.bird.rib(prefix)), "each agent announces its node", USED_WITHIN_S)
+
+
+def test_an_upgrade_keeps_the_passwords(lab: Lab, installed: Installation) -> None:
+    before = lab.client.get("Secret", "porter-redis", NAMESPACE)["data"]
+    installed.helm("upgrade", RELEASE, str(chart()), "--reuse-values", "--set", "controller.replicas=1")
+    assert lab.client.get("Secret", "porter-redis", NAMESPACE)["data"] == before
+    assert installed.workload("porter-controller")["spec"]["replicas"] == 1
+
+
+def rights_of(installed: Installation) -> set[Right]:
+    """What the chart grants, one verb at a time."""
+    client = installed.plane.client
+    name = "porter-controller"
+    cluster_wide = client.request("GET", f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{NAMESPACE}:{name}")
+    own = client.request("GET", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/roles/{name}")
+    return {
+        Right(verb, group, resource, namespaced)
+        for namespaced, role in ((False, cluster_wide), (True, own))
+        for rule in role["rules"]
+        for verb in rule["verbs"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+def audited(installed: Installation) -> list[dict[str, Any]]:
+    """What the release's accounts asked of the API server."""
+    events = [json.loads(line) for line in installed.plane.audit_log.read_text().splitlines()]
+    accounts = f"system:serviceaccount:{NAMESPACE}:"
+    return [event for event in events if event["user"]["username"].startswith(accounts) and "objectRef" in event]
+
+
+def used(installed: Installation) -> set[Right]:
+    """The rights that the controllers made use of."""
+    found = set()
+    for event in audited(installed):
+        about = event["objectRef"]
+        resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
+        own = about["resource"] in ("leases", "configmaps")
+        if event["responseStatus"]["code"] != 403:
+            found.add(Right(event["verb"], about.get("apiGroup", ""), resource, own))
+    return found
+
+
+def refused(installed: Installation) -> list[str]:
+    """What the API server refused the controllers for want of a right."""
+    return [
+        f"{event['verb']} {event['requestURI']}"
+        for event in audited(installed)
+        if event["responseStatus"]["code"] == 403 and event["objectRef"]["resource"] != "secrets"
+    ]

@@ -1,0 +1,91 @@
+"""Two central speakers announce the same to both routers: the end of one removes no next hop, however long it lasts."""
+
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab import scenario
+from tests.lab.lab import Lab
+from tests.lab.porter import Porter
+from tests.lab.processes import end_pids
+from tests.lab.scenario import Fleet
+from tests.lab.waiting import eventually
+
+pytestmark = pytest.mark.lab
+
+FLEET_SIZE = 20
+RESTART_TIME_S = 4
+"""Short, so that the routers forget the dead speaker's routes within the test: those of the other must carry all."""
+FORGOTTEN_WITHIN_S = 20.0
+BACK_WITHIN_S = 30.0
+FAILOVER_S = 2 * scenario.LEASE_S + scenario.ROUTED_WITHIN_S
+
+Pair = dict[str, Porter]
+
+
+@pytest.fixture(scope="module")
+def pair(lab: Lab) -> Iterator[Pair]:
+    """Two times ``porter up`` on one cluster: the first leads, both speak."""
+    scenario.configure(lab, gracefulRestart={"enabled": True, "restartTime": RESTART_TIME_S})
+    first = lab.porter(1).start()
+    second = lab.porter(2).start(wait=False)
+    scenario.wait_sessions(lab, first, second, timeout_s=BACK_WITHIN_S)
+    yield {"leader": first, "standby": second}
+    lab.reset()
+
+
+@pytest.fixture(scope="module")
+def fleet(lab: Lab, pair: Pair) -> Fleet:
+    """Some Services that nothing is done to."""
+    return scenario.launch_fleet(lab, FLEET_SIZE)
+
+
+def wait_both(lab: Lab, pair: Pair, fleet: Fleet) -> None:
+    """Wait until each router has every path from both speakers."""
+    prefixes = [next(iter(fleet.expected)), list(fleet.expected)[-1]]
+    for router in lab.routers:
+        for prefix in prefixes:
+            wanted = sorted((porter.address, hop) for porter in pair.values() for hop in fleet.expected[prefix])
+            eventually(
+                lambda router=router, prefix=prefix, wanted=wanted: router.rib(prefix) == wanted,  # type: ignore[misc]
+                f"{router.name} has {prefix} from both speakers",
+                BACK_WITHIN_S,
+            )
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["sigterm", "sigkill"])
+@pytest.mark.parametrize("who", ["standby", "leader"])
+def test_the_end_of_one_speaker_removes_no_next_hop(
+    lab: Lab, pair: Pair, fleet: Fleet, who: str, how: signal.Signals
+) -> None:
+    wait_both(lab, pair, fleet)
+    ended = pair[who]
+    [left] = [porter for name, porter in pair.items() if name != who]
+    prefix = next(iter(fleet.expected))
+    with fleet.undisturbed():
+        if how == signal.SIGTERM:
+            ended.process.stop()
+        else:
+            ended.process.kill()
+            end_pids(ended.namespace.pids())
+        wanted = sorted((left.address, hop) for hop in lab.next_hops())
+        for router in lab.routers:
+            eventually(
+                lambda router=router: router.rib(prefix) == wanted,  # type: ignore[misc]
+                f"{router.name} has forgotten the speaker that ended",
+                FORGOTTEN_WITHIN_S,
+            )
+        name = f"after-the-{who}s-{how.name.lower()}"
+        scenario.serve(lab, name, within_s=FAILOVER_S)
+        scenario.delete_service(lab, name)
+        began_s = time.monotonic()
+        ended.start(wait=False)
+        scenario.wait_sessions(lab, *pair.values(), timeout_s=BACK_WITHIN_S)
+        wait_both(lab, pair, fleet)
+        print(f"both speakers announce everything {time.monotonic() - began_s:.1f} s after the start")
+    if who == "leader":
+        # The one that was left leads now.
+        pair["leader"], pair["standby"] = left, ended
+    scenario.check_exact(lab)

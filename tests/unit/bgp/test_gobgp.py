@@ -1,0 +1,204 @@
+"""GoBGP's messages, and the counting of UPDATEs that confirms routes."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf import any_pb2
+
+from porter.bgp.backends.gobgp import messages
+from porter.bgp.backends.gobgp.agreement import Agreement
+from porter.bgp.backends.gobgp.evidence import Evidence, Sent
+from porter.bgp.backends.gobgp.filling import filling
+from porter.bgp.backends.gobgp.places import place_of
+from porter.bgp.backends.gobgp.protocol import gobgp_pb2 as wire
+from porter.model.address import Address, Prefix
+from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
+
+SETTINGS = SessionSettings(
+    PeerKey("tor"), Address("10.0.0.2"), 64501, 64500, Address("10.0.0.1"), Address("10.0.0.1"), restart_time_s=60
+)
+BOTH = frozenset({"IPv4", "IPv6"})
+KEY = RouteKey(Prefix("10.9.0.1/32"), 11)
+PLAIN = PathAttributes(Address("10.77.0.11"))
+RICH = PathAttributes(Address("10.77.0.11"), 7, 300, ("64500:20", "65535:65281"), ("64500:1:2",), 2)
+
+
+def packed(message):
+    outer = any_pb2.Any()
+    outer.Pack(message)
+    return outer
+
+
+def family(afi):
+    return wire.Family(afi=afi, safi=1)
+
+
+def up(*capabilities):
+    peer = wire.Peer(state=wire.PeerState(remote_cap=[packed(one) for one in capabilities]))
+    peer.timers.state.negotiated_hold_time = 9
+    return peer
+
+
+@pytest.mark.parametrize(
+    ("prefix", "attributes"),
+    [
+        ("10.9.0.1/32", PLAIN),
+        ("10.9.0.1/32", RICH),
+        ("fd09::1/128", RICH._replace(next_hop=Address("fd77::11"))),
+        ("10.9.0.1/32", PLAIN._replace(next_hop=Address("fd77::11"), med=0)),
+    ],
+)
+def test_a_route_comes_back_from_the_table_as_it_was_given(prefix, attributes):
+    key = RouteKey(Prefix(prefix), 11)
+    assert messages.read_path(prefix, messages.path_message(SETTINGS, key, attributes)) == (key, attributes)
+
+
+def test_a_neighbour_always_tells_that_forwarding_was_preserved():
+    peer = messages.peer_message(SETTINGS, "key")
+    assert peer.graceful_restart.local_restarting
+    assert peer.graceful_restart.restart_time == 60
+    assert peer.conf.auth_password == "key"
+    assert [one.add_paths.config.send_max for one in peer.afi_safis] == [64, 64]
+    assert all(one.mp_graceful_restart.config.enabled for one in peer.afi_safis)
+    assert messages.global_message(SETTINGS).listen_port == messages.NO_LISTENING
+    assert messages.global_message(SETTINGS._replace(passive=True)).listen_port == SETTINGS.port
+
+
+def test_what_was_negotiated_is_what_both_offer():
+    multi4, multi6 = (wire.MultiProtocolCapability(family=family(afi)) for afi in (1, 2))
+    add_path = wire.AddPathCapability(
+        tuples=[
+            wire.AddPathCapabilityTuple(family=family(1), mode=3),
+            wire.AddPathCapabilityTuple(family=family(2), mode=2),
+        ]
+    )
+    peer = up(multi4, multi6, add_path, wire.GracefulRestartCapability())
+    negotiated = messages.read_negotiated(SETTINGS, peer)
+    assert negotiated == Negotiated(BOTH, frozenset({"IPv4"}), 9)
+    assert messages.ends_of_rib(peer, negotiated) == 2
+    # No capability at all is IPv4 (RFC 4760), and nothing to end for a peer that knows no graceful restart.
+    assert messages.read_negotiated(SETTINGS, up()) == Negotiated(frozenset({"IPv4"}), frozenset(), 9)
+    assert messages.ends_of_rib(up(), negotiated) == 0
+
+
+def test_the_updates_of_a_table_are_counted_as_gobgp_packs_them():
+    negotiated = Negotiated(BOTH, BOTH, 9)
+    four = [(RouteKey(Prefix(f"10.{n >> 8}.{n & 255}.1/32"), 11), PLAIN) for n in range(1000)]
+    six = [(RouteKey(Prefix(f"fd09::{n:x}/128"), 11), PLAIN._replace(next_hop=Address("fd77::11"))) for n in range(3)]
+    # 4096 - 23 - (4 + 9 + 7) bytes hold 450 routes of 9 bytes.
+    assert messages.updates_of(SETTINGS, negotiated, four[:450]) == 1
+    assert messages.updates_of(SETTINGS, negotiated, four[:451]) == 2
+    assert messages.updates_of(SETTINGS, negotiated, four + six) == 3 + 3
+    assert messages.updates_of(SETTINGS, negotiated, []) == 0
+
+
+def test_a_session_carries_the_keys_that_fit_it():
+    single = RouteKey(KEY.prefix, 0)
+    routes = {KEY: PLAIN, single: PLAIN, RouteKey(Prefix("fd09::1/128"), 1): PLAIN}
+    only4 = frozenset({"IPv4"})
+    assert messages.sendable(Negotiated(only4, only4, 9), routes.items()) == [(KEY, PLAIN)]
+    assert messages.sendable(Negotiated(only4, frozenset(), 9), routes.items()) == [(single, PLAIN)]
+
+
+def test_a_table_is_confirmed_when_all_of_it_was_sent_and_the_count_stands_still():
+    evidence = Evidence()
+    evidence.begin()
+    evidence.owe_all(3, [(KEY, PLAIN)])
+    assert evidence.transferring
+    assert evidence.count(2) == []
+    assert evidence.count(2) == [], "a peer that reads slowly makes the count stand still, too"
+    assert evidence.count(3) == []
+    assert evidence.count(3) == [Sent([(KEY, PLAIN)], ())]
+    assert evidence.complete
+
+
+def test_changes_are_confirmed_in_their_order_as_the_count_goes_up():
+    evidence = Evidence()
+    evidence.begin(10)
+    first, second = Sent([(KEY, PLAIN)], ()), Sent((), [KEY])
+    evidence.owe(2, first)
+    evidence.owe(1, second)
+    evidence.owe(0, first)
+    assert evidence.count(11) == []
+    assert evidence.count(12) == [first]
+    assert not evidence.complete
+    assert evidence.count(13) == [second, first]
+    assert evidence.complete
+
+
+def test_where_a_change_makes_an_unknown_number_of_updates_counting_begins_anew():
+    evidence = Evidence()
+    evidence.begin()
+    evidence.owe(5, Sent([(KEY, PLAIN)], ()))
+    evidence.recount()
+    assert evidence.transferring
+    assert evidence.count(3) == []
+    assert evidence.count(3) == []
+    assert evidence.complete
+    evidence.owe(1, Sent((), [KEY]))
+    assert evidence.count(4) == [Sent((), [KEY])]
+
+
+OTHER = RouteKey(Prefix("10.9.0.2/32"), 11)
+SINGLE = RouteKey(Prefix("10.9.0.3/32"), 0)
+HELD = {KEY: PLAIN, OTHER: PLAIN, SINGLE: PLAIN}
+
+
+def filled(**changes):
+    arguments = {
+        "held": HELD,
+        "wanted": {KEY: PLAIN._replace(med=1)},
+        "inherited": {},
+        "families": SETTINGS.families,
+        "canonical": lambda attributes: attributes,
+        "certain": True,
+        "kept": False,
+    }
+    return filling(**(arguments | changes))
+
+
+def test_a_table_is_filled_with_what_is_wanted_alone():
+    assert filled() == ([(KEY, PLAIN._replace(med=1))], [OTHER, SINGLE])
+    assert filled(held={}) == ([(KEY, PLAIN._replace(med=1))], [])
+    assert filled(families=("IPv6",)).additions == []
+
+
+def test_an_uncertain_filling_takes_nothing_away():
+    assert filled(certain=False).removals == []
+
+
+def test_what_the_peer_may_still_keep_is_announced_to_be_withdrawn_by_name():
+    assert filled(kept=True).removals == [SINGLE]
+    inherited = {OTHER: PLAIN, SINGLE: PLAIN}
+    assert filled(held={}, kept=True, inherited=inherited).additions == [(KEY, PLAIN._replace(med=1)), (OTHER, PLAIN)]
+    assert filled(held={}, kept=False, inherited=inherited).additions == [(KEY, PLAIN._replace(med=1))]
+
+
+def test_an_agreement_outlives_its_session(tmp_path):
+    file = tmp_path / "tor.agreed"
+    assert Agreement(file, SETTINGS).presumed == Negotiated(BOTH, BOTH, SETTINGS.hold_time_s)
+    only4 = Negotiated(frozenset({"IPv4"}), frozenset(), 9)
+    Agreement(file, SETTINGS).learn(only4)
+    assert Agreement(file, SETTINGS).presumed == only4
+    assert Agreement(file, SETTINGS).offered == ("IPv4",)
+    # Where nothing is common any more, everything is offered.
+    assert Agreement(file, SETTINGS._replace(families=("IPv6",))).offered == ("IPv6",)
+    file.write_text("broken")
+    assert Agreement(file, SETTINGS).offered == SETTINGS.families
+
+
+def test_the_name_of_a_session_tells_nothing_of_its_key(tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    place = place_of(tmp_path / "one", SETTINGS, "s3cret")
+    assert place == place_of(tmp_path / "one", SETTINGS, "s3cret")
+    assert place.name != place_of(tmp_path / "one", SETTINGS, "other").name
+    assert place.name != place_of(tmp_path / "two", SETTINGS, "s3cret").name
+
+
+def test_what_is_counted_narrows_the_trouble_down():
+    peer = wire.Peer()
+    assert messages.trouble_of(peer, waited=False) == ""
+    assert "no connection" in messages.trouble_of(peer, waited=True)
+    peer.state.messages.received.notification = 1
+    assert "refuses" in messages.trouble_of(peer, waited=True)
