@@ -25,7 +25,8 @@ Consistent means that what is desired, ExaBGP's RIB, the router's RIB and its ke
 of all rounds, runs from the moment at which a leader leads after the end of the fault.
 """
 BUSY = """
-The machine's load average was {load:.0f} at the end of it; of the lab alone it is about three, and the times are shorter.
+The machine's load average was about {load:.0f} at the end of it; of the lab alone it is three, and the times are
+shorter.
 """
 DROPPED = """
 ## Where the protocol itself drops routes
