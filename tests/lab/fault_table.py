@@ -1,6 +1,7 @@
 """The table of docs/reference/faults.md, from a run: `python -m tests.lab.fault_table [--rounds N]`."""
 
 import argparse
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,10 @@ hops), two controllers, one speaker, FRR 8.4 and BIRD 2.0, on two cores. Each fa
 when a prefix has no next hop in the router's kernel at any moment, a next hop when it lacks one of the three.
 Consistent means that what is desired, ExaBGP's RIB, the router's RIB and its kernel are the same; the time, the longest
 of all rounds, runs from the moment at which a leader leads after the end of the fault.
+"""
+BUSY = """
+The machine's load average was about {load:.0f} at the end of it; of the lab alone it is three, and the times are
+shorter.
 """
 DROPPED = """
 ## Where the protocol itself drops routes
@@ -75,6 +80,7 @@ def main() -> None:
                 gaps = max([gaps, *(result.own_gaps for result in results)])
                 print(row(results), flush=True)
                 page += f"{row(results)}\n"
+            page += BUSY.format(load=os.getloadavg()[0])
         page += GAPS.format(count=gaps) if gaps else ""
         page += DROPPED.format(services=dropped_routes.FLEET_SIZE, hold=dropped_routes.HOLD_TIME_S) + COLUMNS
         with world_in(lab, dropped_routes.FLEET_SIZE, timers=dropped_routes.TIMERS) as world:
