@@ -300,7 +300,7 @@ async def test_a_session_that_waits_with_a_key_comes_up_when_it_is_called(starte
     await speaker.live("bird")
     await bird.holds(ROUTES)
     told = [event for event in speaker.events if isinstance(event, SessionStateChanged)]
-    assert [event.state for event in told] == ["Established"]
+    assert [event.state for event in told if event.state != "Active"] == ["Established"]
 
 
 async def test_a_wrong_as_number_is_told_and_the_other_peer_does_not_notice(started):
