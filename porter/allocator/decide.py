@@ -184,7 +184,9 @@ class _Claim:
         asked = self._asked(family_of(address))
         if asked and address not in asked:
             return False
-        return not service.requested_pool or self._state.pools.in_pool(address, service.requested_pool)
+        pool, pools = service.requested_pool, self._state.pools
+        given = any(one.address == address and pools.is_from(one, pool) for one in self._held)
+        return not pool or given or pools.in_pool(address, pool)
 
     def _asked(self, family: Family) -> tuple[Address, ...]:
         """The addresses of a family that the Service requests."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from porter.events.observed import ServiceObserved
 from porter.model.address import FAMILIES, IPV4, Address, Family, family_of
@@ -11,6 +12,18 @@ from porter.policy.problems import disqualifying
 SINGLE_STACK = "SingleStack"
 PREFER_DUAL_STACK = "PreferDualStack"
 REQUIRE_DUAL_STACK = "RequireDualStack"
+
+
+class Held(Protocol):
+    """An address that a Service holds."""
+
+    @property
+    def address(self) -> Address: ...
+
+
+AnyHeld = TypeVar("AnyHeld", bound=Held)
+FromPool = Callable[[AnyHeld, str], bool]
+"""Whether an address was given from a pool of a name, whatever became of that pool, or lies in it now."""
 
 
 def wanted_families(service: ServiceObserved) -> tuple[Family, ...]:
@@ -24,23 +37,29 @@ def wanted_families(service: ServiceObserved) -> tuple[Family, ...]:
     return families[:1] if service.family_policy == SINGLE_STACK else families
 
 
-def satisfied(service: ServiceObserved, held: tuple[Address, ...], in_pool: Callable[[Address, str], bool]) -> bool:
+def fits(service: ServiceObserved, one: AnyHeld, from_pool: FromPool[AnyHeld]) -> bool:
+    """Whether an address that a Service holds is what it asks for.
+
+    What was given from the pool that it names stays so: an edit of the pool is no change of the request.
+    """
+    family = family_of(one.address)
+    asked = [address for address in service.requested_addresses if family_of(address) == family]
+    if asked and one.address not in asked:
+        return False
+    return not service.requested_pool or from_pool(one, service.requested_pool)
+
+
+def satisfied(service: ServiceObserved, held: Sequence[AnyHeld], from_pool: FromPool[AnyHeld]) -> bool:
     """Whether nothing is left to decide: every wanted family has an address, as requested, and no other family has one.
 
-    `in_pool` tells whether a pool of a name holds an address. A Service that prefers two families and has one is not
-    satisfied: it gets the other as soon as there is one.
+    A Service that prefers two families and has one is not satisfied: it gets the other as soon as there is one.
     """
     if disqualifying(service.problems) is not None:
         return False
     wanted = wanted_families(service)
-    if {family_of(address) for address in held} != set(wanted):
+    addresses = {one.address for one in held}
+    if {family_of(address) for address in addresses} != set(wanted):
         return False
-    requested = service.requested_addresses
-    if requested:
-        asked = {family_of(address) for address in requested}
-        if not set(requested).issubset(held) or any(
-            family_of(address) in asked and address not in requested for address in held
-        ):
-            return False
-    pool = service.requested_pool
-    return not pool or all(in_pool(address, pool) for address in held)
+    if not addresses.issuperset(service.requested_addresses):
+        return False
+    return all(fits(service, one, from_pool) for one in held)

@@ -23,7 +23,7 @@ from porter.model.reasons import Candidate
 from porter.policy.pool_choice import Pool, assess
 from porter.policy.pool_choice import Pools as PoolTable
 from porter.policy.pool_order import Orders
-from porter.projections.address_index import AddressIndex, Standing
+from porter.projections.address_index import AddressIndex, Standing, cooling_standing, held_standing
 from porter.projections.alike import Alike
 from porter.projections.holdings import Cooling, Departure
 from porter.projections.inventory import Inventory
@@ -281,6 +281,10 @@ class Pools:
         pool = self.table.by_name.get(name)
         return pool is not None and pool.holds(address)
 
+    def is_from(self, allocation: Allocation, name: str) -> bool:
+        """Whether an address was given from a pool of this name, or lies in it now."""
+        return allocation.pool == name or self.in_pool(allocation.address, name)
+
     def pool_of(self, allocation: Allocation) -> str:
         """The pool that an allocation counts for: the one that gave it, while it holds the address; else the one that
         holds it now; else still the one that gave it."""
@@ -374,7 +378,7 @@ class Pools:
             self._addresses.put(address, self._standing(address))
         for uid in uids:
             service = self._inventory.services.get(uid)
-            turn = turn_of(uid, service, self.by_uid.get(uid, ()), self.in_pool)
+            turn = turn_of(uid, service, self.by_uid.get(uid, ()), self.is_from)
             if service is None:
                 self._services.put(uid, turn)
             else:
@@ -388,13 +392,8 @@ class Pools:
         self._edited = set()
 
     def _standing(self, address: Address) -> Standing:
-        holders = self.by_address.get(address)
         cooling = self.cooling.get(address)
         if cooling is not None:
-            end = (cooling.since_ms, cooling.position, address)
-            return Standing(cooling_pool=cooling.pool, cooling_uid=cooling.uid, cooling_end=end)
-        if holders is None:
-            return Standing()
-        if len(holders) == 1:
-            return Standing(self.pool_of(holders[0]), (holders[0].namespace,))
-        return Standing(self.pool_of(holders[0]), tuple(sorted({one.namespace for one in holders})))
+            return cooling_standing(address, cooling)
+        holders = self.by_address.get(address)
+        return held_standing(holders, self.pool_of(holders[0])) if holders else Standing()

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from porter.events.observed import ServiceObserved
 from porter.model.address import Address
-from porter.policy.requests import satisfied
+from porter.policy.requests import FromPool, satisfied
 
 _Key = TypeVar("_Key", bound=str)
 
 Turn = tuple[int, str, str, str]
 """The order in which Services are asked about: creation (gone ones first), namespace, name, UID."""
-
-
-InPool = Callable[[Address, str], bool]
 
 
 class Allocated(Protocol):
@@ -32,11 +29,16 @@ class Allocated(Protocol):
     def name(self) -> str: ...
 
 
-def turn_of(uid: str, service: ServiceObserved | None, mine: Sequence[Allocated], in_pool: InPool) -> Turn | None:
+AnyAllocated = TypeVar("AnyAllocated", bound=Allocated)
+
+
+def turn_of(
+    uid: str, service: ServiceObserved | None, mine: Sequence[AnyAllocated], from_pool: FromPool[AnyAllocated]
+) -> Turn | None:
     """The turn of a Service that lacks something that it asks for, or is gone and holds something; else None."""
     if service is None:
         return (-1, mine[0].namespace, mine[0].name, uid) if mine else None
-    if satisfied(service, tuple(one.address for one in mine), in_pool):
+    if satisfied(service, mine, from_pool):
         return None
     return (service.created_ms, service.namespace, service.name, uid)
 
