@@ -25,7 +25,7 @@ from porter.events.observed import ServiceObserved
 from porter.model.address import Address, Family, family_of
 from porter.model.reasons import Candidate, Reason
 from porter.policy.problems import disqualifying
-from porter.policy.requests import REQUIRE_DUAL_STACK, wanted_families
+from porter.policy.requests import REQUIRE_DUAL_STACK, leaving, wanted_families
 from porter.projections.cluster import ClusterState
 from porter.projections.pools import Allocation
 
@@ -48,7 +48,7 @@ def decide(state: ClusterState, uid: str) -> tuple[Decision, ...]:
     if not state.ledger.open:
         return ()
     service = state.inventory.services.get(uid)
-    decisions = _releases_of_gone(state, uid) if service is None else _answer(state, service)
+    decisions = _releases_of_gone(state, uid) if service is None else _Claim(state, service).decide()
     if not decisions:
         state.pools.consider(uid)
     refusal = decisions[0] if len(decisions) == 1 else None if decisions else state.pools.refusal(uid)
@@ -107,39 +107,24 @@ def _release(state: ClusterState, allocation: Allocation, reason: str) -> Addres
     return AddressReleased(uid, namespace, name, address, state.pools.pool_of(allocation), reason)
 
 
-def _answer(state: ClusterState, service: ServiceObserved) -> tuple[Decision, ...]:
-    claim = _Claim(state, service, moving=True)
-    decisions = claim.decide()
-    if claim.overdrawn:
-        # It keeps what it was to give back, so that its quota has no room from that.
-        decisions = _Claim(state, service, moving=False).decide()
-    return decisions
-
-
 class _Claim:
     """One Service's claim while it is decided: what it has, what it is granted, and what stands against it.
 
-    With `moving`, the quota counts as given back what would be replaced; `overdrawn` tells that it was not.
+    A claim is met as a whole or not at all: whatever is refused, nothing of what is held goes, and nothing comes.
     """
 
-    def __init__(self, state: ClusterState, service: ServiceObserved, *, moving: bool) -> None:
+    def __init__(self, state: ClusterState, service: ServiceObserved) -> None:
         self._state = state
         self._service = service
         self._wanted = wanted_families(service)
         self._held = state.pools.of(service.uid)
-        self._leaving = tuple(one for one in self._held if not self._stays(one)) if moving else ()
+        self._leaving = leaving(service, self._held, state.pools.is_from)
+        self._staying = tuple(one for one in self._held if one not in self._leaving)
         self._asking = Asking(state, service, Budget(state, service.namespace, self._leaving))
         self._adopted: list[Grant] = []
         self._grants: list[Grant] = []
-        self._released: list[tuple[Allocation, Reason]] = []
         self._refusal: Refusal | None = None
         self._candidates: tuple[Candidate, ...] = ()
-
-    @property
-    def overdrawn(self) -> bool:
-        """Whether something was granted in place of what is not given back after all."""
-        released = [one for one, _ in self._released]
-        return bool(self._grants) and any(one not in released for one in self._leaving)
 
     def decide(self) -> tuple[Decision, ...]:
         """The decisions, in an order that never leaves the Service without an address that it could have.
@@ -147,7 +132,7 @@ class _Claim:
         1. What another controller gave is adopted if it is ours to give, and free.
         2. Requested addresses are granted, or refused.
         3. Families that lack an address get one.
-        4. What no longer fits the request is released, if all that is asked for in its place is there.
+        4. If nothing was refused, what is held beside that is released; else all stays as it was.
         5. A refusal is told once.
         """
         problem = disqualifying(self._service.problems)
@@ -156,60 +141,49 @@ class _Claim:
             return tuple(self._refusals())
         self._adopt()
         self._grant_requested()
-        self._grant_missing()
-        if self._service.family_policy == REQUIRE_DUAL_STACK and self._refusal is not None and not self._held:
-            # Both families or none; but what is there already is not taken away.
-            self._grants = []
-        self._replace()
-        released = (_release(self._state, one, why) for one, why in self._released)
-        return (*self._given(), *released, *self._refusals())
+        if self._refusal is None:
+            self._grant_missing()
+        if self._refusal is not None:
+            return (*self._given(self._adopted), *self._refusals())
+        return (*self._given([*self._adopted, *self._grants]), *self._releases())
 
     def _adopt(self) -> None:
-        pools = self._state.pools
+        pools, requested_pool = self._state.pools, self._service.requested_pool
         for family in self._wanted:
-            if self._has(family):
+            if any(family_of(one.address) == family for one in self._held):
                 continue
+            asked = self._asked(family)
             for address in self._service.held:
                 pool = pools.table.holding(address) if family_of(address) == family else None
-                if pool is None or address in pools.by_address or not self._fits(address):
+                if pool is None or address in pools.by_address or (asked and address not in asked):
+                    continue
+                if requested_pool and not pools.in_pool(address, requested_pool):
                     continue
                 if kept_for_another(self._state, self._service, pool, address) is not None:
                     continue
                 self._adopted.append(Grant(family, address, pool.name, Reason.ADOPTED_FROM_STATUS))
                 break
 
-    def _fits(self, address: Address) -> bool:
-        """Whether an address is what the Service asks for."""
-        service = self._service
-        asked = self._asked(family_of(address))
-        if asked and address not in asked:
-            return False
-        pool, pools = service.requested_pool, self._state.pools
-        given = any(one.address == address and pools.is_from(one, pool) for one in self._held)
-        return not pool or given or pools.in_pool(address, pool)
-
     def _asked(self, family: Family) -> tuple[Address, ...]:
         """The addresses of a family that the Service requests."""
         return tuple(one for one in self._service.requested_addresses if family_of(one) == family)
 
-    def _stays(self, allocation: Allocation) -> bool:
-        return family_of(allocation.address) in self._wanted and self._fits(allocation.address)
-
     def _has(self, family: Family) -> bool:
-        """Whether the Service has, or is granted, an address of a family."""
+        """Whether the Service has, or is granted, an address of a family that it asks for."""
         given = any(grant.family == family for grant in (*self._adopted, *self._grants))
-        return given or any(family_of(one.address) == family for one in self._held)
+        return given or any(family_of(one.address) == family for one in self._staying)
 
     def _grant_requested(self) -> None:
-        mine = {one.address for one in self._held} | {grant.address for grant in self._adopted}
+        mine = {one.address for one in self._staying} | {grant.address for grant in self._adopted}
         for address in self._service.requested_addresses:
-            family = family_of(address)
             if address in mine:
-                if not self._fits(address):
-                    self._refuse(messages.outside_pool(address, self._service.requested_pool))
-            elif family not in self._wanted:
+                continue
+            family = family_of(address)
+            if family not in self._wanted:
                 message = messages.wrong_family(address, family, self._wanted)
                 self._refuse(Refusal(Reason.FAMILY_UNAVAILABLE, message))
+            elif any(one.address == address for one in self._held):
+                self._refuse(messages.outside_pool(address, self._service.requested_pool))
             else:
                 answer = requested(self._asking, address)
                 if isinstance(answer, Grant):
@@ -218,11 +192,7 @@ class _Claim:
                     self._refuse(answer)
 
     def _grant_missing(self) -> None:
-        asked = {family_of(address) for address in self._service.requested_addresses}
-        if not asked.issubset(self._wanted):
-            # It asks for what it cannot have: another address instead is not what it asks for either.
-            return
-        missing = tuple(family for family in self._wanted if family not in asked and not self._has_fitting(family))
+        missing = tuple(family for family in self._wanted if not self._has(family))
         if not missing:
             return
         pools = self._state.pools
@@ -233,18 +203,10 @@ class _Claim:
         self._candidates = (*self._candidates, *search.candidates)[:MAX_CANDIDATES]
         if search.refusal is None:
             return
-        one_is_enough = self._service.family_policy != REQUIRE_DUAL_STACK and len(self._wanted) > 1
-        if not (one_is_enough and any(self._has(family) for family in self._wanted)) or self._moves():
+        lacking = {family for family in self._wanted if not self._has(family)}
+        one_is_enough = self._service.family_policy != REQUIRE_DUAL_STACK and len(lacking) < len(self._wanted)
+        if not one_is_enough or any(family_of(one.address) in lacking for one in self._held):
             self._refuse(search.refusal)
-
-    def _has_fitting(self, family: Family) -> bool:
-        held = [one.address for one in self._held if family_of(one.address) == family]
-        held += [grant.address for grant in self._adopted if grant.family == family]
-        return bool(held) and all(self._fits(address) for address in held)
-
-    def _moves(self) -> bool:
-        """Whether something that is held is not what is asked for."""
-        return any(not self._fits(one.address) for one in self._held if family_of(one.address) in self._wanted)
 
     def _refuse(self, why: Refusal | Candidate) -> None:
         if isinstance(why, Candidate):
@@ -252,29 +214,19 @@ class _Claim:
             why = Refusal(why.reason, why.message)
         self._refusal = self._refusal or why
 
-    def _replace(self) -> None:
-        for one in self._held:
-            family = family_of(one.address)
-            if family not in self._wanted:
-                if any(self._has(other) for other in self._wanted):
-                    self._released.append((one, Reason.FAMILY_DROPPED))
-            elif not self._fits(one.address) and self._is_met(family):
-                self._released.append((one, Reason.REQUEST_CHANGED))
+    def _releases(self) -> Iterable[Decision]:
+        for one in self._leaving:
+            wanted = family_of(one.address) in self._wanted
+            yield _release(self._state, one, Reason.REQUEST_CHANGED if wanted else Reason.FAMILY_DROPPED)
 
-    def _is_met(self, family: Family) -> bool:
-        """Whether the Service has, or is granted, all that it asks for of a family."""
-        had = [one.address for one in self._held] + [grant.address for grant in (*self._adopted, *self._grants)]
-        fitting = [address for address in had if family_of(address) == family and self._fits(address)]
-        return bool(fitting) and set(self._asked(family)).issubset(fitting)
-
-    def _given(self) -> Iterable[Decision]:
+    def _given(self, grants: Iterable[Grant]) -> Iterable[Decision]:
         uid, namespace, name = self._service.uid, self._service.namespace, self._service.name
-        for grant in self._adopted:
-            yield AddressAdopted(uid, namespace, name, grant.address, grant.pool, grant.reason)
-        for grant in self._grants:
+        for _, address, pool, reason, key in grants:
+            if reason is Reason.ADOPTED_FROM_STATUS:
+                yield AddressAdopted(uid, namespace, name, address, pool, reason)
+                continue
             # A requested address passed nobody over; the others were found after these candidates.
-            passed = () if grant.reason is Reason.REQUESTED_ADDRESS else self._candidates
-            _, address, pool, reason, key = grant
+            passed = () if reason is Reason.REQUESTED_ADDRESS else self._candidates
             yield AddressAllocated(uid, namespace, name, address, pool, reason, key, passed)
 
     def _refusals(self) -> Iterable[AllocationRefused]:
@@ -286,5 +238,5 @@ class _Claim:
         )
         entry = self._state.pools.refusals.get(service.uid)
         # What was told is told again only after something was given, which makes it another situation.
-        if entry is None or entry[0] != refused or self._adopted or self._grants:
+        if entry is None or entry[0] != refused or self._adopted:
             yield refused

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from porter.events.observed import ServiceObserved
 from porter.model.address import FAMILIES, IPV4, Address, Family, family_of
+from porter.model.reasons import Reason
 from porter.policy.problems import disqualifying
 
 SINGLE_STACK = "SingleStack"
@@ -19,6 +20,9 @@ class Held(Protocol):
 
     @property
     def address(self) -> Address: ...
+
+    @property
+    def reason(self) -> str: ...
 
 
 AnyHeld = TypeVar("AnyHeld", bound=Held)
@@ -49,6 +53,27 @@ def fits(service: ServiceObserved, one: AnyHeld, from_pool: FromPool[AnyHeld]) -
     return not service.requested_pool or from_pool(one, service.requested_pool)
 
 
+def leaving(service: ServiceObserved, held: Sequence[AnyHeld], from_pool: FromPool[AnyHeld]) -> tuple[AnyHeld, ...]:
+    """What a Service holds beside what it asks for; `held` is the oldest first. It goes once all of that is there.
+
+    1. What is of a family that it does not want.
+    2. What does not fit its request.
+    3. Of a family that it requests no address of any more: what it was given on request, but one. That is the oldest
+       one that it has, unless it has one that it did not request.
+    """
+    wanted = wanted_families(service)
+    staying = [one for one in held if family_of(one.address) in wanted and fits(service, one, from_pool)]
+    asked = {family_of(address) for address in service.requested_addresses}
+    for family in wanted:
+        mine = [one for one in staying if family_of(one.address) == family]
+        if family in asked or len(mine) < 2:
+            continue
+        on_request = [one for one in mine if one.reason == Reason.REQUESTED_ADDRESS]
+        for one in on_request if len(on_request) < len(mine) else on_request[1:]:
+            staying.remove(one)
+    return tuple(one for one in held if one not in staying)
+
+
 def satisfied(service: ServiceObserved, held: Sequence[AnyHeld], from_pool: FromPool[AnyHeld]) -> bool:
     """Whether nothing is left to decide: every wanted family has an address, as requested, and no other family has one.
 
@@ -62,4 +87,5 @@ def satisfied(service: ServiceObserved, held: Sequence[AnyHeld], from_pool: From
         return False
     if not addresses.issuperset(service.requested_addresses):
         return False
-    return all(fits(service, one, from_pool) for one in held)
+    plain = not service.requested_addresses and not service.requested_pool
+    return (plain and len(held) == len(wanted)) or not leaving(service, held, from_pool)

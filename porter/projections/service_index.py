@@ -28,6 +28,9 @@ class Allocated(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def reason(self) -> str: ...
+
 
 AnyAllocated = TypeVar("AnyAllocated", bound=Allocated)
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from porter.events import observed
+from porter.events import decided, observed
 from porter.model.address import Address
-from tests.unit.projections.story import Story, pool, service
+from porter.model.reasons import Reason
+from tests.unit.projections.story import DUAL, Story, pool, service
 
 
 def settled(*payloads: Any) -> Story:
@@ -55,3 +56,92 @@ def test_naming_another_pool_moves_a_service_that_was_split_off() -> None:
     story.says(pool("q", "10.0.0.0-10.0.0.9"), service(requested_pool="q"))
     story.settles()
     assert story.addresses() == {"10.0.0.0"}
+
+
+# ----------------------------------------------------------------------------------------- as a whole or not at all
+
+BOTH = pool("p", "192.0.2.0-192.0.2.99", "2001:db8::-2001:db8::9", default=True)
+
+
+def refused(story: Story, fact: observed.ServiceObserved, reason: Reason) -> None:
+    """The change of a Service is refused, and all that it holds stays."""
+    before = story.addresses(fact.uid)
+    story.says(fact)
+    (decision,) = story.settles()
+    assert isinstance(decision, decided.AllocationRefused)
+    assert decision.reason == reason
+    assert story.addresses(fact.uid) == before
+
+
+@pytest.mark.parametrize(
+    ("addresses", "reason"),
+    [
+        (("192.0.2.7", "192.0.2.1"), Reason.ADDRESS_IN_USE),
+        (("192.0.2.1", "192.0.2.7"), Reason.ADDRESS_IN_USE),
+        (("192.0.2.7", "2001:db8::1"), Reason.ADDRESS_IN_USE),
+        (("192.0.2.7", "203.0.113.1"), Reason.ADDRESS_OUTSIDE_POOLS),
+    ],
+)
+def test_a_request_of_which_one_address_cannot_be_had_changes_nothing(
+    addresses: tuple[str, ...], reason: Reason
+) -> None:
+    story = settled(BOTH, service(**DUAL), service("x", **DUAL))
+    refused(story, service(**DUAL, **asks(*addresses)), reason)
+    assert story.addresses() == {"192.0.2.0", "2001:db8::"}
+
+
+def test_a_request_in_a_family_that_a_service_has_not_changes_nothing() -> None:
+    refused(settled(BOTH, service()), service(**asks("192.0.2.5", "2001:db8::5")), Reason.FAMILY_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("policy", ["RequireDualStack", "PreferDualStack"])
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        (pool("q", "10.0.0.0-10.0.0.9"), Reason.FAMILY_UNAVAILABLE),
+        (pool("q", "10.0.0.0-10.0.0.9", "fd00::-fd00::9", quota_per_namespace=1), Reason.QUOTA_EXCEEDED),
+    ],
+    ids=["no family", "quota"],
+)
+def test_a_pool_that_cannot_replace_both_families_replaces_none(policy: str, other: Any, reason: Reason) -> None:
+    dual = {**DUAL, "family_policy": policy}
+    refused(settled(BOTH, other, service(**dual)), service(requested_pool="q", **dual), reason)
+
+
+def test_requests_that_are_refused_in_part_hoard_nothing() -> None:
+    story = settled(BOTH, service(), service("x"))
+    for number in range(2, 32):
+        story.says(service(**asks(f"192.0.2.{number}", "192.0.2.1")))
+        story.settles()
+        assert story.addresses() == {"192.0.2.0"}
+    story.says(service())
+    assert story.settles() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "after"),
+    [
+        (("192.0.2.6", "192.0.2.5"), (), {"192.0.2.6"}),
+        (("192.0.2.0", "192.0.2.5"), (), {"192.0.2.0"}),
+        (("192.0.2.5", "192.0.2.6"), ("192.0.2.6",), {"192.0.2.6"}),
+        (("192.0.2.5", "192.0.2.6"), ("192.0.2.6", "192.0.2.7"), {"192.0.2.6", "192.0.2.7"}),
+    ],
+)
+def test_what_was_held_by_request_only_goes_with_the_request(
+    before: tuple[str, ...], wanted: tuple[str, ...], after: set[str]
+) -> None:
+    story = settled(BOTH, service(), service(**asks(*before)))
+    assert story.addresses() == set(before)
+    story.says(service(**asks(*wanted)))
+    released = [one for one in story.settles() if isinstance(one, decided.AddressReleased)]
+    assert {one.reason for one in released} == {Reason.REQUEST_CHANGED}
+    assert story.addresses() == after
+    story.says(service(labels=(("tier", "x"),), **asks(*wanted)))
+    assert story.settles() == []
+
+
+def test_extra_addresses_go_in_one_family_while_the_other_one_is_requested() -> None:
+    story = settled(BOTH, service(**DUAL, **asks("192.0.2.5", "192.0.2.6", "2001:db8::1", "2001:db8::2")))
+    story.says(service(**DUAL, **asks("2001:db8::1", "2001:db8::2")))
+    story.settles()
+    assert story.addresses() == {"192.0.2.5", "2001:db8::1", "2001:db8::2"}
