@@ -17,7 +17,6 @@ from porter.allocator.grants import (
     Grant,
     Refusal,
     from_pools,
-    kept_for_another,
     requested,
 )
 from porter.events.decided import AddressAdopted, AddressAllocated, AddressReleased, AllocationRefused
@@ -25,7 +24,8 @@ from porter.events.observed import ServiceObserved
 from porter.model.address import Address, Family, family_of
 from porter.model.reasons import Candidate, Reason
 from porter.policy.problems import disqualifying
-from porter.policy.requests import REQUIRE_DUAL_STACK, leaving, wanted_families
+from porter.policy.requests import REQUIRE_DUAL_STACK, leaving, unclaimed, wanted_families
+from porter.policy.sharing import why_not_shared
 from porter.projections.cluster import ClusterState
 from porter.projections.pools import Allocation
 
@@ -122,6 +122,7 @@ class _Claim:
         self._staying = tuple(one for one in self._held if one not in self._leaving)
         self._asking = Asking(state, service, Budget(state, service.namespace, self._leaving))
         self._adopted: list[Grant] = []
+        self._unfit: list[Grant] = []
         self._grants: list[Grant] = []
         self._refusal: Refusal | None = None
         self._candidates: tuple[Candidate, ...] = ()
@@ -129,44 +130,53 @@ class _Claim:
     def decide(self) -> tuple[Decision, ...]:
         """The decisions, in an order that never leaves the Service without an address that it could have.
 
-        1. What another controller gave is adopted if it is ours to give, and free.
+        1. What the status says is adopted where nothing was given yet.
         2. Requested addresses are granted, or refused.
         3. Families that lack an address get one.
         4. If nothing was refused, what is held beside that is released; else all stays as it was.
         5. A refusal is told once.
         """
+        self._adopt()
         problem = disqualifying(self._service.problems)
         if problem is not None:
             self._refusal = Refusal(problem.reason, problem.message)
-            return tuple(self._refusals())
-        self._adopt()
-        self._grant_requested()
+        else:
+            self._grant_requested()
         if self._refusal is None:
             self._grant_missing()
         if self._refusal is not None:
-            return (*self._given(self._adopted), *self._refusals())
+            return (*self._given([*self._adopted, *self._unfit]), *self._refusals())
         return (*self._given([*self._adopted, *self._grants]), *self._releases())
 
     def _adopt(self) -> None:
-        pools, requested_pool = self._state.pools, self._service.requested_pool
-        for family in self._wanted:
-            if any(family_of(one.address) == family for one in self._held):
-                continue
-            asked = self._asked(family)
-            for address in self._service.held:
-                pool = pools.table.holding(address) if family_of(address) == family else None
-                if pool is None or address in pools.by_address or (asked and address not in asked):
-                    continue
-                if requested_pool and not pools.in_pool(address, requested_pool):
-                    continue
-                if kept_for_another(self._state, self._service, pool, address) is not None:
-                    continue
-                self._adopted.append(Grant(family, address, pool.name, Reason.ADOPTED_FROM_STATUS))
-                break
+        """Adopt what the status says in the families that nothing was given in yet, as a genesis does.
 
-    def _asked(self, family: Family) -> tuple[Address, ...]:
-        """The addresses of a family that the Service requests."""
-        return tuple(one for one in self._service.requested_addresses if family_of(one) == family)
+        What does not fit the request stays only if that is refused: else it is replaced without having been ours.
+        """
+        table, requested_pool = self._state.pools.table, self._service.requested_pool
+        for address in unclaimed(self._service, self._held):
+            if not self._may_adopt(address):
+                continue
+            family, pool = family_of(address), table.holding(address)
+            name = pool.name if pool is not None else ""
+            grant = Grant(family, address, name, Reason.ADOPTED_FROM_STATUS)
+            asked = [one for one in self._service.requested_addresses if family_of(one) == family]
+            fits = not requested_pool or self._state.pools.in_pool(address, requested_pool)
+            if fits and (not asked or address in asked):
+                self._adopted.append(grant)
+                self._asking.budget.take(name, address)
+            else:
+                self._unfit.append(grant)
+
+    def _may_adopt(self, address: Address) -> bool:
+        """Whether nobody has an address, but Services that share it by the rules, nor had it a short while ago."""
+        pools, services = self._state.pools, self._state.inventory.services
+        cooling = pools.cooling.get(address)
+        if cooling is not None and cooling.uid != self._service.uid:
+            return False
+        holders = [services.get(one.uid) for one in pools.by_address.get(address, ())]
+        allowed = pools.table.sharing_namespaces(address)
+        return not any(one is None or why_not_shared(self._service, one, address, allowed) for one in holders)
 
     def _has(self, family: Family) -> bool:
         """Whether the Service has, or is granted, an address of a family that it asks for."""
@@ -204,8 +214,9 @@ class _Claim:
         if search.refusal is None:
             return
         lacking = {family for family in self._wanted if not self._has(family)}
+        present = [*(one.address for one in self._held), *(grant.address for grant in self._unfit)]
         one_is_enough = self._service.family_policy != REQUIRE_DUAL_STACK and len(lacking) < len(self._wanted)
-        if not one_is_enough or any(family_of(one.address) in lacking for one in self._held):
+        if not one_is_enough or lacking.intersection(map(family_of, present)):
             self._refuse(search.refusal)
 
     def _refuse(self, why: Refusal | Candidate) -> None:
@@ -238,5 +249,5 @@ class _Claim:
         )
         entry = self._state.pools.refusals.get(service.uid)
         # What was told is told again only after something was given, which makes it another situation.
-        if entry is None or entry[0] != refused or self._adopted:
+        if entry is None or entry[0] != refused or self._adopted or self._unfit:
             yield refused

@@ -92,13 +92,13 @@ def why_not(asking: Asking, pool: Pool, address: Address) -> Candidate | None:
     if not pool.gives(address):
         return messages.excluded(address, pool)
     return (
-        kept_for_another(state, service, pool, address)
+        _kept_for_another(state, service, pool, address)
         or _held(asking, pool, address)
         or asking.budget.why_not(pool, address)
     )
 
 
-def kept_for_another(state: ClusterState, service: ServiceObserved, pool: Pool, address: Address) -> Candidate | None:
+def _kept_for_another(state: ClusterState, service: ServiceObserved, pool: Pool, address: Address) -> Candidate | None:
     """Why a free address is not for this Service: reserved for another one, or cooling down since another one had it.
 
     Where the address is reserved for the Service itself, what it released under an earlier UID does not cool for it.

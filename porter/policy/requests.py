@@ -74,6 +74,15 @@ def leaving(service: ServiceObserved, held: Sequence[AnyHeld], from_pool: FromPo
     return tuple(one for one in held if one not in staying)
 
 
+def unclaimed(service: ServiceObserved, held: Sequence[Held]) -> tuple[Address, ...]:
+    """The addresses of its status in the families that it wants and holds nothing of yet: it came with them."""
+    if not service.held:
+        return ()
+    have = {family_of(one.address) for one in held}
+    missing = [family for family in wanted_families(service) if family not in have]
+    return tuple(address for address in service.held if family_of(address) in missing)
+
+
 def satisfied(service: ServiceObserved, held: Sequence[AnyHeld], from_pool: FromPool[AnyHeld]) -> bool:
     """Whether nothing is left to decide: every wanted family has an address, as requested, and no other family has one.
 

@@ -8,12 +8,13 @@ from typing import Protocol, TypeVar
 
 from porter.events.observed import ServiceObserved
 from porter.model.address import Address
-from porter.policy.requests import FromPool, satisfied
+from porter.policy.requests import FromPool, satisfied, unclaimed
 
 _Key = TypeVar("_Key", bound=str)
 
-Turn = tuple[int, str, str, str]
-"""The order in which Services are asked about: creation (gone ones first), namespace, name, UID."""
+Turn = tuple[int, int, int, str, str, str]
+"""The order in which Services are asked about: gone ones, then those that come with an address in their status (the
+newest decision first), then all others; by creation, namespace, name, UID."""
 
 
 class Allocated(Protocol):
@@ -40,10 +41,11 @@ def turn_of(
 ) -> Turn | None:
     """The turn of a Service that lacks something that it asks for, or is gone and holds something; else None."""
     if service is None:
-        return (-1, mine[0].namespace, mine[0].name, uid) if mine else None
+        return (0, 0, 0, mine[0].namespace, mine[0].name, uid) if mine else None
     if satisfied(service, mine, from_pool):
         return None
-    return (service.created_ms, service.namespace, service.name, uid)
+    rank = (1, -service.held_decision) if unclaimed(service, mine) else (2, 0)
+    return (*rank, service.created_ms, service.namespace, service.name, uid)
 
 
 class ServiceIndex:
@@ -99,8 +101,8 @@ class ServiceIndex:
         for turn in self._turns:
             if len(found) >= limit:
                 break
-            if turn[3] not in without:
-                found.append(turn[3])
+            if turn[-1] not in without:
+                found.append(turn[-1])
         return tuple(found)
 
     def with_key(self, sharing_key: str) -> frozenset[str]:
