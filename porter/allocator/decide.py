@@ -120,7 +120,7 @@ class _Claim:
         self._held = state.pools.of(service.uid)
         self._leaving = leaving(service, self._held, state.pools.is_from)
         self._staying = tuple(one for one in self._held if one not in self._leaving)
-        self._asking = Asking(state, service, Budget(state, service.namespace, self._leaving))
+        self._asking = Asking(state, service, Budget(state, service.namespace, self._leaving, self._staying))
         self._adopted: list[Grant] = []
         self._unfit: list[Grant] = []
         self._grants: list[Grant] = []

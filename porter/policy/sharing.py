@@ -37,10 +37,13 @@ def why_not_shared(
     if common:
         protocol, port = common[0]
         return f"both use {protocol} port {port}"
-    local = LOCAL in {newcomer.traffic_policy, holder.traffic_policy}
-    if local and (newcomer.traffic_policy != holder.traffic_policy or newcomer.selector != holder.selector):
+    return _why_not_local(newcomer, holder) if LOCAL in {newcomer.traffic_policy, holder.traffic_policy} else ""
+
+
+def _why_not_local(newcomer: ServiceObserved, holder: ServiceObserved) -> str:
+    if newcomer.traffic_policy != holder.traffic_policy or newcomer.selector != holder.selector:
         return "with externalTrafficPolicy Local they must select the same pods"
-    if local and not newcomer.selector:
+    if not newcomer.selector:
         return "with externalTrafficPolicy Local they must select pods: without a selector each has its own endpoints"
     return ""
 

@@ -145,3 +145,38 @@ def test_extra_addresses_go_in_one_family_while_the_other_one_is_requested() -> 
     story.says(service(**DUAL, **asks("2001:db8::1", "2001:db8::2")))
     story.settles()
     assert story.addresses() == {"192.0.2.5", "2001:db8::1", "2001:db8::2"}
+
+
+# ---------------------------------------------------------------------------------------------- what a quota refuses
+
+
+@pytest.mark.parametrize(
+    ("before", "asked", "limit", "words"),
+    [
+        ([], DUAL, 1, "allows namespace shop 1, and the pair that it asks for needs 2; raise spec.quota"),
+        ([service()], DUAL, 1, "allows namespace shop 1, and the pair that it asks for needs 2; raise spec.quota"),
+        (
+            [service("b"), service("c")],
+            DUAL,
+            3,
+            "needs 2 of the 3 addresses that the quota of Eip p allows namespace shop, whose other",
+        ),
+        ([service("b")], {}, 1, "namespace shop holds 1 of the 1 addresses that the quota of Eip p allows it; release"),
+        ([], {}, 0, "allows namespace shop 0, and the Service needs 1; raise spec.quota"),
+    ],
+    ids=["pair", "second of a pair", "too few left", "used up", "none"],
+)
+def test_a_quota_says_what_is_needed_and_the_mend(
+    before: list[Any], asked: dict[str, Any], limit: int, words: str
+) -> None:
+    story = settled(BOTH._replace(quota_per_namespace=limit), *before, service(**asked))
+    assert story.refusal().reason == Reason.QUOTA_EXCEEDED
+    assert words in story.refusal().message
+
+
+def test_a_refusal_reads_the_same_to_a_new_leader() -> None:
+    full = pool("p", "192.0.2.0-192.0.2.2", "2001:db8::-2001:db8::9", default=True, quota_per_namespace=2)
+    story = settled(full, service("b"), service(**DUAL), service("c"), service("d", namespace="bank"))
+    story.settles()
+    story.state.pools.ask_again()
+    assert story.settles() == []
