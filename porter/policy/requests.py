@@ -83,6 +83,17 @@ def unclaimed(service: ServiceObserved, held: Sequence[Held]) -> tuple[Address, 
     return tuple(address for address in service.held if family_of(address) in missing)
 
 
+def may_gain(service: ServiceObserved, held: Sequence[AnyHeld], from_pool: FromPool[AnyHeld]) -> Family | None:
+    """The family that a Service which prefers two would take beside the one that it has; nothing is refused to it."""
+    if service.family_policy == REQUIRE_DUAL_STACK or not held or disqualifying(service.problems) is not None:
+        return None
+    have = {family_of(one.address) for one in held}
+    lacking = [family for family in wanted_families(service) if family not in have]
+    if len(lacking) != 1 or leaving(service, held, from_pool):
+        return None
+    return lacking[0] if {one.address for one in held}.issuperset(service.requested_addresses) else None
+
+
 def satisfied(service: ServiceObserved, held: Sequence[AnyHeld], from_pool: FromPool[AnyHeld]) -> bool:
     """Whether nothing is left to decide: every wanted family has an address, as requested, and no other family has one.
 

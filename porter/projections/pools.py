@@ -8,7 +8,7 @@ brought up to date when it is asked for, so that replaying a long journal does n
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from porter.events.decided import (
     AddressAdopted,
@@ -23,9 +23,10 @@ from porter.model.reasons import Candidate
 from porter.policy.pool_choice import Pool, assess
 from porter.policy.pool_choice import Pools as PoolTable
 from porter.policy.pool_order import Orders
+from porter.policy.requests import may_gain
 from porter.projections.address_index import AddressIndex, Standing, cooling_standing, held_standing
 from porter.projections.alike import Alike
-from porter.projections.holdings import Cooling, Departure
+from porter.projections.holdings import Allocation, Cooling, Departure
 from porter.projections.inventory import Inventory
 from porter.projections.service_index import ServiceIndex, turn_of
 
@@ -36,25 +37,6 @@ MAX_REMEMBERED = 4096
 
 _new: Any = tuple.__new__
 """Builds a named tuple without its constructor: what is replayed a million times must not pay for keywords."""
-
-
-class Allocation(NamedTuple):
-    """An address and one Service that holds it; `position` and `since_ms` are those of the decision."""
-
-    address: Address
-    pool: str
-    uid: str
-    namespace: str
-    name: str
-    position: int
-    since_ms: int
-    reason: str
-    sharing_key: str = ""
-
-    @property
-    def service(self) -> str:
-        """The Service as "namespace/name"."""
-        return f"{self.namespace}/{self.name}"
 
 
 class Pools:
@@ -267,7 +249,8 @@ class Pools:
     def refusal(self, uid: str) -> AllocationRefused | None:
         """Why a Service lacks what it asks for, as of the last decision; None if it lacks nothing."""
         entry = self.refusals.get(uid)
-        return entry[0] if entry is not None and self.lacks(uid) else None
+        self._update()
+        return entry[0] if entry is not None and not self._services.is_served(uid) else None
 
     @property
     def table(self) -> PoolTable:
@@ -382,8 +365,8 @@ class Pools:
             if service is None:
                 self._services.put(uid, turn)
             else:
-                asked = service.requested_addresses
-                self._services.put(uid, turn, service.sharing_key, asked)
+                gain = None if turn is None else may_gain(service, self.by_uid.get(uid, ()), self.is_from)
+                self._services.put(uid, turn, service.sharing_key, service.requested_addresses, gain)
         for uid in self._edited:
             # Whoever was refused for the sake of this Service's ports, key or pods may share with it now.
             service = self._inventory.services.get(uid)

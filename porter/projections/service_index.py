@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from porter.events.observed import ServiceObserved
-from porter.model.address import Address
+from porter.model.address import FAMILIES, Address, Family
 from porter.policy.requests import FromPool, satisfied, unclaimed
 
 _Key = TypeVar("_Key", bound=str)
@@ -51,9 +51,12 @@ def turn_of(
 class ServiceIndex:
     """The Services that lack something, in order, those that carry a sharing key, and who asks for which address."""
 
-    __slots__ = ("_asked_of", "_asking", "_key_of", "_turn_of", "_turns", "_with_key")
+    __slots__ = ("_asked_of", "_asking", "_gain_of", "_key_of", "_turn_of", "_turns", "_with_key", "gaining")
 
     def __init__(self) -> None:
+        self.gaining: dict[Family, set[str]] = {family: set() for family in FAMILIES}
+        """The Services that have one family and would take this one too, if there were one."""
+        self._gain_of: dict[str, Family] = {}
         self._turns: list[Turn] = []
         self._turn_of: dict[str, Turn] = {}
         self._with_key: dict[str, set[str]] = {}
@@ -65,9 +68,22 @@ class ServiceIndex:
         """Every Service that something is kept about, by UID."""
         return (*self._turn_of, *self._key_of, *self._asked_of)
 
-    def put(self, uid: str, turn: Turn | None, sharing_key: str = "", asked: tuple[Address, ...] = ()) -> None:
-        """Bring one Service up to date; `turn` is None if it lacks nothing."""
+    def put(
+        self,
+        uid: str,
+        turn: Turn | None,
+        sharing_key: str = "",
+        asked: tuple[Address, ...] = (),
+        gain: Family | None = None,
+    ) -> None:
+        """Bring one Service up to date; `turn` is None if it lacks nothing, `gain` is the family it can do without."""
         self._put_turn(uid, turn)
+        if self._gain_of.pop(uid, None) is not None or gain is not None:
+            for family in FAMILIES:
+                self.gaining[family].discard(uid)
+        if gain is not None:
+            self._gain_of[uid] = gain
+            self.gaining[gain].add(uid)
         key = self._key_of.pop(uid, "")
         if key:
             _discard(self._with_key, key, uid)
@@ -94,6 +110,10 @@ class ServiceIndex:
     def lacks(self, uid: str) -> bool:
         """Whether a Service lacks something."""
         return uid in self._turn_of
+
+    def is_served(self, uid: str) -> bool:
+        """Whether nothing is refused to a Service, though it may gain a second family."""
+        return uid not in self._turn_of or uid in self._gain_of
 
     def next(self, limit: int, without: Container[str]) -> tuple[str, ...]:
         """The first Services that lack something, without some."""

@@ -9,6 +9,7 @@ import pytest
 from porter.events import decided, observed
 from porter.model.address import Address
 from porter.model.reasons import Reason
+from porter.projections import pool_report
 from tests.unit.projections.story import DUAL, Story, pool, service
 
 
@@ -180,3 +181,12 @@ def test_a_refusal_reads_the_same_to_a_new_leader() -> None:
     story.settles()
     story.state.pools.ask_again()
     assert story.settles() == []
+
+
+def test_a_refusal_goes_when_nothing_is_refused_any_more() -> None:
+    story = settled(pool(default=True), service(), service(**DUAL))
+    assert story.refusal().reason == Reason.FAMILY_UNAVAILABLE
+    story.says(service(**{**DUAL, "family_policy": "PreferDualStack"}))
+    assert story.settles() == []
+    assert story.state.pools.refusal("web") is None
+    assert pool_report.service_report(story.state, "web").unmet is None
