@@ -54,19 +54,34 @@ def decide(state: ClusterState, uid: str) -> tuple[Decision, ...]:
     refusal = decisions[0] if len(decisions) == 1 else None if decisions else state.pools.refusal(uid)
     if service is not None and isinstance(refusal, AllocationRefused):
         _consider_alike(state, service, refusal)
+    elif service is not None and not decisions:
+        _consider_alike(state, service, None)
     return decisions
 
 
-def _consider_alike(state: ClusterState, service: ServiceObserved, refusal: AllocationRefused) -> None:
-    """What a plain Service is refused is what others of its kind are refused: they need no question of their own."""
-    pools = state.pools
-    if pools.of(service.uid) or service.held or service.sharing_key or service.requested_addresses:
+def _consider_alike(state: ClusterState, service: ServiceObserved, refusal: AllocationRefused | None) -> None:
+    """What a plain Service is refused is what others of its kind are refused: they need no question of their own.
+
+    The same holds for those that have one family, of the other one. Namespaces tell Services apart by their quotas,
+    by which pools they may use, and in sharing.
+    """
+    pools, held = state.pools, state.pools.of(service.uid)
+    families = tuple(family_of(one.address) for one in held)
+    if (held and (refusal is not None or not pools.lacks(service.uid))) or unclaimed(service, held):
         return
-    if service.problems or f"{service.namespace}/{service.name}" in pools.table.reserved_for:
+    if service.problems or service.requested_addresses:
         return
-    asks = (service.namespace, service.families, service.family_policy, service.requested_pool)
-    kind = (asks, pools.orders.matched(service.labels), refusal.reason, refusal.candidates)
-    pools.consider_alike(service.uid, kind)
+    if f"{service.namespace}/{service.name}" in pools.table.reserved_for:
+        return
+    asks = (service.families, service.family_policy, service.requested_pool, families)
+    key: tuple[object, ...] = ()
+    if service.sharing_key:
+        key = (service.sharing_key, service.namespace, service.ports, service.traffic_policy, service.selector)
+    rules, _ = pools.orders.of(service, state.inventory.namespace_labels(service.namespace))
+    order = tuple((rule.reason, tuple(pool.name for pool in rule.pools)) for rule in rules)
+    place = service.namespace if pools.table.has_quotas else order
+    told = None if refusal is None else (refusal.reason, refusal.candidates)
+    pools.consider_alike(service.uid, (asks, key, place, pools.orders.matched(service.labels), told))
 
 
 def cause(state: ClusterState, uid: str) -> int:

@@ -22,13 +22,15 @@ from porter.model.address import Address, Family, address_number, family_of
 from porter.model.reasons import Candidate
 from porter.policy.pool_choice import Pool, assess
 from porter.policy.pool_choice import Pools as PoolTable
-from porter.policy.pool_order import Orders
+from porter.policy.pool_order import NO_LIMIT, Orders, quota_of
 from porter.policy.requests import may_gain
 from porter.projections.address_index import AddressIndex, Standing, cooling_standing, held_standing
 from porter.projections.alike import Alike
 from porter.projections.holdings import Allocation, Cooling, Departure
 from porter.projections.inventory import Inventory
 from porter.projections.service_index import ServiceIndex, turn_of
+
+__all__ = ["MAX_TOUCHED", "Allocation", "Pools"]
 
 MAX_TOUCHED = 65536
 """Most changes that are remembered one by one for the indexes; beyond, everything counts as changed."""
@@ -123,8 +125,8 @@ class Pools:
             self.by_uid[uid] = (allocation,)
         else:
             self.by_uid[uid] = (*(one for one in mine if one.address != address), allocation)
-        if self.refusals.pop(uid, None) is not None:
-            self._alike.forget(uid)
+        self.refusals.pop(uid, None)
+        self._alike.forget(uid)
         self.cooling.pop(address, None)
         self._considered.add(uid)
         self._touched_addresses.add(address)
@@ -146,7 +148,7 @@ class Pools:
             self.cooling[address] = Cooling(event.pool, uid, event.namespace, event.name, position, time_ms)
         self._touched_addresses.add(address)
         self._touched_uids.add(uid)
-        self.reopen(position)
+        self._freed(address, event.namespace, position)
         if uid in self._inventory.services:
             self._considered.add(uid)
 
@@ -154,7 +156,7 @@ class Pools:
         """Fold the end of an address's cool-down; whoever was refused may be served now."""
         if self.cooling.pop(event.address, None) is not None:
             self._touched_addresses.add(event.address)
-            self.reopen(position)
+            self._freed(event.address, "", position)
 
     def refused(self, event: AllocationRefused, position: int) -> None:
         """Fold a refusal: nothing is left to say until something relevant changes."""
@@ -194,6 +196,20 @@ class Pools:
         self._orders = None
         self._alike = Alike()
         self._all_touched = True
+        self.reopen(position)
+
+    def _freed(self, address: Address, namespace: str, position: int) -> None:
+        """It can be given again: all are asked but those it is nothing for. With a quota it is room for all."""
+        self.reopened = position
+        pools = self._inventory.pools.values()
+        if self._all_touched or (namespace and any(quota_of(one, namespace) != NO_LIMIT for one in pools)):
+            self._considered.clear()
+        else:
+            self._considered &= self._services.indifferent(address) - self._touched_uids
+
+    def namespace_changed(self, position: int) -> None:
+        """A namespace's labels changed: Services of two namespaces that were refused alike may be so no more."""
+        self._alike = Alike()
         self.reopen(position)
 
     def reopen(self, position: int) -> None:

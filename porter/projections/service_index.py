@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from porter.events.observed import ServiceObserved
-from porter.model.address import FAMILIES, Address, Family
+from porter.model.address import FAMILIES, Address, Family, family_of
 from porter.policy.requests import FromPool, satisfied, unclaimed
 
 _Key = TypeVar("_Key", bound=str)
@@ -15,6 +15,10 @@ _Key = TypeVar("_Key", bound=str)
 Turn = tuple[int, int, int, str, str, str]
 """The order in which Services are asked about: gone ones, then those that come with an address in their status (the
 newest decision first), then all others; by creation, namespace, name, UID."""
+
+
+CLAIMS = 1
+"""The rank of those that come with an address."""
 
 
 class Allocated(Protocol):
@@ -44,18 +48,30 @@ def turn_of(
         return (0, 0, 0, mine[0].namespace, mine[0].name, uid) if mine else None
     if satisfied(service, mine, from_pool):
         return None
-    rank = (1, -service.held_decision) if unclaimed(service, mine) else (2, 0)
+    rank = (CLAIMS, -service.held_decision) if unclaimed(service, mine) else (2, 0)
     return (*rank, service.created_ms, service.namespace, service.name, uid)
 
 
 class ServiceIndex:
     """The Services that lack something, in order, those that carry a sharing key, and who asks for which address."""
 
-    __slots__ = ("_asked_of", "_asking", "_gain_of", "_key_of", "_turn_of", "_turns", "_with_key", "gaining")
+    __slots__ = (
+        "_asked_of",
+        "_asking",
+        "_gain_of",
+        "_key_of",
+        "_turn_of",
+        "_turns",
+        "_with_key",
+        "asking_in",
+        "gaining",
+    )
 
     def __init__(self) -> None:
         self.gaining: dict[Family, set[str]] = {family: set() for family in FAMILIES}
         """The Services that have one family and would take this one too, if there were one."""
+        self.asking_in: dict[Family, set[str]] = {family: set() for family in FAMILIES}
+        """The Services that request addresses of a family, and claim no others by their status."""
         self._gain_of: dict[str, Family] = {}
         self._turns: list[Turn] = []
         self._turn_of: dict[str, Turn] = {}
@@ -92,10 +108,13 @@ class ServiceIndex:
             self._with_key.setdefault(sharing_key, set()).add(uid)
         for address in self._asked_of.pop(uid, ()):
             _discard(self._asking, address, uid)
+            self.asking_in[family_of(address)].discard(uid)
         if asked:
             self._asked_of[uid] = asked
             for address in asked:
                 self._asking.setdefault(address, set()).add(uid)
+                if turn is None or turn[0] != CLAIMS:
+                    self.asking_in[family_of(address)].add(uid)
 
     def _put_turn(self, uid: str, turn: Turn | None) -> None:
         before = self._turn_of.pop(uid, None)
@@ -128,6 +147,12 @@ class ServiceIndex:
     def with_key(self, sharing_key: str) -> frozenset[str]:
         """The Services that carry a sharing key now, by UID."""
         return frozenset(self._with_key.get(sharing_key, ()))
+
+    def indifferent(self, address: Address) -> set[str]:
+        """Who gets nothing more for an address that is free: who requests others of its family, or has that family."""
+        family = family_of(address)
+        uids = self.asking_in[family] - self._asking.get(address, set())
+        return uids.union(*(gaining for other, gaining in self.gaining.items() if other != family))
 
     def concerned(self, sharing_key: str, addresses: Iterable[Address]) -> set[str]:
         """Who might share with a Service that carries a key and holds addresses: those that ask for the same."""

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from porter.allocator.decide import decide, unsettled
 from porter.events import decided, observed
 from porter.model.address import Address
 from porter.model.reasons import Reason
+from porter.model.selector import Selector
 from porter.projections import pool_report
 from tests.unit.projections.story import DUAL, Story, pool, service
 
@@ -190,3 +192,64 @@ def test_a_refusal_goes_when_nothing_is_refused_any_more() -> None:
     assert story.settles() == []
     assert story.state.pools.refusal("web") is None
     assert pool_report.service_report(story.state, "web").unmet is None
+
+
+# ------------------------------------------------------------------------------------ whom a release asks again
+
+PREFERS: dict[str, Any] = {**DUAL, "family_policy": "PreferDualStack"}
+FOUR = pool("p", "192.0.2.0-192.0.2.3", default=True)
+DNS: dict[str, Any] = {"ports": (("UDP", 53),)}
+
+
+def asked_after_a_release(story: Story, uid: str = "h1") -> list[str]:
+    story.says(observed.ServiceGone(uid, "shop", uid, "ServiceDeleted"))
+    asked: list[str] = []
+    while uids := unsettled(story.state, 1):
+        story.says(*decide(story.state, uids[0]))
+        asked += uids
+    return asked[1:]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "asked"),
+    [
+        ([service(f"s{n}", created_ms=n + 9) for n in range(20)], ["s0", "s1"]),
+        ([service(f"s{n}", created_ms=n + 9, namespace=f"ns{n}") for n in range(20)], ["s0", "s1"]),
+        ([service(f"s{n:02}", created_ms=9, sharing_key=f"k{n % 2}") for n in range(20)], ["s00", "s01", "s02"]),
+        ([service(f"s{n}", created_ms=9, **asks("192.0.2.0")) for n in range(20)], []),
+        ([service(f"s{n}", created_ms=9, **DNS, **asks("192.0.2.1")) for n in range(2)], ["s0", "s1"]),
+    ],
+    ids=["one namespace", "a namespace each", "keys", "another address", "that address"],
+)
+def test_a_release_asks_only_those_whose_answer_may_change(waiting: list[Any], asked: list[str]) -> None:
+    story = Story(FOUR, *(service(f"h{n}", created_ms=n) for n in range(4)))
+    story.settles()
+    story.says(*waiting)
+    story.settles()
+    assert asked_after_a_release(story) == asked
+
+
+def test_a_release_asks_nobody_who_prefers_the_other_family_too() -> None:
+    story = settled(pool("p", "192.0.2.0-192.0.2.99", default=True), service("h1"))
+    story.says(*(service(f"s{n}", created_ms=n + 9, **PREFERS) for n in range(20)))
+    story.settles()
+    assert asked_after_a_release(story) == []
+
+
+def test_a_release_of_the_other_family_asks_those_who_prefer_it_until_it_is_gone() -> None:
+    six = pool("p", "192.0.2.0-192.0.2.99", "2001:db8::-2001:db8::2", default=True)
+    story = settled(six, *(service(f"h{n}", families=("IPv6",)) for n in range(3)))
+    story.says(*(service(f"s{n}", created_ms=n + 9, **PREFERS) for n in range(20)))
+    story.settles()
+    assert len(asked_after_a_release(story)) == 20, "once each, after it was given the first family"
+    assert story.addresses("s0") == {"192.0.2.0", "2001:db8::1"}
+    assert asked_after_a_release(story, "h2") == ["s1", "s2"]
+    assert story.addresses("s1") == {"192.0.2.1", "2001:db8::2"}
+
+
+def test_labels_of_a_namespace_let_in_whom_others_were_refused_alike_with() -> None:
+    fenced = FOUR._replace(namespace_label_selector=(Selector((("team", "x"),)),))
+    story = settled(fenced, service("s1", namespace="a", requested_pool="p"), service("s2", requested_pool="p"))
+    story.says(observed.NamespaceObserved("shop", (("team", "x"),)))
+    story.settles()
+    assert (story.addresses("s1"), story.addresses("s2")) == (set(), {"192.0.2.0"})
