@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from porter.allocator.adopt import adopt
 from porter.allocator.decide import unsettled
 from porter.events import decided, observed
 from porter.model.address import Address
 from porter.model.reasons import Problem, Reason
-from tests.unit.projections.story import DUAL, Story, pool, service
+from tests.unit.projections.story import DUAL, SYNCED, Story, pool, service
 
 DNS: dict[str, Any] = {"ports": (("UDP", 53),)}
 
@@ -103,3 +104,12 @@ def test_a_request_that_is_refused_leaves_what_the_status_says(fields: dict[str,
     assert story.addresses() == {"203.0.113.9"}
     assert isinstance(story.refusal(), decided.AllocationRefused)
     assert story.settles() == []
+
+
+@pytest.mark.parametrize("now", [pool("p", "192.0.2.5-192.0.2.9"), pool("q", default=True)], ids=["shrunk", "split"])
+def test_a_lost_journal_moves_no_service_from_what_was_given_of_the_pool_that_it_names(now: Any) -> None:
+    fact = service(requested_pool="p", held_decision=7, **holds("192.0.2.0"))
+    story = Story(now, pool("p", "192.0.2.5-192.0.2.9"), fact, synced=False)
+    story.says(*adopt(story.state, ()), SYNCED)
+    assert story.settles() == []
+    assert story.addresses() == {"192.0.2.0"}
