@@ -136,6 +136,9 @@ class _Claims:
     def _adopt(self, service: ServiceObserved, address: Address, reason: Reason) -> None:
         pool = self._state.pools.table.holding(address)
         name = pool.name if pool is not None else ""
+        if service.requested_pool and service.held_decision and reason is Reason.ADOPTED_FROM_STATUS:
+            # It was our decision: then it was given from the pool that is named, whatever became of that pool.
+            name = service.requested_pool
         self._holders.setdefault(address, {})[service.uid] = None
         self._addresses[service.uid].add(address)
         self.adoptions.append(AddressAdopted(service.uid, service.namespace, service.name, address, name, reason))

@@ -21,25 +21,40 @@ class Budget:
     its quota can still move. An address that the namespace holds already, because its Services share it, costs nothing.
     """
 
-    def __init__(self, state: ClusterState, namespace: str, leaving: Iterable[Allocation]) -> None:
+    def __init__(
+        self, state: ClusterState, namespace: str, leaving: Iterable[Allocation], staying: Iterable[Allocation] = ()
+    ) -> None:
         self._pools = state.pools
         self._namespace = namespace
         self._taken: Counter[str] = Counter()
         self._granted: set[Address] = set()
         self._freed: Counter[str] = Counter()
+        self._own = Counter(self._pools.pool_of(one) for one in staying)
         for one in leaving:
             holders = self._pools.by_address[one.address]
             if all(holder.uid == one.uid or holder.namespace != namespace for holder in holders):
                 self._freed[self._pools.pool_of(one)] += 1
 
-    def why_not(self, pool: Pool, address: Address | None = None, also: int = 0) -> Candidate | None:
-        """Why the quota allows no more, or None; `also` counts addresses of the pool that are about to be granted."""
+    def needed(self, pool: str, more: int) -> int:
+        """How many addresses of a pool the Service has in the end, if it is granted so many more of it."""
+        return self._own[pool] + self._taken[pool] + more
+
+    def why_not(self, pool: Pool, address: Address | None = None, also: int = 0, needed: int = 1) -> Candidate | None:
+        """Why the quota allows no more, or None; `also` counts addresses of the pool that are about to be granted.
+
+        `needed` is how many of the pool the Service needs together. What is told follows from that and the quota, so
+        that it reads the same whichever of the addresses is refused.
+        """
         limit = quota_of(pool.fact, self._namespace)
         if limit == NO_LIMIT or (address is not None and self._has(address)):
             return None
         held = self._pools.index.count(pool.name, self._namespace)
         if held - self._freed[pool.name] + self._taken[pool.name] + also < limit:
             return None
+        if needed > limit:
+            return messages.quota_too_low(pool.name, self._namespace, needed, limit)
+        if needed > 1:
+            return messages.quota_leaves_too_few(pool.name, self._namespace, needed, limit)
         return messages.over_quota(pool.name, self._namespace, held, limit)
 
     def take(self, pool: str, address: Address) -> None:

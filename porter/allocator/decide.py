@@ -17,7 +17,6 @@ from porter.allocator.grants import (
     Grant,
     Refusal,
     from_pools,
-    kept_for_another,
     requested,
 )
 from porter.events.decided import AddressAdopted, AddressAllocated, AddressReleased, AllocationRefused
@@ -25,7 +24,8 @@ from porter.events.observed import ServiceObserved
 from porter.model.address import Address, Family, family_of
 from porter.model.reasons import Candidate, Reason
 from porter.policy.problems import disqualifying
-from porter.policy.requests import REQUIRE_DUAL_STACK, wanted_families
+from porter.policy.requests import REQUIRE_DUAL_STACK, leaving, unclaimed, wanted_families
+from porter.policy.sharing import why_not_shared
 from porter.projections.cluster import ClusterState
 from porter.projections.pools import Allocation
 
@@ -48,25 +48,40 @@ def decide(state: ClusterState, uid: str) -> tuple[Decision, ...]:
     if not state.ledger.open:
         return ()
     service = state.inventory.services.get(uid)
-    decisions = _releases_of_gone(state, uid) if service is None else _answer(state, service)
+    decisions = _releases_of_gone(state, uid) if service is None else _Claim(state, service).decide()
     if not decisions:
         state.pools.consider(uid)
     refusal = decisions[0] if len(decisions) == 1 else None if decisions else state.pools.refusal(uid)
     if service is not None and isinstance(refusal, AllocationRefused):
         _consider_alike(state, service, refusal)
+    elif service is not None and not decisions:
+        _consider_alike(state, service, None)
     return decisions
 
 
-def _consider_alike(state: ClusterState, service: ServiceObserved, refusal: AllocationRefused) -> None:
-    """What a plain Service is refused is what others of its kind are refused: they need no question of their own."""
-    pools = state.pools
-    if pools.of(service.uid) or service.held or service.sharing_key or service.requested_addresses:
+def _consider_alike(state: ClusterState, service: ServiceObserved, refusal: AllocationRefused | None) -> None:
+    """What a plain Service is refused is what others of its kind are refused: they need no question of their own.
+
+    The same holds for those that have one family, of the other one. Namespaces tell Services apart by their quotas,
+    by which pools they may use, and in sharing.
+    """
+    pools, held = state.pools, state.pools.of(service.uid)
+    families = tuple(family_of(one.address) for one in held)
+    if (held and (refusal is not None or not pools.lacks(service.uid))) or unclaimed(service, held):
         return
-    if service.problems or f"{service.namespace}/{service.name}" in pools.table.reserved_for:
+    if service.problems or service.requested_addresses:
         return
-    asks = (service.namespace, service.families, service.family_policy, service.requested_pool)
-    kind = (asks, pools.orders.matched(service.labels), refusal.reason, refusal.candidates)
-    pools.consider_alike(service.uid, kind)
+    if f"{service.namespace}/{service.name}" in pools.table.reserved_for:
+        return
+    asks = (service.families, service.family_policy, service.requested_pool, families)
+    key: tuple[object, ...] = ()
+    if service.sharing_key:
+        key = (service.sharing_key, service.namespace, service.ports, service.traffic_policy, service.selector)
+    rules, _ = pools.orders.of(service, state.inventory.namespace_labels(service.namespace))
+    order = tuple((rule.reason, tuple(pool.name for pool in rule.pools)) for rule in rules)
+    place = service.namespace if pools.table.has_quotas else order
+    told = None if refusal is None else (refusal.reason, refusal.candidates)
+    pools.consider_alike(service.uid, (asks, key, place, pools.orders.matched(service.labels), told))
 
 
 def cause(state: ClusterState, uid: str) -> int:
@@ -107,107 +122,93 @@ def _release(state: ClusterState, allocation: Allocation, reason: str) -> Addres
     return AddressReleased(uid, namespace, name, address, state.pools.pool_of(allocation), reason)
 
 
-def _answer(state: ClusterState, service: ServiceObserved) -> tuple[Decision, ...]:
-    claim = _Claim(state, service, moving=True)
-    decisions = claim.decide()
-    if claim.overdrawn:
-        # It keeps what it was to give back, so that its quota has no room from that.
-        decisions = _Claim(state, service, moving=False).decide()
-    return decisions
-
-
 class _Claim:
     """One Service's claim while it is decided: what it has, what it is granted, and what stands against it.
 
-    With `moving`, the quota counts as given back what would be replaced; `overdrawn` tells that it was not.
+    A claim is met as a whole or not at all: whatever is refused, nothing of what is held goes, and nothing comes.
     """
 
-    def __init__(self, state: ClusterState, service: ServiceObserved, *, moving: bool) -> None:
+    def __init__(self, state: ClusterState, service: ServiceObserved) -> None:
         self._state = state
         self._service = service
         self._wanted = wanted_families(service)
         self._held = state.pools.of(service.uid)
-        self._leaving = tuple(one for one in self._held if not self._stays(one)) if moving else ()
-        self._asking = Asking(state, service, Budget(state, service.namespace, self._leaving))
+        self._leaving = leaving(service, self._held, state.pools.is_from)
+        self._staying = tuple(one for one in self._held if one not in self._leaving)
+        self._asking = Asking(state, service, Budget(state, service.namespace, self._leaving, self._staying))
         self._adopted: list[Grant] = []
+        self._unfit: list[Grant] = []
         self._grants: list[Grant] = []
-        self._released: list[tuple[Allocation, Reason]] = []
         self._refusal: Refusal | None = None
         self._candidates: tuple[Candidate, ...] = ()
-
-    @property
-    def overdrawn(self) -> bool:
-        """Whether something was granted in place of what is not given back after all."""
-        released = [one for one, _ in self._released]
-        return bool(self._grants) and any(one not in released for one in self._leaving)
 
     def decide(self) -> tuple[Decision, ...]:
         """The decisions, in an order that never leaves the Service without an address that it could have.
 
-        1. What another controller gave is adopted if it is ours to give, and free.
+        1. What the status says is adopted where nothing was given yet.
         2. Requested addresses are granted, or refused.
         3. Families that lack an address get one.
-        4. What no longer fits the request is released, if all that is asked for in its place is there.
+        4. If nothing was refused, what is held beside that is released; else all stays as it was.
         5. A refusal is told once.
         """
+        self._adopt()
         problem = disqualifying(self._service.problems)
         if problem is not None:
             self._refusal = Refusal(problem.reason, problem.message)
-            return tuple(self._refusals())
-        self._adopt()
-        self._grant_requested()
-        self._grant_missing()
-        if self._service.family_policy == REQUIRE_DUAL_STACK and self._refusal is not None and not self._held:
-            # Both families or none; but what is there already is not taken away.
-            self._grants = []
-        self._replace()
-        released = (_release(self._state, one, why) for one, why in self._released)
-        return (*self._given(), *released, *self._refusals())
+        else:
+            self._grant_requested()
+        if self._refusal is None:
+            self._grant_missing()
+        if self._refusal is not None:
+            return (*self._given([*self._adopted, *self._unfit]), *self._refusals())
+        return (*self._given([*self._adopted, *self._grants]), *self._releases())
 
     def _adopt(self) -> None:
-        pools = self._state.pools
-        for family in self._wanted:
-            if self._has(family):
+        """Adopt what the status says in the families that nothing was given in yet, as a genesis does.
+
+        What does not fit the request stays only if that is refused: else it is replaced without having been ours.
+        """
+        table, requested_pool = self._state.pools.table, self._service.requested_pool
+        for address in unclaimed(self._service, self._held):
+            if not self._may_adopt(address):
                 continue
-            for address in self._service.held:
-                pool = pools.table.holding(address) if family_of(address) == family else None
-                if pool is None or address in pools.by_address or not self._fits(address):
-                    continue
-                if kept_for_another(self._state, self._service, pool, address) is not None:
-                    continue
-                self._adopted.append(Grant(family, address, pool.name, Reason.ADOPTED_FROM_STATUS))
-                break
+            family, pool = family_of(address), table.holding(address)
+            name = pool.name if pool is not None else ""
+            grant = Grant(family, address, name, Reason.ADOPTED_FROM_STATUS)
+            asked = [one for one in self._service.requested_addresses if family_of(one) == family]
+            fits = not requested_pool or self._state.pools.in_pool(address, requested_pool)
+            if fits and (not asked or address in asked):
+                self._adopted.append(grant)
+                self._asking.budget.take(name, address)
+            else:
+                self._unfit.append(grant)
 
-    def _fits(self, address: Address) -> bool:
-        """Whether an address is what the Service asks for."""
-        service = self._service
-        asked = self._asked(family_of(address))
-        if asked and address not in asked:
+    def _may_adopt(self, address: Address) -> bool:
+        """Whether nobody has an address, but Services that share it by the rules, nor had it a short while ago."""
+        pools, services = self._state.pools, self._state.inventory.services
+        cooling = pools.cooling.get(address)
+        if cooling is not None and cooling.uid != self._service.uid:
             return False
-        return not service.requested_pool or self._state.pools.in_pool(address, service.requested_pool)
-
-    def _asked(self, family: Family) -> tuple[Address, ...]:
-        """The addresses of a family that the Service requests."""
-        return tuple(one for one in self._service.requested_addresses if family_of(one) == family)
-
-    def _stays(self, allocation: Allocation) -> bool:
-        return family_of(allocation.address) in self._wanted and self._fits(allocation.address)
+        holders = [services.get(one.uid) for one in pools.by_address.get(address, ())]
+        allowed = pools.table.sharing_namespaces(address)
+        return not any(one is None or why_not_shared(self._service, one, address, allowed) for one in holders)
 
     def _has(self, family: Family) -> bool:
-        """Whether the Service has, or is granted, an address of a family."""
+        """Whether the Service has, or is granted, an address of a family that it asks for."""
         given = any(grant.family == family for grant in (*self._adopted, *self._grants))
-        return given or any(family_of(one.address) == family for one in self._held)
+        return given or any(family_of(one.address) == family for one in self._staying)
 
     def _grant_requested(self) -> None:
-        mine = {one.address for one in self._held} | {grant.address for grant in self._adopted}
+        mine = {one.address for one in self._staying} | {grant.address for grant in self._adopted}
         for address in self._service.requested_addresses:
-            family = family_of(address)
             if address in mine:
-                if not self._fits(address):
-                    self._refuse(messages.outside_pool(address, self._service.requested_pool))
-            elif family not in self._wanted:
+                continue
+            family = family_of(address)
+            if family not in self._wanted:
                 message = messages.wrong_family(address, family, self._wanted)
                 self._refuse(Refusal(Reason.FAMILY_UNAVAILABLE, message))
+            elif any(one.address == address for one in self._held):
+                self._refuse(messages.outside_pool(address, self._service.requested_pool))
             else:
                 answer = requested(self._asking, address)
                 if isinstance(answer, Grant):
@@ -216,11 +217,7 @@ class _Claim:
                     self._refuse(answer)
 
     def _grant_missing(self) -> None:
-        asked = {family_of(address) for address in self._service.requested_addresses}
-        if not asked.issubset(self._wanted):
-            # It asks for what it cannot have: another address instead is not what it asks for either.
-            return
-        missing = tuple(family for family in self._wanted if family not in asked and not self._has_fitting(family))
+        missing = tuple(family for family in self._wanted if not self._has(family))
         if not missing:
             return
         pools = self._state.pools
@@ -231,18 +228,11 @@ class _Claim:
         self._candidates = (*self._candidates, *search.candidates)[:MAX_CANDIDATES]
         if search.refusal is None:
             return
-        one_is_enough = self._service.family_policy != REQUIRE_DUAL_STACK and len(self._wanted) > 1
-        if not (one_is_enough and any(self._has(family) for family in self._wanted)) or self._moves():
+        lacking = {family for family in self._wanted if not self._has(family)}
+        present = [*(one.address for one in self._held), *(grant.address for grant in self._unfit)]
+        one_is_enough = self._service.family_policy != REQUIRE_DUAL_STACK and len(lacking) < len(self._wanted)
+        if not one_is_enough or lacking.intersection(map(family_of, present)):
             self._refuse(search.refusal)
-
-    def _has_fitting(self, family: Family) -> bool:
-        held = [one.address for one in self._held if family_of(one.address) == family]
-        held += [grant.address for grant in self._adopted if grant.family == family]
-        return bool(held) and all(self._fits(address) for address in held)
-
-    def _moves(self) -> bool:
-        """Whether something that is held is not what is asked for."""
-        return any(not self._fits(one.address) for one in self._held if family_of(one.address) in self._wanted)
 
     def _refuse(self, why: Refusal | Candidate) -> None:
         if isinstance(why, Candidate):
@@ -250,29 +240,19 @@ class _Claim:
             why = Refusal(why.reason, why.message)
         self._refusal = self._refusal or why
 
-    def _replace(self) -> None:
-        for one in self._held:
-            family = family_of(one.address)
-            if family not in self._wanted:
-                if any(self._has(other) for other in self._wanted):
-                    self._released.append((one, Reason.FAMILY_DROPPED))
-            elif not self._fits(one.address) and self._is_met(family):
-                self._released.append((one, Reason.REQUEST_CHANGED))
+    def _releases(self) -> Iterable[Decision]:
+        for one in self._leaving:
+            wanted = family_of(one.address) in self._wanted
+            yield _release(self._state, one, Reason.REQUEST_CHANGED if wanted else Reason.FAMILY_DROPPED)
 
-    def _is_met(self, family: Family) -> bool:
-        """Whether the Service has, or is granted, all that it asks for of a family."""
-        had = [one.address for one in self._held] + [grant.address for grant in (*self._adopted, *self._grants)]
-        fitting = [address for address in had if family_of(address) == family and self._fits(address)]
-        return bool(fitting) and set(self._asked(family)).issubset(fitting)
-
-    def _given(self) -> Iterable[Decision]:
+    def _given(self, grants: Iterable[Grant]) -> Iterable[Decision]:
         uid, namespace, name = self._service.uid, self._service.namespace, self._service.name
-        for grant in self._adopted:
-            yield AddressAdopted(uid, namespace, name, grant.address, grant.pool, grant.reason)
-        for grant in self._grants:
+        for _, address, pool, reason, key in grants:
+            if reason is Reason.ADOPTED_FROM_STATUS:
+                yield AddressAdopted(uid, namespace, name, address, pool, reason)
+                continue
             # A requested address passed nobody over; the others were found after these candidates.
-            passed = () if grant.reason is Reason.REQUESTED_ADDRESS else self._candidates
-            _, address, pool, reason, key = grant
+            passed = () if reason is Reason.REQUESTED_ADDRESS else self._candidates
             yield AddressAllocated(uid, namespace, name, address, pool, reason, key, passed)
 
     def _refusals(self) -> Iterable[AllocationRefused]:
@@ -284,5 +264,5 @@ class _Claim:
         )
         entry = self._state.pools.refusals.get(service.uid)
         # What was told is told again only after something was given, which makes it another situation.
-        if entry is None or entry[0] != refused or self._adopted or self._grants:
+        if entry is None or entry[0] != refused or self._adopted or self._unfit:
             yield refused

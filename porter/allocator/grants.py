@@ -12,6 +12,7 @@ from porter.model.address import Address, Family, family_of
 from porter.model.reasons import Candidate, Reason
 from porter.policy.pool_choice import Pool
 from porter.policy.pool_order import Rule, closed
+from porter.policy.requests import REQUIRE_DUAL_STACK
 from porter.policy.sharing import why_not_shared
 from porter.projections.cluster import ClusterState
 
@@ -92,13 +93,13 @@ def why_not(asking: Asking, pool: Pool, address: Address) -> Candidate | None:
     if not pool.gives(address):
         return messages.excluded(address, pool)
     return (
-        kept_for_another(state, service, pool, address)
+        _kept_for_another(state, service, pool, address)
         or _held(asking, pool, address)
-        or asking.budget.why_not(pool, address)
+        or asking.budget.why_not(pool, address, needed=max(1, sum(map(pool.holds, service.requested_addresses))))
     )
 
 
-def kept_for_another(state: ClusterState, service: ServiceObserved, pool: Pool, address: Address) -> Candidate | None:
+def _kept_for_another(state: ClusterState, service: ServiceObserved, pool: Pool, address: Address) -> Candidate | None:
     """Why a free address is not for this Service: reserved for another one, or cooling down since another one had it.
 
     Where the address is reserved for the Service itself, what it released under an earlier UID does not cool for it.
@@ -236,8 +237,9 @@ def _from_rule(
     found: dict[Family, Grant] = {}
     for pool in rule.pools:
         here: dict[Family, Grant] = {}
+        needed = _needed(asking, rule, pool, families)
         for family in families:
-            answer = _lowest(asking, rule, pool, family, len(here))
+            answer = _lowest(asking, rule, pool, family, also=len(here), needed=needed)
             if isinstance(answer, Candidate):
                 turned_down[answer] = None
             else:
@@ -249,18 +251,28 @@ def _from_rule(
     return tuple(found.values())
 
 
-def _lowest(asking: Asking, rule: Rule, pool: Pool, family: Family, also: int) -> Grant | Candidate:
+def _needed(asking: Asking, rule: Rule, pool: Pool, families: tuple[Family, ...]) -> int:
+    """How many addresses of a pool a Service needs together; one that prefers a pair is content with one."""
+    if asking.service.family_policy != REQUIRE_DUAL_STACK:
+        return 1
+    had = sum(1 for family in families if pool.ranges_of(family) and _serves(rule, pool, family))
+    return asking.budget.needed(pool.name, had)
+
+
+def _lowest(asking: Asking, rule: Rule, pool: Pool, family: Family, *, also: int, needed: int) -> Grant | Candidate:
     """The lowest free address of a pool, when `also` others of it are about to be granted; or why there is none."""
     if not pool.ranges_of(family):
         return messages.lacks_family(pool.name, family)
-    address = None
-    if _serves(rule, pool, family):
-        address = asking.state.pools.lowest_free(pool, family, asking.service.uid)
+    if not _serves(rule, pool, family):
+        return messages.exhausted(pool.name, family)
+    # The quota first: it stands against a grant until the namespace releases something, room or not.
+    why = asking.budget.why_not(pool, also=also, needed=needed)
+    if why is not None:
+        return why
+    address = asking.state.pools.lowest_free(pool, family, asking.service.uid)
     if address is None:
         return messages.exhausted(pool.name, family)
-    return asking.budget.why_not(pool, also=also) or Grant(
-        family, address, pool.name, rule.reason, asking.service.sharing_key
-    )
+    return Grant(family, address, pool.name, rule.reason, asking.service.sharing_key)
 
 
 def _why(

@@ -61,6 +61,25 @@ def over_quota(pool: str, namespace: str, held: int, limit: int) -> Candidate:
     return Candidate(pool, Reason.QUOTA_EXCEEDED, message)
 
 
+def quota_too_low(pool: str, namespace: str, needed: int, limit: int) -> Candidate:
+    """A Service needs more addresses of a pool than its whole namespace may hold."""
+    what = "the pair that it asks for needs 2" if needed == 2 else f"the Service needs {needed}"
+    message = f"the quota of Eip {pool} allows namespace {namespace} {limit}, and {what}; raise spec.quota"
+    return Candidate(pool, Reason.QUOTA_EXCEEDED, message)
+
+
+def quota_leaves_too_few(pool: str, namespace: str, needed: int, limit: int) -> Candidate:
+    """A Service needs several addresses of a pool at once, and the namespace may be given fewer.
+
+    How many are held is left out: it changes without another question.
+    """
+    message = (
+        f"the Service needs {needed} of the {limit} addresses that the quota of Eip {pool} allows namespace "
+        f"{namespace}, whose other Services hold too many; release one or raise spec.quota"
+    )
+    return Candidate(pool, Reason.QUOTA_EXCEEDED, message)
+
+
 def excluded(address: Address, pool: Pool) -> Candidate:
     """A pool holds an address and never hands it out."""
     why = "excluded from Eip {} by spec.excludes"

@@ -103,6 +103,11 @@ class Pools(NamedTuple):
         span, name = self.spans[family][index]
         return self.by_name[name] if address in span else None
 
+    @property
+    def has_quotas(self) -> bool:
+        """Whether a pool limits what a namespace may hold."""
+        return any(one.fact.quota_per_namespace >= 0 or one.fact.quota_overrides for one in self.by_name.values())
+
     def sharing_namespaces(self, address: Address) -> tuple[str, ...]:
         """The namespaces that may share an address with each other."""
         pool = self.holding(address)

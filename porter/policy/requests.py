@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from porter.events.observed import ServiceObserved
 from porter.model.address import FAMILIES, IPV4, Address, Family, family_of
+from porter.model.reasons import Reason
 from porter.policy.problems import disqualifying
 
 SINGLE_STACK = "SingleStack"
 PREFER_DUAL_STACK = "PreferDualStack"
 REQUIRE_DUAL_STACK = "RequireDualStack"
+
+
+class Held(Protocol):
+    """An address that a Service holds."""
+
+    @property
+    def address(self) -> Address: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+AnyHeld = TypeVar("AnyHeld", bound=Held)
+FromPool = Callable[[AnyHeld, str], bool]
+"""Whether an address was given from a pool of a name, whatever became of that pool, or lies in it now."""
 
 
 def wanted_families(service: ServiceObserved) -> tuple[Family, ...]:
@@ -24,23 +41,71 @@ def wanted_families(service: ServiceObserved) -> tuple[Family, ...]:
     return families[:1] if service.family_policy == SINGLE_STACK else families
 
 
-def satisfied(service: ServiceObserved, held: tuple[Address, ...], in_pool: Callable[[Address, str], bool]) -> bool:
+def fits(service: ServiceObserved, one: AnyHeld, from_pool: FromPool[AnyHeld]) -> bool:
+    """Whether an address that a Service holds is what it asks for.
+
+    What was given from the pool that it names stays so: an edit of the pool is no change of the request.
+    """
+    family = family_of(one.address)
+    asked = [address for address in service.requested_addresses if family_of(address) == family]
+    if asked and one.address not in asked:
+        return False
+    return not service.requested_pool or from_pool(one, service.requested_pool)
+
+
+def leaving(service: ServiceObserved, held: Sequence[AnyHeld], from_pool: FromPool[AnyHeld]) -> tuple[AnyHeld, ...]:
+    """What a Service holds beside what it asks for; `held` is the oldest first. It goes once all of that is there.
+
+    1. What is of a family that it does not want.
+    2. What does not fit its request.
+    3. Of a family that it requests no address of any more: what it was given on request, but one. That is the oldest
+       one that it has, unless it has one that it did not request.
+    """
+    wanted = wanted_families(service)
+    staying = [one for one in held if family_of(one.address) in wanted and fits(service, one, from_pool)]
+    asked = {family_of(address) for address in service.requested_addresses}
+    for family in wanted:
+        mine = [one for one in staying if family_of(one.address) == family]
+        if family in asked or len(mine) < 2:
+            continue
+        on_request = [one for one in mine if one.reason == Reason.REQUESTED_ADDRESS]
+        for one in on_request if len(on_request) < len(mine) else on_request[1:]:
+            staying.remove(one)
+    return tuple(one for one in held if one not in staying)
+
+
+def unclaimed(service: ServiceObserved, held: Sequence[Held]) -> tuple[Address, ...]:
+    """The addresses of its status in the families that it wants and holds nothing of yet: it came with them."""
+    if not service.held:
+        return ()
+    have = {family_of(one.address) for one in held}
+    missing = [family for family in wanted_families(service) if family not in have]
+    return tuple(address for address in service.held if family_of(address) in missing)
+
+
+def may_gain(service: ServiceObserved, held: Sequence[AnyHeld], from_pool: FromPool[AnyHeld]) -> Family | None:
+    """The family that a Service which prefers two would take beside the one that it has; nothing is refused to it."""
+    if service.family_policy == REQUIRE_DUAL_STACK or not held or disqualifying(service.problems) is not None:
+        return None
+    have = {family_of(one.address) for one in held}
+    lacking = [family for family in wanted_families(service) if family not in have]
+    if len(lacking) != 1 or leaving(service, held, from_pool):
+        return None
+    return lacking[0] if {one.address for one in held}.issuperset(service.requested_addresses) else None
+
+
+def satisfied(service: ServiceObserved, held: Sequence[AnyHeld], from_pool: FromPool[AnyHeld]) -> bool:
     """Whether nothing is left to decide: every wanted family has an address, as requested, and no other family has one.
 
-    `in_pool` tells whether a pool of a name holds an address. A Service that prefers two families and has one is not
-    satisfied: it gets the other as soon as there is one.
+    A Service that prefers two families and has one is not satisfied: it gets the other as soon as there is one.
     """
     if disqualifying(service.problems) is not None:
         return False
     wanted = wanted_families(service)
-    if {family_of(address) for address in held} != set(wanted):
+    addresses = {one.address for one in held}
+    if {family_of(address) for address in addresses} != set(wanted):
         return False
-    requested = service.requested_addresses
-    if requested:
-        asked = {family_of(address) for address in requested}
-        if not set(requested).issubset(held) or any(
-            family_of(address) in asked and address not in requested for address in held
-        ):
-            return False
-    pool = service.requested_pool
-    return not pool or all(in_pool(address, pool) for address in held)
+    if not addresses.issuperset(service.requested_addresses):
+        return False
+    plain = not service.requested_addresses and not service.requested_pool
+    return (plain and len(held) == len(wanted)) or not leaving(service, held, from_pool)

@@ -19,7 +19,8 @@ def why_not_shared(
     1. Services of two namespaces need one sharing key, and both namespaces on the pool's list (`allowed`).
     2. Services of one namespace need one sharing key, or both request the address explicitly.
     3. Their ports are disjoint, by protocol and number.
-    4. A route has one set of next hops, so that Local next hops are shared only by Services with the same pods.
+    4. A route has one set of next hops, so that Local next hops are shared only by Services with the same pods. Two
+       without a selector are not that: somebody else writes the endpoints of each.
     """
     if newcomer.namespace != holder.namespace and not may_cross(newcomer.namespace, holder.namespace, allowed):
         return "Services of two namespaces share one only where spec.sharing.namespaces of its Eip lists both"
@@ -36,9 +37,14 @@ def why_not_shared(
     if common:
         protocol, port = common[0]
         return f"both use {protocol} port {port}"
-    local = LOCAL in {newcomer.traffic_policy, holder.traffic_policy}
-    if local and (newcomer.traffic_policy != holder.traffic_policy or newcomer.selector != holder.selector):
+    return _why_not_local(newcomer, holder) if LOCAL in {newcomer.traffic_policy, holder.traffic_policy} else ""
+
+
+def _why_not_local(newcomer: ServiceObserved, holder: ServiceObserved) -> str:
+    if newcomer.traffic_policy != holder.traffic_policy or newcomer.selector != holder.selector:
         return "with externalTrafficPolicy Local they must select the same pods"
+    if not newcomer.selector:
+        return "with externalTrafficPolicy Local they must select pods: without a selector each has its own endpoints"
     return ""
 
 

@@ -9,16 +9,24 @@ them than the addresses in use make it.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from porter.model.address import FAMILIES, Address, Family, address_from_number, address_number, family_of
 from porter.policy.pool_choice import Pool
 from porter.policy.pool_choice import Pools as PoolTable
 from porter.policy.spans import is_buggy
+from porter.projections.holdings import Cooling
 from porter.projections.number_set import NumberSet
 
 End = tuple[int, int, Address]
 """A cool-down's begin (ms), the position of its release, and the address: sorts by what ends first within a pool."""
+
+
+class Holder(Protocol):
+    """A Service that holds an address."""
+
+    @property
+    def namespace(self) -> str: ...
 
 
 class Standing(NamedTuple):
@@ -29,6 +37,19 @@ class Standing(NamedTuple):
     cooling_pool: str = ""
     cooling_uid: str = ""
     cooling_end: End | None = None
+
+
+def cooling_standing(address: Address, cooling: Cooling) -> Standing:
+    """The standing of an address that cools down."""
+    end = (cooling.since_ms, cooling.position, address)
+    return Standing(cooling_pool=cooling.pool, cooling_uid=cooling.uid, cooling_end=end)
+
+
+def held_standing(holders: tuple[Holder, ...], pool: str) -> Standing:
+    """The standing of an address that is in use, and counts for a pool."""
+    if len(holders) == 1:
+        return Standing(pool, (holders[0].namespace,))
+    return Standing(pool, tuple(sorted({one.namespace for one in holders})))
 
 
 class AddressIndex:

@@ -214,13 +214,13 @@ def _namespace_observed(state: ClusterState, event: observed.NamespaceObserved, 
     state.inventory.namespaces[event.name] = event
     state.inventory.changed["Namespace", event.name] = position
     if before is None or before.labels != event.labels:
-        state.pools.reopen(position)
+        state.pools.namespace_changed(position)
 
 
 def _namespace_gone(state: ClusterState, event: observed.NamespaceGone, position: int, _time_ms: int) -> None:
     state.inventory.namespaces.pop(event.name, None)
     state.inventory.changed.pop(("Namespace", event.name), None)
-    state.pools.reopen(position)
+    state.pools.namespace_changed(position)
 
 
 def _pool_observed(state: ClusterState, event: observed.PoolObserved, position: int, _time_ms: int) -> None:

@@ -8,7 +8,7 @@ brought up to date when it is asked for, so that replaying a long journal does n
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from porter.events.decided import (
     AddressAdopted,
@@ -22,12 +22,15 @@ from porter.model.address import Address, Family, address_number, family_of
 from porter.model.reasons import Candidate
 from porter.policy.pool_choice import Pool, assess
 from porter.policy.pool_choice import Pools as PoolTable
-from porter.policy.pool_order import Orders
-from porter.projections.address_index import AddressIndex, Standing
+from porter.policy.pool_order import NO_LIMIT, Orders, quota_of
+from porter.policy.requests import may_gain
+from porter.projections.address_index import AddressIndex, Standing, cooling_standing, held_standing
 from porter.projections.alike import Alike
-from porter.projections.holdings import Cooling, Departure
+from porter.projections.holdings import Allocation, Cooling, Departure
 from porter.projections.inventory import Inventory
 from porter.projections.service_index import ServiceIndex, turn_of
+
+__all__ = ["MAX_TOUCHED", "Allocation", "Pools"]
 
 MAX_TOUCHED = 65536
 """Most changes that are remembered one by one for the indexes; beyond, everything counts as changed."""
@@ -36,25 +39,6 @@ MAX_REMEMBERED = 4096
 
 _new: Any = tuple.__new__
 """Builds a named tuple without its constructor: what is replayed a million times must not pay for keywords."""
-
-
-class Allocation(NamedTuple):
-    """An address and one Service that holds it; `position` and `since_ms` are those of the decision."""
-
-    address: Address
-    pool: str
-    uid: str
-    namespace: str
-    name: str
-    position: int
-    since_ms: int
-    reason: str
-    sharing_key: str = ""
-
-    @property
-    def service(self) -> str:
-        """The Service as "namespace/name"."""
-        return f"{self.namespace}/{self.name}"
 
 
 class Pools:
@@ -141,8 +125,8 @@ class Pools:
             self.by_uid[uid] = (allocation,)
         else:
             self.by_uid[uid] = (*(one for one in mine if one.address != address), allocation)
-        if self.refusals.pop(uid, None) is not None:
-            self._alike.forget(uid)
+        self.refusals.pop(uid, None)
+        self._alike.forget(uid)
         self.cooling.pop(address, None)
         self._considered.add(uid)
         self._touched_addresses.add(address)
@@ -164,7 +148,7 @@ class Pools:
             self.cooling[address] = Cooling(event.pool, uid, event.namespace, event.name, position, time_ms)
         self._touched_addresses.add(address)
         self._touched_uids.add(uid)
-        self.reopen(position)
+        self._freed(address, event.namespace, position)
         if uid in self._inventory.services:
             self._considered.add(uid)
 
@@ -172,7 +156,7 @@ class Pools:
         """Fold the end of an address's cool-down; whoever was refused may be served now."""
         if self.cooling.pop(event.address, None) is not None:
             self._touched_addresses.add(event.address)
-            self.reopen(position)
+            self._freed(event.address, "", position)
 
     def refused(self, event: AllocationRefused, position: int) -> None:
         """Fold a refusal: nothing is left to say until something relevant changes."""
@@ -212,6 +196,20 @@ class Pools:
         self._orders = None
         self._alike = Alike()
         self._all_touched = True
+        self.reopen(position)
+
+    def _freed(self, address: Address, namespace: str, position: int) -> None:
+        """It can be given again: all are asked but those it is nothing for. With a quota it is room for all."""
+        self.reopened = position
+        pools = self._inventory.pools.values()
+        if self._all_touched or (namespace and any(quota_of(one, namespace) != NO_LIMIT for one in pools)):
+            self._considered.clear()
+        else:
+            self._considered &= self._services.indifferent(address) - self._touched_uids
+
+    def namespace_changed(self, position: int) -> None:
+        """A namespace's labels changed: Services of two namespaces that were refused alike may be so no more."""
+        self._alike = Alike()
         self.reopen(position)
 
     def reopen(self, position: int) -> None:
@@ -267,7 +265,8 @@ class Pools:
     def refusal(self, uid: str) -> AllocationRefused | None:
         """Why a Service lacks what it asks for, as of the last decision; None if it lacks nothing."""
         entry = self.refusals.get(uid)
-        return entry[0] if entry is not None and self.lacks(uid) else None
+        self._update()
+        return entry[0] if entry is not None and not self._services.is_served(uid) else None
 
     @property
     def table(self) -> PoolTable:
@@ -280,6 +279,10 @@ class Pools:
         """Whether a pool of this name holds an address."""
         pool = self.table.by_name.get(name)
         return pool is not None and pool.holds(address)
+
+    def is_from(self, allocation: Allocation, name: str) -> bool:
+        """Whether an address was given from a pool of this name, or lies in it now."""
+        return allocation.pool == name or self.in_pool(allocation.address, name)
 
     def pool_of(self, allocation: Allocation) -> str:
         """The pool that an allocation counts for: the one that gave it, while it holds the address; else the one that
@@ -374,12 +377,12 @@ class Pools:
             self._addresses.put(address, self._standing(address))
         for uid in uids:
             service = self._inventory.services.get(uid)
-            turn = turn_of(uid, service, self.by_uid.get(uid, ()), self.in_pool)
+            turn = turn_of(uid, service, self.by_uid.get(uid, ()), self.is_from)
             if service is None:
                 self._services.put(uid, turn)
             else:
-                asked = service.requested_addresses
-                self._services.put(uid, turn, service.sharing_key, asked)
+                gain = None if turn is None else may_gain(service, self.by_uid.get(uid, ()), self.is_from)
+                self._services.put(uid, turn, service.sharing_key, service.requested_addresses, gain)
         for uid in self._edited:
             # Whoever was refused for the sake of this Service's ports, key or pods may share with it now.
             service = self._inventory.services.get(uid)
@@ -388,13 +391,8 @@ class Pools:
         self._edited = set()
 
     def _standing(self, address: Address) -> Standing:
-        holders = self.by_address.get(address)
         cooling = self.cooling.get(address)
         if cooling is not None:
-            end = (cooling.since_ms, cooling.position, address)
-            return Standing(cooling_pool=cooling.pool, cooling_uid=cooling.uid, cooling_end=end)
-        if holders is None:
-            return Standing()
-        if len(holders) == 1:
-            return Standing(self.pool_of(holders[0]), (holders[0].namespace,))
-        return Standing(self.pool_of(holders[0]), tuple(sorted({one.namespace for one in holders})))
+            return cooling_standing(address, cooling)
+        holders = self.by_address.get(address)
+        return held_standing(holders, self.pool_of(holders[0])) if holders else Standing()

@@ -41,6 +41,10 @@ def free_by_hand(state: ClusterState, fact: observed.PoolObserved, family: Famil
 
 def check_grants(before: ClusterState, after: ClusterState, decisions: Iterable[Event]) -> None:
     """What one answer about one Service gave, and what it took."""
+    decisions = tuple(decisions)
+    if any(isinstance(one, decided.AllocationRefused) for one in decisions):
+        given = [one for one in decisions if not isinstance(one, decided.AllocationRefused | decided.AddressAdopted)]
+        assert not given, f"{given} beside a refusal"
     for one in decisions:
         if isinstance(one, decided.AddressAllocated):
             _check_grant(before, one)

@@ -246,14 +246,13 @@ def test_sharing_by_request_and_what_stands_against_it() -> None:
     assert [one.uid for one in story.state.pools.by_address["192.0.2.5"]] == ["dns", "clash"]  # type: ignore[index]
 
 
-def test_what_another_controller_gave_is_adopted_if_it_is_ours_to_give() -> None:
+def test_what_another_controller_gave_is_adopted_if_nobody_else_has_it() -> None:
     story = settled(pool(default=True), service("first"))
     story.says(service(held=("203.0.113.9", "192.0.2.4")), service("late", held=("192.0.2.0",)))
-    adopted, allocated = story.settles()[::-1]
-    assert isinstance(adopted, decided.AddressAdopted)
-    assert (adopted.uid, adopted.address, adopted.reason) == ("web", "192.0.2.4", Reason.ADOPTED_FROM_STATUS)
-    assert isinstance(allocated, decided.AddressAllocated)
-    assert (allocated.uid, allocated.address) == ("late", "192.0.2.1")
+    made = story.settles()
+    assert kinds(made) == ["Allocated", "Adopted", "Adopted"]
+    assert story.addresses() == {"203.0.113.9", "192.0.2.4"}
+    assert story.addresses("late") == {"192.0.2.1"}
 
 
 def test_an_old_status_is_not_adopted_after_a_move() -> None:

@@ -25,6 +25,11 @@ DNS: dict[str, Any] = {"ports": (("UDP", 80),)}
         (service(**ASKS, sharing_key="a"), service("dns", **DNS, **ASKS, sharing_key="b"), "needs the key 'b'"),
         (service(**ASKS), service("dns", namespace="bank", **DNS, **ASKS), "two namespaces"),
         (service(**ASKS, traffic_policy="Local"), service("dns", **DNS, **ASKS), "the same pods"),
+        (
+            service(sharing_key="k", traffic_policy="Local"),
+            service("dns", sharing_key="k", traffic_policy="Local", **DNS),
+            "without a selector each has its own endpoints",
+        ),
     ],
 )
 def test_sharing(one: Any, other: Any, clause: str) -> None:

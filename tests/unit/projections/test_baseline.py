@@ -32,7 +32,7 @@ def full() -> Story:
         decided.SpeakerDrained("s", "ops", "upgrade"),
         decided.HeadWitnessed("s", 1, 4, "ab"),
         service(**DUAL),
-        service("local", traffic_policy="Local", held=("203.0.113.1",)),
+        service("local", traffic_policy="Local", held=("2001:db8:9::1",)),
         service("third", created_ms=2),
         endpoints("web", "n1"),
         endpoints("local", "n1", "n2"),

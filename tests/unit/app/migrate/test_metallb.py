@@ -497,9 +497,13 @@ def test_addresses_stay_whatever_pool_is_listed_first():
     assert found["shop/new"] == ("new", ("192.0.2.1",))
 
 
-def test_an_address_outside_of_the_pools_is_at_risk_where_porter_runs_already():
-    simulation = simulate(metallb(pool() + service("out", "203.0.113.1")), FactSettings())
-    [outcome] = simulation.outcomes
+def test_an_address_outside_of_the_pools_is_kept_where_porter_runs_already_too():
+    assert outcomes(metallb(pool() + service("out", "203.0.113.1"))) == {"shop/out": ("same", ("203.0.113.1",))}
+
+
+def test_an_address_that_a_newcomer_may_be_given_first_is_at_risk_where_porter_runs_already():
+    simulation = simulate(metallb(pool() + service("a") + service("b", "192.0.2.0")), FactSettings())
+    outcome = simulation.outcomes[1]
     assert outcome.verdict == "changes"
     assert outcome.reason.startswith("if Porter runs before the manifests are applied: ")
 
