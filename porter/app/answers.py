@@ -123,8 +123,8 @@ def _service_counts(state: ClusterState) -> Json:
 
 def _pools(state: ClusterState) -> list[Json]:
     return [
-        _pool(state, pool, state.inventory.position_of_object("Pool", name))
-        for name, pool in sorted(state.inventory.pools.items())
+        _pool(state, pool.fact, state.inventory.position_of_object("Pool", name))
+        for name, pool in state.pools.table.by_name.items()
     ]
 
 

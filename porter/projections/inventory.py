@@ -131,6 +131,27 @@ class Inventory:
         good = self.last_good.get(("Pool", name), self.pools.get(name))
         return good if isinstance(good, PoolObserved) else None
 
+    def held_pool(self, name: str) -> PoolObserved | None:
+        """A pool as it counts for what is held of it; None for one that is not there.
+
+        An edit that made it malformed changes nothing of that: it is what it was, with the problems that it has now.
+        """
+        fact, good = self.pools.get(name), self.last_good.get(("Pool", name))
+        if fact is None or not isinstance(good, PoolObserved):
+            return fact
+        return good._replace(
+            uid=fact.uid,
+            resource_version=fact.resource_version,
+            generation=fact.generation,
+            created_ms=fact.created_ms,
+            problems=fact.problems,
+        )
+
+    def held_pools(self) -> tuple[list[PoolObserved], frozenset[str]]:
+        """Every pool as `held_pool` tells it, and the names of those that were well-formed once and are not now."""
+        facts = [fact for name in self.pools if (fact := self.held_pool(name)) is not None]
+        return facts, frozenset(name for name in self.pools if ("Pool", name) in self.last_good)
+
     def position_of(self, uid: str) -> int:
         """The position of a Service's last change; 0 for one that is not there."""
         return self.changed.get(uid, 0)

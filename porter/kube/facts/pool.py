@@ -42,7 +42,8 @@ LONGEST_RELEASE_DELAY = "720h"
 def pool_fact(eip: Custom) -> PoolObserved | None:
     """Convert an Eip; None where it is being deleted or belongs to a CNI.
 
-    A pool that restricts itself in a way that is not understood gives nothing, instead of what it wants kept back.
+    A pool that restricts itself in a way that is not understood gives nothing, instead of what it wants kept back: any
+    problem but an unsupported field keeps it from being used. What did parse is there all the same, for what is held.
     """
     metadata = eip.metadata
     if metadata.deletion_timestamp or CNI_LABEL in (metadata.labels or {}):
@@ -66,6 +67,7 @@ def pool_fact(eip: Custom) -> PoolObserved | None:
         disabled=spec.flag("disable") or False,
         default=_is_default(metadata),
         auto_assign=spec.flag("autoAssign"),
+        ranges=tuple(_ends(one) for one in ranges),
         priority=spec.integer("priority", 0, MIN_PRIORITY, MAX_PRIORITY),
         namespaces=spec.names("namespaces", MAX_NAMESPACES),
         namespace_selector=equalities(spec, "namespaceSelector"),
@@ -80,8 +82,7 @@ def pool_fact(eip: Custom) -> PoolObserved | None:
     )
     fact = _with_quota(fact, spec)
     spec.finish()
-    usable = all(problem.reason == Reason.FIELD_UNSUPPORTED for problem in problems)
-    return fact._replace(ranges=tuple(_ends(one) for one in ranges) if usable else (), problems=closed(problems))
+    return fact._replace(problems=closed(problems))
 
 
 def malformed_pool_fact(error: Malformed) -> PoolObserved | None:
