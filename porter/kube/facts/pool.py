@@ -110,6 +110,9 @@ def _protocol(spec: Fields) -> str:
     if protocol not in PROTOCOLS:
         spec.invalid("protocol", f"is {quoted(protocol)}; write one of {', '.join(PROTOCOLS)}")
         return "bgp"
+    if protocol != "bgp":
+        why = "its addresses are given but not announced, because Porter has no layer 2 yet"
+        spec.unsupported("protocol", f"is {protocol}: {why}; write bgp to have them announced")
     return protocol
 
 

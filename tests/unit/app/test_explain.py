@@ -163,12 +163,12 @@ async def test_a_drained_service_and_a_held_one_are_told_with_the_way_on(story):
     assert "`porter uncordon service shop/web`" in route["message"]
 
 
-async def test_an_address_of_another_protocol_is_no_problem():
+async def test_an_address_of_another_protocol_is_told_as_not_announced():
     story = Journaled(pool(default=True, protocol="layer2"), service())
     story.settles()
     answer = await story.asked(service="shop/web")
     assert answer["service"]["holdings"][0]["route"]["state"] == "notByBgp"
-    assert answer["problems"] == []
+    assert [one.split(",")[0] for one in answer["problems"]] == ["192.0.2.0 is not announced"]
 
 
 async def test_an_address_in_use_names_its_holder(story):

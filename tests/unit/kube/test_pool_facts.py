@@ -136,7 +136,8 @@ def test_every_old_field_has_its_meaning():
     seen = fact(spec, generation=3)
     assert (seen.protocol, seen.interface, seen.disabled, seen.priority) == ("layer2", "can_reach:192.0.2.254", True, 5)
     assert (seen.namespaces, seen.namespace_selector) == (("a", "b"), (("team", "x"),))
-    assert (seen.auto_assign, seen.generation, seen.problems) == (None, 3, ())
+    assert (seen.auto_assign, seen.generation) == (None, 3)
+    assert [problem.field for problem in seen.problems] == ["spec.protocol"]
     assert fact(spec | {"autoAssign": False}).auto_assign is False
 
 
@@ -200,3 +201,11 @@ def test_durations_as_go_writes_them(text, milliseconds):
 def test_a_pool_of_a_cni_or_on_its_way_out_is_left_alone():
     assert fact({"address": "192.0.2.1"}, labels={"openelb.kubesphere.io/cni": "calico"}) is None
     assert fact({"address": "192.0.2.1"}, deletionTimestamp="2026-01-01T00:00:00Z") is None
+
+
+@pytest.mark.parametrize("protocol", ["layer2", "vip"])
+def test_a_protocol_that_is_not_there_yet_is_named_with_the_mend(protocol):
+    (problem,) = fact({"address": "192.0.2.1", "protocol": protocol, "interface": "eth0"}).problems
+    assert (problem.reason, problem.field) == (Reason.FIELD_UNSUPPORTED, "spec.protocol")
+    assert "not announced" in problem.message
+    assert "write bgp" in problem.message
