@@ -132,8 +132,10 @@ def _overlap(
     return ""
 
 
-def assess(facts: Iterable[PoolObserved], once_good: Container[str] = ()) -> Pools:
-    """Compare all pools with each other, the oldest first.
+def assess(
+    facts: Iterable[PoolObserved], once_good: Container[str] = (), since: Mapping[str, int] | None = None
+) -> Pools:
+    """Compare all pools with each other, the oldest first; of those created at one time, by `since` and then by name.
 
     Those of `once_good` have problems now, and the rest of their facts is what they said when they were well-formed.
     """
@@ -142,7 +144,8 @@ def assess(facts: Iterable[PoolObserved], once_good: Container[str] = ()) -> Poo
     ends: dict[Family, list[tuple[int, str]]] = {family: [] for family in FAMILIES}
     spans: dict[Family, list[tuple[AddressRange, str]]] = {family: [] for family in FAMILIES}
     defaults: dict[Family, str] = {}
-    for fact in sorted(facts, key=lambda one: (one.created_ms, one.name)):
+    seen = since or {}
+    for fact in sorted(facts, key=lambda one: (one.created_ms, seen.get(one.name, 0), one.name)):
         pool = _assess_one(fact, starts, ends, defaults)
         by_name[fact.name] = pool
         if pool.problem is not None and fact.name in once_good and not _overlap(pool.ranges, starts, ends):

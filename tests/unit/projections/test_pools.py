@@ -8,6 +8,7 @@ from porter.allocator import timers
 from porter.events import observed
 from porter.model.address import Address
 from porter.model.reasons import Problem, Reason
+from porter.projections import baseline
 from porter.projections.number_set import NumberSet
 from porter.projections.pool_report import cooling
 from porter.projections.status import pool_status
@@ -121,3 +122,15 @@ def test_a_pool_that_never_was_well_formed_is_in_nobodys_way() -> None:
     story = Story(pool(problems=MALFORMED["problems"]), pool("q", created_ms=2, default=True), service())
     story.settles()
     assert story.addresses() == {"192.0.2.0"}
+
+
+def test_of_pools_without_a_time_the_one_that_was_journaled_first_is_the_older() -> None:
+    story = Story(pool("p1", default=True, created_ms=0), service())
+    story.settles()
+    story.says(pool("a0", default=True, created_ms=0), pool("p1", default=True, created_ms=0, priority=1))
+    again = baseline.decode(baseline.encode(story.state))
+    for state in (story.state, again):
+        found = {name: one.problem is None for name, one in state.pools.table.by_name.items()}
+        assert found == {"a0": False, "p1": True}
+    story.says(observed.PoolGone("p1", "p1"), pool("p1", created_ms=0))
+    assert story.state.pools.table.by_name["a0"].problem is None
