@@ -218,11 +218,16 @@ def _print_status(answer: dict[str, Any], *, utc: bool) -> None:
     typer.echo("")
     rows = []
     for peer in answer["peers"]:
-        for session in peer["sessions"] or [{"speaker": "-", "state": "-", "since": "", "confirmed": 0, "reason": ""}]:
+        none = {"speaker": "-", "state": "-", "since": "", "confirmed": 0, "reason": peer["refused"]}
+        for session in peer["sessions"] or [none]:
             since = time_text(session["since"], utc=utc)
             told = (session[name] for name in ("speaker", "state"))
             rows.append([peer["peer"], peer["address"], *told, since, session["confirmed"], session["reason"]])
     print_table(["PEER", "ADDRESS", "SPEAKER", "STATE", "SINCE", "ROUTES", "REASON"], rows)
+    if answer["problems"]:
+        typer.echo("")
+        for problem in answer["problems"]:
+            typer.echo(f"problem   {problem}")
 
 
 def _print_operated(answer: dict[str, Any], *, utc: bool) -> None:
