@@ -38,6 +38,21 @@ MAX_QUOTA = 2**31 - 1
 MAX_RESERVATIONS = 4096
 LONGEST_RELEASE_DELAY = "720h"
 
+UNUSABLE = tuple(
+    (parse_range(cidr), f"addresses of {cidr}, {why} that no Service can have")
+    for cidr, why in (
+        ("0.0.0.0/8", "addresses of this network (RFC 1122)"),
+        ("127.0.0.0/8", "loopback addresses"),
+        ("224.0.0.0/4", "multicast addresses"),
+        ("240.0.0.0/4", "reserved and broadcast addresses"),
+        ("::/128", "the unspecified address"),
+        ("::1/128", "the loopback address"),
+        ("fe80::/10", "link-local addresses"),
+        ("ff00::/8", "multicast addresses"),
+    )
+)
+"""What no router takes a route to, and why."""
+
 
 def pool_fact(eip: Custom) -> PoolObserved | None:
     """Convert an Eip; None where it is being deleted or belongs to a CNI.
@@ -171,7 +186,7 @@ def _ranges(spec: Fields) -> list[AddressRange]:
     wanted += [_Written(f"addresses[{index}]", text) for index, text in enumerate(spec.each("addresses"))]
     if not wanted:
         spec.invalid("address", "is not set; write an address, a CIDR or a range first-last", Reason.ADDRESS_INVALID)
-    return _parsed(spec, wanted, "addresses")
+    return _parsed(spec, wanted, "addresses", UNUSABLE)
 
 
 def _excludes(spec: Fields) -> list[AddressRange]:
@@ -179,7 +194,9 @@ def _excludes(spec: Fields) -> list[AddressRange]:
     return _parsed(spec, wanted, "excludes")
 
 
-def _parsed(spec: Fields, wanted: list[_Written], field: str) -> list[AddressRange]:
+def _parsed(
+    spec: Fields, wanted: list[_Written], field: str, unusable: tuple[tuple[AddressRange, str], ...] = ()
+) -> list[AddressRange]:
     if len(wanted) > MAX_RANGES:
         spec.invalid(field, f"holds {len(wanted)} ranges; at most {MAX_RANGES} are allowed")
         return []
@@ -189,10 +206,20 @@ def _parsed(spec: Fields, wanted: list[_Written], field: str) -> list[AddressRan
             spec.invalid(name, f"is {quoted(text)}; write an address, a CIDR or a range", Reason.ADDRESS_INVALID)
             continue
         try:
-            ranges.append(parse_range(text))
+            parsed = parse_range(text)
         except InvalidAddress as error:
             spec.invalid(name, f"is wrong: {error}", Reason.ADDRESS_INVALID)
+            continue
+        why = next((why for other, why in unusable if _overlap(parsed, other)), "")
+        if why:
+            spec.invalid(name, f"is {quoted(text)}, which holds {why}; write other addresses", Reason.ADDRESS_INVALID)
+        else:
+            ranges.append(parsed)
     return _united(ranges)
+
+
+def _overlap(one: AddressRange, other: AddressRange) -> bool:
+    return one.family == other.family and one.first <= other.last and other.first <= one.last
 
 
 def _united(ranges: list[AddressRange]) -> list[AddressRange]:

@@ -209,3 +209,25 @@ def test_a_protocol_that_is_not_there_yet_is_named_with_the_mend(protocol):
     assert (problem.reason, problem.field) == (Reason.FIELD_UNSUPPORTED, "spec.protocol")
     assert "not announced" in problem.message
     assert "write bgp" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("0.0.0.0/0", "0.0.0.0/8"),
+        ("127.0.0.1", "127.0.0.0/8"),
+        ("223.255.255.0-224.0.0.3", "224.0.0.0/4"),
+        ("255.255.255.255", "240.0.0.0/4"),
+        ("::", "::/128"),
+        ("::1-::9", "::1/128"),
+        ("fe80::1", "fe80::/10"),
+        ("ff02::/16", "ff00::/8"),
+    ],
+)
+def test_addresses_that_no_service_can_have_are_refused(text, named):
+    seen = fact({"address": "192.0.2.1", "addresses": [text], "excludes": ["224.0.0.0/4"]})
+    (problem,) = seen.problems
+    assert (problem.reason, problem.field) == (Reason.ADDRESS_INVALID, "spec.addresses[0]")
+    assert named in problem.message
+    assert "write other addresses" in problem.message
+    assert seen.ranges == (("192.0.2.1", "192.0.2.1"),), "it stands in no other pool's way"
