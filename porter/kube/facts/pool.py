@@ -184,7 +184,7 @@ def _ranges(spec: Fields) -> list[AddressRange]:
     """Unite `address` and `addresses` into sorted ranges of which no two overlap or touch."""
     wanted = [_Written("address", spec.taken("address"))] if spec.has("address") else []
     wanted += [_Written(f"addresses[{index}]", text) for index, text in enumerate(spec.each("addresses"))]
-    if not wanted:
+    if not wanted and not spec.problems:
         spec.invalid("address", "is not set; write an address, a CIDR or a range first-last", Reason.ADDRESS_INVALID)
     return _parsed(spec, wanted, "addresses", UNUSABLE)
 

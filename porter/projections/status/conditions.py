@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from porter.model.reasons import Problem
+from porter.policy.problems import all_disqualifying
 
 MAX_NAMED = 8
 """Most objects that a condition's message names."""
@@ -23,10 +24,11 @@ def condition(kind: str, status: bool, reason: str, message: str, generation: in
 
 
 def accepted_condition(problem: Problem | None, problems: Iterable[Problem], generation: int, fine: str) -> Tree:
-    """The condition `Accepted`: false for what keeps the object from being used, else with what is not honoured."""
-    if problem is not None:
-        return condition("Accepted", False, problem.reason, sentence(problem), generation)
+    """The condition `Accepted`: false for all that keeps the object from being used, else with what is not honoured."""
     unsupported = list(problems)
+    if problem is not None:
+        refusing = [problem, *(one for one in all_disqualifying(unsupported) if one != problem)]
+        return condition("Accepted", False, problem.reason, joined(refusing), generation)
     if unsupported:
         return condition("Accepted", True, unsupported[0].reason, joined(unsupported), generation)
     return condition("Accepted", True, "Accepted", fine, generation)

@@ -231,3 +231,9 @@ def test_addresses_that_no_service_can_have_are_refused(text, named):
     assert named in problem.message
     assert "write other addresses" in problem.message
     assert seen.ranges == (("192.0.2.1", "192.0.2.1"),), "it stands in no other pool's way"
+
+
+def test_a_spec_that_is_none_is_told_as_that():
+    (problem,) = fact([1]).problems
+    assert problem.field == "spec"
+    assert "an object with fields is expected" in problem.message

@@ -448,3 +448,21 @@ def test_a_pool_that_nobody_announces_is_not_ready_and_its_services_say_so(proto
     assert degraded["message"].startswith(f"192.0.2.0 is not announced, because Eip p is of the protocol {protocol}")
     story.says(pool(default=True))
     assert [one["type"] for one in service_conditions(story.state, "web")] == ["porter.io/AddressAllocated"]
+
+
+def test_every_problem_that_keeps_a_pool_from_being_used_is_named() -> None:
+    defects = (
+        Problem(Reason.FIELD_INVALID, "spec.priority", "spec.priority is 'high'; write a number"),
+        Problem(Reason.FIELD_INVALID, "spec.quota", "spec.quota is 3; write an object"),
+    )
+    story = Story(pool(problems=defects))
+    told = message(pool_status(story.state, "p"), "Accepted")
+    assert told == "spec.priority is 'high'; write a number; spec.quota is 3; write an object"
+
+
+def test_a_malformed_advertisement_does_not_say_that_what_it_names_is_there() -> None:
+    defect = Problem(Reason.FIELD_INVALID, "spec.med", "spec.med is 'low'; write a number")
+    wrong = observed.AdvertisementObserved("a", "a", "1", 1, 1, pools=("nowhere",), problems=(defect,))
+    status = advertisement_status(Story(wrong).state, "a")
+    assert conditions(status)["Accepted"] == ("False", "FieldInvalid")
+    assert message(status, "Degraded") == "what it names is not looked at before it is well-formed"
