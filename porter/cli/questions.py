@@ -211,10 +211,7 @@ def _print_status(answer: dict[str, Any], *, utc: bool) -> None:
     typer.echo(f"routes    {counted['confirmed']} of {counted['total']} confirmed")
     _print_operated(answer, utc=utc)
     typer.echo("")
-    print_table(
-        ["POOL", "RANGES", "SIZE", "USED", "AVAILABLE"],
-        [[pool[name] for name in ("name", "ranges", "size", "used", "available")] for pool in answer["pools"]],
-    )
+    print_table(["POOL", "RANGES", "SIZE", "USED", "AVAILABLE"], [_pool_row(pool) for pool in answer["pools"]])
     typer.echo("")
     rows = []
     for peer in answer["peers"]:
@@ -228,6 +225,14 @@ def _print_status(answer: dict[str, Any], *, utc: bool) -> None:
         typer.echo("")
         for problem in answer["problems"]:
             typer.echo(f"problem   {problem}")
+
+
+def _pool_row(pool: dict[str, Any]) -> list[Any]:
+    """A pool in a line; what is in use and no part of its size is told apart."""
+    inside = pool["size"] - pool["available"] - pool["reserved"] - pool["cooling"]
+    outside = max(0, pool["used"] - inside)
+    used = f"{inside} +{outside} outside" if outside else inside
+    return [pool["name"], pool["ranges"], pool["size"], used, pool["available"]]
 
 
 def _print_operated(answer: dict[str, Any], *, utc: bool) -> None:

@@ -269,3 +269,10 @@ async def test_a_trimmed_journal_is_read_from_its_baseline(story):
         answer = await explain.explain(model, journal, Question(f"shop/{name}"))
         assert violations(answer, "explain") == []
         assert bool(answer["service"]["holdings"][0]["causes"]) is known
+
+
+async def test_a_peer_whose_selector_matches_no_node_is_told_as_that(story):
+    story.says(PEER._replace(node_selector=(("rack", "r9"),)))
+    route = (await story.asked(told(UP), service="shop/web"))["service"]["holdings"][0]["route"]
+    assert route["reason"] == "NoEligibleNode"
+    assert "no node matches spec.nodeSelector of BgpPeer tor-a" in route["message"]
