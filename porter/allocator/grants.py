@@ -113,7 +113,7 @@ def _kept_for_another(state: ClusterState, service: ServiceObserved, pool: Pool,
         return None
     if reserved and (cooling.namespace, cooling.name) == (service.namespace, service.name):
         return None
-    fact = state.inventory.pools.get(cooling.pool)
+    fact = state.inventory.held_pool(cooling.pool)
     return messages.cooling_down(address, pool.name, cooling, fact.release_delay_ms if fact is not None else 0)
 
 

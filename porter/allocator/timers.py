@@ -32,5 +32,5 @@ def next_due_ms(state: ClusterState) -> int | None:
 
 
 def _delay_ms(state: ClusterState, pool: str) -> int:
-    fact = state.inventory.pools.get(pool)
+    fact = state.inventory.held_pool(pool)
     return 0 if fact is None else fact.release_delay_ms

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from porter.app.answer_json import Json, as_json, time_json
 from porter.app.operated_answers import drained_nodes, drained_services, holds, operated_problems
-from porter.app.route_answers import peer_answers, route_counts, session_problems
+from porter.app.route_answers import map_problems, peer_answers, route_counts, session_problems
 from porter.app.view import ReadModel
 from porter.events.decided import AllocationRefused
 from porter.events.envelope import Head
@@ -56,6 +56,7 @@ def status(model: ReadModel, cluster: str, head: Head | None = None) -> Json:
         "problems": [
             *_journal_problems(state),
             *operated_problems(state),
+            *map_problems(state),
             *session_problems(model),
             *_waiting_services(state),
         ],
@@ -123,8 +124,8 @@ def _service_counts(state: ClusterState) -> Json:
 
 def _pools(state: ClusterState) -> list[Json]:
     return [
-        _pool(state, pool, state.inventory.position_of_object("Pool", name))
-        for name, pool in sorted(state.inventory.pools.items())
+        _pool(state, pool.fact, state.inventory.position_of_object("Pool", name))
+        for name, pool in state.pools.table.by_name.items()
     ]
 
 

@@ -9,6 +9,8 @@ from porter.app.route_answers import CONFIRMED, RouteFilter, routes
 from porter.app.view import ReadModel
 from porter.model.address import Prefix, family_of, host_prefix
 from porter.model.reasons import Reason
+from porter.model.selector import Selector
+from porter.policy.selectors import matches
 from porter.projections.adj_rib_out import refused
 from porter.projections.pools import Allocation
 
@@ -92,6 +94,12 @@ def _absence(reason: str, one: Allocation) -> str:
     return f"{reason}, its Service is gone, and the address is about to be released"
 
 
+def _matches_no_node(model: ReadModel, peer: str) -> bool:
+    fact, nodes = model.state.inventory.peers[peer], model.state.inventory.nodes.values()
+    selector = Selector(fact.node_selector, fact.node_expressions)
+    return not any(matches(selector, node.labels) for node in nodes)
+
+
 def _nobody(model: ReadModel) -> tuple[Reason, str]:
     """Why a route that has next hops goes to no session."""
     peers, drained = model.state.inventory.peers, model.state.ledger.drained
@@ -105,4 +113,9 @@ def _nobody(model: ReadModel) -> tuple[Reason, str]:
     if drained.keys() >= model.sessions.speakers.keys():
         names = ", ".join(sorted(drained))
         return Reason.DRAINED, f"every speaker is drained ({names}); `porter drain speaker NAME --undo` ends that"
+    unmatched = [name for name in usable if _matches_no_node(model, name)]
+    if unmatched == usable:
+        names = ", ".join(unmatched)
+        message = f"no node matches spec.nodeSelector of BgpPeer {names}; label a node, or mend the selector"
+        return Reason.NO_ELIGIBLE_NODE, message
     return Reason.NO_PEER, f"no session takes it; see the BgpAdvertisements, and the families of {', '.join(usable)}"

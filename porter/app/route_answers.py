@@ -10,6 +10,7 @@ from porter.app.answer_json import Json, as_json, time_json
 from porter.app.events import BadQuestion
 from porter.app.view import ReadModel
 from porter.events.observed import PeerObserved
+from porter.kube.facts.gobgp_config import MAP_NAME
 from porter.model.address import FAMILIES, InvalidAddress, Prefix, parse_prefix
 from porter.model.bgp import Negotiated, PathAttributes, RouteKey
 from porter.projections.adj_rib_out import (
@@ -21,6 +22,7 @@ from porter.projections.adj_rib_out import (
     sessions_of,
     source_of,
 )
+from porter.projections.cluster import ClusterState
 from porter.projections.sessions import PeerSession
 
 DESIRED, SENT, CONFIRMED = "desired", "sent", "confirmed"
@@ -114,6 +116,15 @@ def peers(model: ReadModel) -> Json:
 def peer_answers(model: ReadModel) -> list[Json]:
     """One entry for each BgpPeer, by name."""
     return [_peer(model, peer) for _, peer in sorted(model.state.inventory.peers.items())]
+
+
+def map_problems(state: ClusterState) -> list[str]:
+    """What of the ConfigMap `bgp-cfg` is not honoured, each as a sentence: no object's status could tell it."""
+    inventory = state.inventory
+    told = [fact.problems for fact in inventory.confs.values()]
+    told += [peer.problems for _, peer in sorted(inventory.peers.items())]
+    found = (problem for problems in told for problem in problems if problem.field.startswith(f"{MAP_NAME}["))
+    return [f"ConfigMap/{MAP_NAME}: {problem.message}" for problem in found]
 
 
 def session_problems(model: ReadModel) -> list[str]:

@@ -7,7 +7,7 @@ more than the Services do. So what keeps changing is written seldom, and its end
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from porter.app.object_events import DECISIONS, object_event
 from porter.events.catalogue import Event
@@ -64,6 +64,9 @@ GATHER_INTERVAL_S = 0.5
 
 UNSETTLED_INTERVALS = 8
 """What changes in every interval is written only once in so many of them."""
+
+EVERY_POOL = ""
+"""Stands for all pools: an edit of one may end or begin what another one is refused for, or what counts for it."""
 
 REST = "peers, advertisements and the BgpConf"
 """They are few, and gathered together: each speaker's session is told of in several of them."""
@@ -155,7 +158,7 @@ class StatusDesk:
             if isinstance(payload, AddressReleased):
                 self._freed.add(payload.address)
         elif isinstance(payload, PoolObserved | PoolGone):
-            self._pools.add((payload.name,))
+            self._pools.add((EVERY_POOL,))
             self._edited_pools.add(payload.name)
             self._rest.add((REST,))
         elif isinstance(payload, _RestPayload):
@@ -180,7 +183,7 @@ class StatusDesk:
         for uid, service in state.inventory.services.items():
             self._writer.want(service_status(state, uid, service.namespace, service.name))
         self._node_addresses = {name: node.addresses for name, node in state.inventory.nodes.items()}
-        self._pools.add(state.inventory.pools)
+        self._pools.add((EVERY_POOL,))
         self._rest.add((REST,))
 
     def sessions_changed(self) -> None:
@@ -203,7 +206,7 @@ class StatusDesk:
             await asyncio.sleep(GATHER_INTERVAL_S)
             if self._state is None:
                 continue
-            self._want_pools(self._state, sorted(self._pools.due()))
+            self._want_pools(self._state, self._pools.due())
             if self._rest.due():
                 self._want_rest(self._state)
             edited, self._edited_pools = self._edited_pools, set()
@@ -234,11 +237,10 @@ class StatusDesk:
             self._node_addresses[payload.name] = addresses
             if not addresses:
                 del self._node_addresses[payload.name]
-        if self._state is not None:
-            self._pools.add(self._state.inventory.pools)
+        self._pools.add((EVERY_POOL,))
 
-    def _want_pools(self, state: ClusterState, names: Iterable[str]) -> None:
-        for name in names:
+    def _want_pools(self, state: ClusterState, names: Collection[str]) -> None:
+        for name in sorted(state.inventory.pools if EVERY_POOL in names else names):
             pool = state.inventory.pools.get(name)
             if pool is not None:
                 self._writer.want(ObjectStatus("Eip", "", name, pool.uid, pool_status(state, name)))

@@ -134,6 +134,10 @@ def peers(
     )
     if not print_answer(answer, output):
         _print_peers(answer["peers"], utc=utc)
+    if answer["problems"]:
+        typer.echo("")
+        for problem in answer["problems"]:
+            typer.echo(f"problem   {problem}")
 
 
 def journal_tail(
@@ -233,10 +237,7 @@ def _print_status(answer: dict[str, Any], *, utc: bool) -> None:
     typer.echo(f"routes    {counted['confirmed']} of {counted['total']} confirmed")
     _print_operated(answer, utc=utc)
     typer.echo("")
-    print_table(
-        ["POOL", "RANGES", "SIZE", "USED", "AVAILABLE"],
-        [[pool[name] for name in ("name", "ranges", "size", "used", "available")] for pool in answer["pools"]],
-    )
+    print_table(["POOL", "RANGES", "SIZE", "USED", "AVAILABLE"], [_pool_row(pool) for pool in answer["pools"]])
     typer.echo("")
     _print_peers(answer["peers"], utc=utc)
 
@@ -244,11 +245,20 @@ def _print_status(answer: dict[str, Any], *, utc: bool) -> None:
 def _print_peers(peers: list[dict[str, Any]], *, utc: bool) -> None:
     rows = []
     for peer in peers:
-        for session in peer["sessions"] or [{"speaker": "-", "state": "-", "since": "", "confirmed": 0, "reason": ""}]:
+        none = {"speaker": "-", "state": "-", "since": "", "confirmed": 0, "reason": peer["refused"]}
+        for session in peer["sessions"] or [none]:
             since = time_text(session["since"], utc=utc)
             told = (session[name] for name in ("speaker", "state"))
             rows.append([peer["peer"], peer["address"], *told, since, session["confirmed"], session["reason"]])
     print_table(["PEER", "ADDRESS", "SPEAKER", "STATE", "SINCE", "ROUTES", "REASON"], rows)
+
+
+def _pool_row(pool: dict[str, Any]) -> list[Any]:
+    """A pool in a line; what is in use and no part of its size is told apart."""
+    inside = pool["size"] - pool["available"] - pool["reserved"] - pool["cooling"]
+    outside = max(0, pool["used"] - inside)
+    used = f"{inside} +{outside} outside" if outside else inside
+    return [pool["name"], pool["ranges"], pool["size"], used, pool["available"]]
 
 
 def _print_operated(answer: dict[str, Any], *, utc: bool) -> None:

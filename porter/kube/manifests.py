@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 from watchfiles import awatch
 
 from porter.events.catalogue import Event
@@ -24,6 +25,8 @@ from porter.kube.manifest_files import ManifestFile, completed, look
 from porter.kube.manifest_status import read_status, status_path
 from porter.kube.objects import KINDS, Kind
 from porter.ports import FactKey
+
+_log = structlog.get_logger(__name__)
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 MAX_FILES = 10_000
@@ -142,6 +145,9 @@ class ManifestSource:
         if len(paths) > MAX_FILES:
             problems["."] = f"holds {len(paths)} files; only the first {MAX_FILES} are read"
         raws = self._encode(_united(files, problems)) if changed else None
+        for name, problem in problems.items():
+            if problem != self._problems.get(name):
+                _log.warning("manifests not honoured", file=name, why=problem)
         self._files, self._problems = files, problems
         return unsettled, raws
 

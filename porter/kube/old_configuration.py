@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
+import structlog
+
 from porter.events.catalogue import Event
 from porter.events.observed import AdvertisementObserved, ConfObserved, PeerObserved
 from porter.kube.facts import gobgp_config, gobgp_policy
@@ -18,6 +20,8 @@ from porter.kube.facts.fields import closed, milliseconds
 from porter.kube.objects import ConfigMap
 from porter.model.reasons import Problem, Reason
 from porter.ports import FactKey, FactKind
+
+_log = structlog.get_logger(__name__)
 
 CONF_KEY = FactKey("Conf", CONF_NAME)
 POLICY_FIELD = "spec.policy"
@@ -60,7 +64,12 @@ class OldConfiguration:
         else:
             self._maps.pop(name, None)
         if name == f"{self.namespace}/{gobgp_config.MAP_NAME}":
+            before = _problems_of(self._seeds)
             self._seeds = self._read_seeds(self._maps.get(name))
+            # There is no object whose status could tell them.
+            for problem in _problems_of(self._seeds):
+                if problem not in before:
+                    _log.warning("ConfigMap not honoured", name=name, field=problem.field, why=problem.message)
 
     def put_conf(self, conf: ConfObserved | None, policy: str) -> None:
         """Take the fact of the BgpConf `default` as it is now, None where there is none, and the map that it names."""
@@ -113,6 +122,11 @@ class OldConfiguration:
             origin = gobgp_policy.Origin(conf.as_number, item.metadata.resource_version, created_ms)
             self._policy = _Policy(of, gobgp_policy.policy_facts(text, origin))
         return self._policy.facts
+
+
+def _problems_of(seeds: tuple[ConfObserved, tuple[PeerObserved, ...]] | None) -> list[Problem]:
+    conf, peers = seeds or (None, ())
+    return [problem for fact in (conf, *peers) if fact is not None for problem in fact.problems]
 
 
 def _everything(statement: AdvertisementObserved) -> AdvertisementObserved:

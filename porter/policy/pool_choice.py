@@ -7,7 +7,7 @@ them serve a Service, and in which order, is the matter of `porter.policy.pool_o
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 from porter.events.observed import PoolObserved, Reservation
@@ -43,6 +43,9 @@ class Pool(NamedTuple):
     second_default: Problem | None = None
     spans: tuple[AddressRange, ...] = ()
     """The ranges without the excludes: what may be handed out, less the buggy addresses where they are avoided."""
+    claims: bool = False
+    """Whether its ranges are its own and its reservations count: it is usable, or was so before it became malformed. An
+    edit that cannot be read hands neither to a younger pool."""
 
     @property
     def name(self) -> str:
@@ -82,9 +85,9 @@ class Pool(NamedTuple):
 
 
 class Pools(NamedTuple):
-    """All pools by name, and the ranges of the usable ones, sorted, for look-ups by address.
+    """All pools by name, and the ranges of those that claim theirs, sorted, for look-ups by address.
 
-    `reserved` are the reservations of the usable pools by address; `reserved_for` the same addresses by the
+    `reserved` are the reservations of these pools by address; `reserved_for` the same addresses by the
     "namespace/name" that they are kept for, in the order of pools (priority, name) and then of addresses.
     """
 
@@ -134,17 +137,25 @@ def _overlap(
     return ""
 
 
-def assess(facts: Iterable[PoolObserved]) -> Pools:
-    """Compare all pools with each other, the oldest first."""
+def assess(
+    facts: Iterable[PoolObserved], once_good: Container[str] = (), since: Mapping[str, int] | None = None
+) -> Pools:
+    """Compare all pools with each other, the oldest first; of those created at one time, by `since` and then by name.
+
+    Those of `once_good` have problems now, and the rest of their facts is what they said when they were well-formed.
+    """
     by_name: dict[str, Pool] = {}
     starts: dict[Family, list[int]] = {family: [] for family in FAMILIES}
     ends: dict[Family, list[tuple[int, str]]] = {family: [] for family in FAMILIES}
     spans: dict[Family, list[tuple[AddressRange, str]]] = {family: [] for family in FAMILIES}
     defaults: dict[Family, str] = {}
-    for fact in sorted(facts, key=lambda one: (one.created_ms, one.name)):
+    seen = since or {}
+    for fact in sorted(facts, key=lambda one: (one.created_ms, seen.get(one.name, 0), one.name)):
         pool = _assess_one(fact, starts, ends, defaults)
         by_name[fact.name] = pool
-        if pool.problem is not None:
+        if pool.problem is not None and fact.name in once_good and not _overlap(pool.ranges, starts, ends):
+            pool = by_name[fact.name] = pool._replace(claims=True)
+        if not pool.claims:
             continue
         for family in pool.default_for:
             defaults[family] = fact.name
@@ -167,7 +178,7 @@ def _reservations(
     reserved: dict[Address, Reservation] = {}
     reserved_for: dict[str, tuple[tuple[Pool, Address], ...]] = {}
     for pool in sorted(pools, key=lambda one: (one.fact.priority, one.name)):
-        if pool.problem is not None or not pool.fact.reservations:
+        if not pool.claims or not pool.fact.reservations:
             continue
         mine = pool.reserved
         reserved.update(mine)
@@ -198,7 +209,7 @@ def _assess_one(
         message = f"its addresses overlap those of the older Eip {other}; choose addresses that no other Eip has"
         problem = Problem(Reason.POOL_INVALID, ADDRESS_FIELD, message)
     if problem is not None or not fact.default:
-        return Pool(fact, ranges, problem, spans=spans)
+        return Pool(fact, ranges, problem, spans=spans, claims=problem is None)
     families = tuple(family for family in FAMILIES if any(one.family == family for one in ranges))
     taken = next((family for family in families if family in defaults), None)
     second = None
@@ -206,4 +217,4 @@ def _assess_one(
         message = f"Eip {defaults[taken]} is the default for {taken} already; take the mark off one of the two"
         second = Problem(Reason.ON_REQUEST_ONLY, DEFAULT_FIELD, message)
     default_for = tuple(family for family in families if family not in defaults)
-    return Pool(fact, ranges, None, default_for, second, spans)
+    return Pool(fact, ranges, None, default_for, second, spans, claims=True)

@@ -15,4 +15,9 @@ def disqualifying(problems: Iterable[Problem]) -> Problem | None:
     A field that is not supported, or that an older object contradicts, is reported, and the rest of the object is used
     as if it were not set.
     """
-    return next((problem for problem in problems if problem.reason not in _TOLERABLE), None)
+    return next(iter(all_disqualifying(problems)), None)
+
+
+def all_disqualifying(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Every problem that does so, in the same order."""
+    return tuple(problem for problem in problems if problem.reason not in _TOLERABLE)

@@ -130,7 +130,10 @@ class AddressIndex:
         pool = self._table.holding(address)
         if pool is None:
             return
-        numbers = self._blocked[pool.name, family_of(address)]
+        numbers = self._blocked.get((pool.name, family_of(address)))
+        if numbers is None:
+            # A malformed pool keeps what is its own and gives nothing.
+            return
         keep = blocked or address in self._table.reserved or not pool.gives(address)
         (numbers.add if keep else numbers.discard)(address_number(address))
 

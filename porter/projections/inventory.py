@@ -25,6 +25,10 @@ from porter.projections.readiness import Readiness
 Lasting = AdvertisementObserved | ConfObserved | PeerObserved | PoolObserved
 """Facts whose last good version goes on to hold after an edit that made the object malformed."""
 
+SINCE = "PoolSince"
+"""Stands for a kind in `changed`: where a pool without a creationTimestamp was observed first. Manifests in a folder
+have none, and their journal says which pool is the older one."""
+
 DEFAULT_CONF = "default"
 """The one BgpConf that is acted on."""
 
@@ -95,6 +99,8 @@ class Inventory:
         before: Lasting | None = table.get(fact.name)
         table[fact.name] = fact
         self.changed[kind, fact.name] = position
+        if isinstance(fact, PoolObserved) and not fact.created_ms:
+            self.changed.setdefault((SINCE, fact.name), position)
         if disqualifying(fact.problems) is None:
             self.last_good.pop((kind, fact.name), None)
         elif before is not None and disqualifying(before.problems) is None:
@@ -104,6 +110,8 @@ class Inventory:
         """Forget an object; where it is `remembered`, what it said when it was last well-formed is kept."""
         before = self._tables()[kind].pop(name, None)
         self.changed.pop((kind, name), None)
+        if kind == "Pool":
+            self.changed.pop((SINCE, name), None)
         if not remembered:
             self.last_good.pop((kind, name), None)
         elif before is not None and disqualifying(before.problems) is None:
@@ -130,6 +138,29 @@ class Inventory:
         """A pool as it was when it was last well-formed and there, else as it is."""
         good = self.last_good.get(("Pool", name), self.pools.get(name))
         return good if isinstance(good, PoolObserved) else None
+
+    def held_pool(self, name: str) -> PoolObserved | None:
+        """A pool as it counts for what is held of it; None for one that is not there.
+
+        An edit that made it malformed changes nothing of that: it is what it was, with the problems that it has now.
+        """
+        fact, good = self.pools.get(name), self.last_good.get(("Pool", name))
+        if fact is None or not isinstance(good, PoolObserved):
+            return fact
+        return good._replace(
+            uid=fact.uid,
+            resource_version=fact.resource_version,
+            generation=fact.generation,
+            created_ms=fact.created_ms,
+            problems=fact.problems,
+        )
+
+    def held_pools(self) -> tuple[list[PoolObserved], frozenset[str], dict[str, int]]:
+        """Every pool as `held_pool` tells it, the names of those that were well-formed once and are not now, and the
+        positions where those without a creationTimestamp were observed first."""
+        facts = [fact for name in self.pools if (fact := self.held_pool(name)) is not None]
+        once_good = frozenset(name for name in self.pools if ("Pool", name) in self.last_good)
+        return facts, once_good, {name: self.changed.get((SINCE, name), 0) for name in self.pools}
 
     def position_of(self, uid: str) -> int:
         """The position of a Service's last change; 0 for one that is not there."""

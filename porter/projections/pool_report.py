@@ -138,7 +138,7 @@ def contested(state: ClusterState, name: str) -> tuple[Contested, ...]:
 
 def cooling(state: ClusterState, name: str) -> tuple[CoolingAddress, ...]:
     """The freed addresses of a pool that cool down, those that are usable soonest first."""
-    fact = state.inventory.pools.get(name)
+    fact = state.inventory.held_pool(name)
     if fact is None:
         return ()
     return tuple(

@@ -143,7 +143,7 @@ class Pools:
             self.by_uid[uid] = tuple(one for one in mine if one.address != address)
         else:
             self.departed.pop(uid, None)
-        pool = self._inventory.pools.get(event.pool)
+        pool = self._inventory.held_pool(event.pool)
         if pool is not None and pool.release_delay_ms and address not in self.by_address:
             self.cooling[address] = Cooling(event.pool, uid, event.namespace, event.name, position, time_ms)
         self._touched_addresses.add(address)
@@ -188,8 +188,9 @@ class Pools:
 
     def pool_changed(self, event: PoolObserved | PoolGone, position: int) -> None:
         """A pool appeared, changed or went: every Service is looked at again."""
-        if isinstance(event, PoolObserved):
-            self.protocols[event.name] = event.protocol
+        held = self._inventory.held_pool(event.name)
+        if held is not None:
+            self.protocols[event.name] = held.protocol
         elif not self.addresses_from(event.name):
             self.protocols.pop(event.name, None)
         self._table = None
@@ -237,8 +238,7 @@ class Pools:
 
     def holders(self) -> Iterator[tuple[Address, str, str, str]]:
         """Every holder, as (address, namespace, name, UID), in the order of `allocations`."""
-        for one in self.allocations():
-            yield one.address, one.namespace, one.name, one.uid
+        return ((one.address, one.namespace, one.name, one.uid) for one in self.allocations())
 
     def allocations(self) -> Iterator[Allocation]:
         """Every allocation, by address as a number, IPv4 first."""
@@ -272,7 +272,7 @@ class Pools:
     def table(self) -> PoolTable:
         """All pools, compared with each other."""
         if self._table is None:
-            self._table = assess(self._inventory.pools.values())
+            self._table = assess(*self._inventory.held_pools())
         return self._table
 
     def in_pool(self, address: Address, name: str) -> bool:

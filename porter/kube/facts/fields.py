@@ -193,6 +193,9 @@ class Fields:
 
 
 def closed(problems: list[Problem]) -> tuple[Problem, ...]:
-    """Order and bound an object's problems, those that stop it first."""
-    ordered = sorted(set(problems), key=lambda problem: (problem.reason == Reason.FIELD_UNSUPPORTED, problem))
+    """Order and bound an object's problems, those that stop it first, and of these what is wrong with it as a whole."""
+    ordered = sorted(
+        set(problems),
+        key=lambda problem: (problem.reason == Reason.FIELD_UNSUPPORTED, "." in problem.field, problem),
+    )
     return tuple(ordered[:MAX_PROBLEMS])

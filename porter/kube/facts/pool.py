@@ -38,11 +38,27 @@ MAX_QUOTA = 2**31 - 1
 MAX_RESERVATIONS = 4096
 LONGEST_RELEASE_DELAY = "720h"
 
+UNUSABLE = tuple(
+    (parse_range(cidr), f"addresses of {cidr}, {why} that no Service can have")
+    for cidr, why in (
+        ("0.0.0.0/8", "addresses of this network (RFC 1122)"),
+        ("127.0.0.0/8", "loopback addresses"),
+        ("224.0.0.0/4", "multicast addresses"),
+        ("240.0.0.0/4", "reserved and broadcast addresses"),
+        ("::/128", "the unspecified address"),
+        ("::1/128", "the loopback address"),
+        ("fe80::/10", "link-local addresses"),
+        ("ff00::/8", "multicast addresses"),
+    )
+)
+"""What no router takes a route to, and why."""
+
 
 def pool_fact(eip: Custom) -> PoolObserved | None:
     """Convert an Eip; None where it is being deleted or belongs to a CNI.
 
-    A pool that restricts itself in a way that is not understood gives nothing, instead of what it wants kept back.
+    A pool that restricts itself in a way that is not understood gives nothing, instead of what it wants kept back: any
+    problem but an unsupported field keeps it from being used. What did parse is there all the same, for what is held.
     """
     metadata = eip.metadata
     if metadata.deletion_timestamp or CNI_LABEL in (metadata.labels or {}):
@@ -66,6 +82,7 @@ def pool_fact(eip: Custom) -> PoolObserved | None:
         disabled=spec.flag("disable") or False,
         default=_is_default(metadata),
         auto_assign=spec.flag("autoAssign"),
+        ranges=tuple(_ends(one) for one in ranges),
         priority=spec.integer("priority", 0, MIN_PRIORITY, MAX_PRIORITY),
         namespaces=spec.names("namespaces", MAX_NAMESPACES),
         namespace_selector=equalities(spec, "namespaceSelector"),
@@ -80,8 +97,7 @@ def pool_fact(eip: Custom) -> PoolObserved | None:
     )
     fact = _with_quota(fact, spec)
     spec.finish()
-    usable = all(problem.reason == Reason.FIELD_UNSUPPORTED for problem in problems)
-    return fact._replace(ranges=tuple(_ends(one) for one in ranges) if usable else (), problems=closed(problems))
+    return fact._replace(problems=closed(problems))
 
 
 def malformed_pool_fact(error: Malformed) -> PoolObserved | None:
@@ -109,6 +125,9 @@ def _protocol(spec: Fields) -> str:
     if protocol not in PROTOCOLS:
         spec.invalid("protocol", f"is {quoted(protocol)}; write one of {', '.join(PROTOCOLS)}")
         return "bgp"
+    if protocol != "bgp":
+        why = "its addresses are given but not announced, because Porter has no layer 2 yet"
+        spec.unsupported("protocol", f"is {protocol}: {why}; write bgp to have them announced")
     return protocol
 
 
@@ -165,9 +184,9 @@ def _ranges(spec: Fields) -> list[AddressRange]:
     """Unite `address` and `addresses` into sorted ranges of which no two overlap or touch."""
     wanted = [_Written("address", spec.taken("address"))] if spec.has("address") else []
     wanted += [_Written(f"addresses[{index}]", text) for index, text in enumerate(spec.each("addresses"))]
-    if not wanted:
+    if not wanted and not spec.problems:
         spec.invalid("address", "is not set; write an address, a CIDR or a range first-last", Reason.ADDRESS_INVALID)
-    return _parsed(spec, wanted, "addresses")
+    return _parsed(spec, wanted, "addresses", UNUSABLE)
 
 
 def _excludes(spec: Fields) -> list[AddressRange]:
@@ -175,7 +194,9 @@ def _excludes(spec: Fields) -> list[AddressRange]:
     return _parsed(spec, wanted, "excludes")
 
 
-def _parsed(spec: Fields, wanted: list[_Written], field: str) -> list[AddressRange]:
+def _parsed(
+    spec: Fields, wanted: list[_Written], field: str, unusable: tuple[tuple[AddressRange, str], ...] = ()
+) -> list[AddressRange]:
     if len(wanted) > MAX_RANGES:
         spec.invalid(field, f"holds {len(wanted)} ranges; at most {MAX_RANGES} are allowed")
         return []
@@ -185,10 +206,20 @@ def _parsed(spec: Fields, wanted: list[_Written], field: str) -> list[AddressRan
             spec.invalid(name, f"is {quoted(text)}; write an address, a CIDR or a range", Reason.ADDRESS_INVALID)
             continue
         try:
-            ranges.append(parse_range(text))
+            parsed = parse_range(text)
         except InvalidAddress as error:
             spec.invalid(name, f"is wrong: {error}", Reason.ADDRESS_INVALID)
+            continue
+        why = next((why for other, why in unusable if _overlap(parsed, other)), "")
+        if why:
+            spec.invalid(name, f"is {quoted(text)}, which holds {why}; write other addresses", Reason.ADDRESS_INVALID)
+        else:
+            ranges.append(parsed)
     return _united(ranges)
+
+
+def _overlap(one: AddressRange, other: AddressRange) -> bool:
+    return one.family == other.family and one.first <= other.last and other.first <= one.last
 
 
 def _united(ranges: list[AddressRange]) -> list[AddressRange]:

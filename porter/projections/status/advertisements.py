@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from porter.events.observed import AdvertisementObserved
 from porter.model.reasons import Problem, Reason
-from porter.policy.problems import disqualifying
+from porter.policy.problems import all_disqualifying, disqualifying
 from porter.projections.cluster import ClusterState
 from porter.projections.status.conditions import Tree, condition, degraded_condition, joined
 
 _REFUSING = frozenset({Reason.CONTRADICTION, Reason.FIELD_INVALID})
 """Problems beside other objects for which a value of the advertisement does not count; the rest of it does."""
+
+_THERE = "everything that it names is there"
+_UNSEEN = "what it names is not looked at before it is well-formed"
 
 
 def advertisement_statuses(state: ClusterState) -> Mapping[str, Tree]:
@@ -37,13 +40,17 @@ def _status(state: ClusterState, fact: AdvertisementObserved, beside: Sequence[P
         "conditions": [
             _accepted(malformed, [*fact.problems, *beside], generation),
             _ready(state, fact, malformed),
-            degraded_condition(degrading, generation, "everything that it names is there"),
+            degraded_condition(degrading, generation, _UNSEEN if malformed is not None else _THERE),
         ],
     }
 
 
 def _accepted(malformed: Problem | None, problems: Sequence[Problem], generation: int) -> Tree:
-    refusing = [malformed] if malformed is not None else [one for one in problems if one.reason in _REFUSING]
+    refusing = (
+        list(all_disqualifying(problems))
+        if malformed is not None
+        else [one for one in problems if one.reason in _REFUSING]
+    )
     if refusing:
         return condition("Accepted", False, refusing[0].reason, joined(refusing), generation)
     unsupported = [one for one in problems if one.reason == Reason.FIELD_UNSUPPORTED]

@@ -13,7 +13,7 @@ from porter.model.address import FAMILIES, IPV4, Address, address_from_number
 from porter.model.reasons import Problem, Reason
 from porter.policy.pool_choice import DEFAULT_FIELD, Pool
 from porter.projections import pool_report
-from porter.projections.cluster import ClusterState
+from porter.projections.cluster import BGP_PROTOCOL, ClusterState
 from porter.projections.pool_report import Capacity
 from porter.projections.sentences import clock_time
 from porter.projections.status.conditions import (
@@ -105,6 +105,12 @@ def _ready(state: ClusterState, pool: Pool, numbers: Capacity, in_use: int) -> T
     generation = pool.fact.generation
     if pool.problem is not None:
         return condition("Ready", False, pool.problem.reason, sentence(pool.problem), generation)
+    if pool.fact.protocol != BGP_PROTOCOL:
+        message = (
+            f"the pool gives addresses that nobody announces: spec.protocol {pool.fact.protocol} needs layer 2, which "
+            "Porter does not have yet; write bgp"
+        )
+        return condition("Ready", False, Reason.FIELD_UNSUPPORTED, message, generation)
     if pool.fact.disabled:
         message = "the pool gives no new address; what it gave stays; set spec.disable to false to use it again"
         return condition("Ready", False, Reason.POOL_DISABLED, message, generation)

@@ -8,7 +8,7 @@ from hashlib import sha256
 from porter.events.observed import ServiceObserved
 from porter.model.address import IPV4, family_of
 from porter.model.reasons import Problem, Reason
-from porter.projections.cluster import ClusterState
+from porter.projections.cluster import BGP_PROTOCOL, ClusterState
 from porter.projections.pool_report import service_report
 from porter.projections.pools import Allocation
 from porter.projections.sentences import given
@@ -89,6 +89,15 @@ def _problems(state: ClusterState, service: ServiceObserved) -> Iterator[Problem
     for one in report.excluded:
         message = f"{one.address} is kept, but Eip {state.pools.pool_of(one)} excludes it now"
         yield Problem(Reason.ADDRESS_OUTSIDE_POOLS, "", f"{message}; {_GIVE_BACK}")
+    for one in state.pools.of(service.uid):
+        pool = state.pools.pool_of(one)
+        protocol = state.pools.protocol(pool)
+        if protocol != BGP_PROTOCOL:
+            message = (
+                f"{one.address} is not announced, because Eip {pool} is of the protocol {protocol} and Porter has no "
+                "layer 2 yet; set its spec.protocol to bgp, or request an address of another Eip"
+            )
+            yield Problem(Reason.FIELD_UNSUPPORTED, "", message)
     for broken in report.broken_sharing:
         message = (
             f"{broken.address} is shared with {broken.other.service}, which is not allowed any more, because "

@@ -5,6 +5,7 @@ import json
 import os
 
 import pytest
+from structlog.testing import capture_logs
 
 from porter.kube.manifest_files import MAX_FILE_BYTES
 from porter.kube.manifest_status import ManifestStatusWriter
@@ -75,6 +76,16 @@ async def test_a_deleted_and_recreated_object_is_the_same_one_unless_it_says_oth
     assert source.facts[key("web")].uid == uid
     write(tmp_path, "web.yml", SERVICE.format(name="web").replace("name: web", "name: web\n  uid: my-own"))
     await until(source, lambda: source.facts[key("web")].uid == "my-own")
+
+
+async def test_a_broken_file_is_logged_once(source, tmp_path):
+    with capture_logs() as logged:
+        write(tmp_path, "a.yaml", SERVICE.format(name="a") + "  broken: [")
+        await eventually(lambda: "manifests/a.yaml" in source.parts())
+        write(tmp_path, "b.yaml", SERVICE.format(name="b"))
+        await asyncio.sleep(0.8)
+    warned = [one["file"] for one in logged if one["event"] == "manifests not honoured"]
+    assert warned == ["a.yaml"]
 
 
 async def test_a_broken_file_keeps_its_last_good_content_and_stops_no_other(source, tmp_path):

@@ -93,14 +93,14 @@ async def test_listings_in_pages_hold_everything(api, client):
 
 async def test_malformed_pools_and_one_of_two_to_the_64_addresses(api, source):
     names = {kind: f"{api.namespace}-{kind}" for kind in ("bad", "backwards", "huge", "fine")}
-    await api.eip(names["bad"], address="192.0.2.0/33")
-    await api.eip(names["backwards"], address="192.0.2.9-192.0.2.1")
+    await api.eip(names["bad"], addresses=["192.0.2.0/33"])
+    await api.eip(names["backwards"], addresses=["192.0.2.9-192.0.2.1"])
     await api.eip(names["huge"], address="2001:db8::/64")
     await api.eip(names["fine"], address="192.0.2.0/24")
     keys = {kind: FactKey("Pool", name) for kind, name in names.items()}
     await until(source, lambda: set(keys.values()) <= source.facts.keys())
     assert source.facts[keys["bad"]].problems[0].reason == Reason.ADDRESS_INVALID
-    assert source.facts[keys["backwards"]].problems[0].field == "spec.address"
+    assert source.facts[keys["backwards"]].problems[0].field == "spec.addresses[0]"
     assert source.facts[keys["huge"]].ranges == (("2001:db8::", "2001:db8::ffff:ffff:ffff:ffff"),)
     assert source.facts[keys["fine"]].problems == ()
 
@@ -112,11 +112,11 @@ async def test_the_largest_objects_that_the_server_stores_hold_nothing_up(api, s
     # The server escapes each of these as six characters: the watch event is six times the annotation.
     await api.service("large", annotations=OPT_IN | {"x": "<" * 250_000})
     name = f"{api.namespace}-large"
-    await api.eip(name, address="192.0.2.1", namespaces=["n" * 500] * 4000)
+    await api.eip(name, address="192.0.2.1", namespaces=["n" * 253] * 4000 + [""])
     await api.service("after")
     await until(source, lambda: {api.key("large"), api.key("after")} <= source.facts.keys())
     await until(source, lambda: FactKey("Pool", name) in source.facts)
-    # A name of 500 characters is none: the pool says so instead of giving addresses.
+    # An empty name is none: the pool says so instead of giving addresses.
     assert source.facts[FactKey("Pool", name)].problems[0].field == "spec.namespaces"
     assert set(source.parts().values()) == {"synced"}
 

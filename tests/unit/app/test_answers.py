@@ -273,3 +273,11 @@ def test_a_peer_that_no_rack_reaches_says_so(story):
     (peer,) = route_answers.peers(model(story))["peers"]
     assert [problem["field"] for problem in peer["problems"]] == ["spec.nodeSelector"]
     assert violations(route_answers.peers(model(story)), "peers") == []
+
+
+def test_what_of_the_old_map_is_not_honoured_is_a_problem_of_the_status(story: Story) -> None:
+    field = "bgp-cfg[config.toml].zebra"
+    defect = Problem("FieldUnsupported", field, f"{field} has no effect in Porter; remove it")
+    story.says(CONF._replace(uid="", problems=(defect,)))
+    (told_,) = [one for one in answers.status(ReadModel(story.state, told(UP)), "c")["problems"] if "zebra" in one]
+    assert told_ == f"ConfigMap/bgp-cfg: {defect.message}"

@@ -163,12 +163,12 @@ async def test_a_drained_service_and_a_held_one_are_told_with_the_way_on(story):
     assert "`porter uncordon service shop/web`" in route["message"]
 
 
-async def test_an_address_of_another_protocol_is_no_problem():
+async def test_an_address_of_another_protocol_is_told_as_not_announced():
     story = Journaled(pool(default=True, protocol="layer2"), service())
     story.settles()
     answer = await story.asked(service="shop/web")
     assert answer["service"]["holdings"][0]["route"]["state"] == "notByBgp"
-    assert answer["problems"] == []
+    assert [one.split(",")[0] for one in answer["problems"]] == ["192.0.2.0 is not announced"]
 
 
 async def test_an_address_in_use_names_its_holder(story):
@@ -262,3 +262,10 @@ async def test_what_was_trimmed_away_is_left_out(story):
         assert violations(answer, "explain") == []
         (holding,) = answer["service"]["holdings"]
         assert (bool(holding["causes"]), holding["candidates"] is not None) == (known, known)
+
+
+async def test_a_peer_whose_selector_matches_no_node_is_told_as_that(story):
+    story.says(PEER._replace(node_selector=(("rack", "r9"),)))
+    route = (await story.asked(told(UP), service="shop/web"))["service"]["holdings"][0]["route"]
+    assert route["reason"] == "NoEligibleNode"
+    assert "no node matches spec.nodeSelector of BgpPeer tor-a" in route["message"]

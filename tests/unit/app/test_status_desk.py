@@ -161,3 +161,24 @@ async def test_an_advertisement_gets_a_status(quickly):
     assert await wanted(office, kind="BgpAdvertisement") == ["a"]
     (wish,) = [one for one in office.wishes.wanted if one.kind == "BgpAdvertisement"]
     assert wish.status["observedGeneration"] == 4
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        observed.PoolGone("aa", "aa"),
+        pool("aa", "203.0.113.0-203.0.113.9"),
+        pool("aa"),
+    ],
+    ids=["deleted", "shrunk away", "no default any more"],
+)
+async def test_an_edit_of_a_pool_has_the_others_looked_at_too(quickly, edit):
+    office = Office(pool("aa", default=True), pool("bb", created_ms=2, default=True))
+    await wanted(office, kind="Eip")
+    office.wishes.wanted.clear()
+    office.says(edit)
+    office.desk.durable(office.story.state)
+    assert "bb" in await wanted(office, kind="Eip")
+    *_, wish = [one for one in office.wishes.wanted if one.name == "bb"]
+    overlaps = isinstance(edit, observed.PoolObserved) and edit.ranges[0][0] == "192.0.2.0"
+    assert wish.status["conditions"][0]["status"] == ("False" if overlaps else "True")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from porter.cli.options import Output
+from porter.cli.questions import _pool_row
 from porter.cli.render import attributes_text, print_answer, print_table, time_text
 
 
@@ -34,3 +35,10 @@ def test_json_and_yaml_are_the_answer_itself(capsys):
 
 def test_unset_attributes_are_left_out():
     assert attributes_text({"med": None, "communities": ["64500:1"], "asPathPrepend": 0}) == "communities=64500:1"
+
+
+def test_a_pool_tells_what_is_in_use_outside_of_it_apart():
+    pool = {"name": "p", "ranges": ["192.0.2.0-192.0.2.15"], "size": 16, "used": 6, "available": 15}
+    row = _pool_row(pool | {"reserved": 0, "cooling": 0})
+    assert row[2:] == [16, "1 +5 outside", 15]
+    assert _pool_row(pool | {"used": 1, "reserved": 0, "cooling": 0})[2:] == [16, 1, 15]

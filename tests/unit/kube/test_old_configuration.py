@@ -1,6 +1,7 @@
 """The ConfigMaps `bgp-cfg` and `policy` of old installations."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from porter.kube.facts import FactSettings
 from porter.kube.facts.gobgp_config import seeds
@@ -350,3 +351,17 @@ async def test_a_policy_is_not_missed_before_the_maps_are_listed():
     inventory.begin_listing("ConfigMap")
     inventory.end_listing("ConfigMap")
     assert [p.field for p in inventory.facts[CONF_KEY].problems] == ["spec.policy"]
+
+
+def test_what_is_not_honoured_is_logged_once_for_each_defect():
+    inventory = Inventory(FactSettings())
+    broken = {"config.toml": "[global.config]\nas = 65000\n[zebra.config]\nenabled = true"}
+    worse = {"config.toml": broken["config.toml"] + "\n[[neighbors]]\nconfig.peer-as = 1"}
+    with capture_logs() as logged:
+        for data in (broken, broken, worse):
+            inventory.put("ConfigMap", config_map("bgp-cfg", data))
+    fields = [one["field"] for one in logged if one["log_level"] == "warning"]
+    assert fields == [
+        "bgp-cfg[config.toml].zebra",
+        "bgp-cfg[config.toml].neighbors[0].config.neighbor-address",
+    ]

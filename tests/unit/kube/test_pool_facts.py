@@ -6,6 +6,7 @@ from porter.kube.facts.pool import pool_fact
 from porter.kube.objects import decode
 from porter.model.reasons import Reason
 from porter.model.selector import Requirement, Selector
+from porter.policy.pool_choice import assess
 from tests.unit.kube.objects import raw
 
 
@@ -86,7 +87,8 @@ def test_addresses_of_every_form_become_canonical_ranges(spec, ranges):
 )
 def test_a_pool_that_cannot_be_honoured_gives_no_address_and_names_the_field(spec, field):
     seen = fact(spec)
-    assert seen.ranges == ()
+    (judged,) = assess((seen,)).by_name.values()
+    assert judged.problem is not None
     assert field in {problem.field for problem in seen.problems}
     assert len(repr(seen)) < 4_000
 
@@ -134,7 +136,8 @@ def test_every_old_field_has_its_meaning():
     seen = fact(spec, generation=3)
     assert (seen.protocol, seen.interface, seen.disabled, seen.priority) == ("layer2", "can_reach:192.0.2.254", True, 5)
     assert (seen.namespaces, seen.namespace_selector) == (("a", "b"), (("team", "x"),))
-    assert (seen.auto_assign, seen.generation, seen.problems) == (None, 3, ())
+    assert (seen.auto_assign, seen.generation) == (None, 3)
+    assert [problem.field for problem in seen.problems] == ["spec.protocol"]
     assert fact(spec | {"autoAssign": False}).auto_assign is False
 
 
@@ -198,3 +201,39 @@ def test_durations_as_go_writes_them(text, milliseconds):
 def test_a_pool_of_a_cni_or_on_its_way_out_is_left_alone():
     assert fact({"address": "192.0.2.1"}, labels={"openelb.kubesphere.io/cni": "calico"}) is None
     assert fact({"address": "192.0.2.1"}, deletionTimestamp="2026-01-01T00:00:00Z") is None
+
+
+@pytest.mark.parametrize("protocol", ["layer2", "vip"])
+def test_a_protocol_that_is_not_there_yet_is_named_with_the_mend(protocol):
+    (problem,) = fact({"address": "192.0.2.1", "protocol": protocol, "interface": "eth0"}).problems
+    assert (problem.reason, problem.field) == (Reason.FIELD_UNSUPPORTED, "spec.protocol")
+    assert "not announced" in problem.message
+    assert "write bgp" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("0.0.0.0/0", "0.0.0.0/8"),
+        ("127.0.0.1", "127.0.0.0/8"),
+        ("223.255.255.0-224.0.0.3", "224.0.0.0/4"),
+        ("255.255.255.255", "240.0.0.0/4"),
+        ("::", "::/128"),
+        ("::1-::9", "::1/128"),
+        ("fe80::1", "fe80::/10"),
+        ("ff02::/16", "ff00::/8"),
+    ],
+)
+def test_addresses_that_no_service_can_have_are_refused(text, named):
+    seen = fact({"address": "192.0.2.1", "addresses": [text], "excludes": ["224.0.0.0/4"]})
+    (problem,) = seen.problems
+    assert (problem.reason, problem.field) == (Reason.ADDRESS_INVALID, "spec.addresses[0]")
+    assert named in problem.message
+    assert "write other addresses" in problem.message
+    assert seen.ranges == (("192.0.2.1", "192.0.2.1"),), "it stands in no other pool's way"
+
+
+def test_a_spec_that_is_none_is_told_as_that():
+    (problem,) = fact([1]).problems
+    assert problem.field == "spec"
+    assert "an object with fields is expected" in problem.message

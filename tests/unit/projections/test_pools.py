@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from porter.allocator import timers
 from porter.events import observed
+from porter.model.address import Address
+from porter.model.reasons import Problem, Reason
+from porter.projections import baseline
 from porter.projections.number_set import NumberSet
+from porter.projections.pool_report import cooling
+from porter.projections.status import pool_status
 from tests.unit.projections.story import Story, pool, service
 
 
@@ -65,3 +73,64 @@ def test_gone_services_come_first_then_the_oldest() -> None:
     assert story.state.pools.unsettled(9) == ("gone", "old", "young")
     assert story.state.pools.unsettled(2) == ("gone", "old")
     assert story.state.pools.unsettled(0) == ()
+
+
+MALFORMED: dict[str, Any] = {"problems": (Problem(Reason.FIELD_INVALID, "spec.quota", "is no number"),), "ranges": ()}
+HOUR_MS = 3_600_000
+
+
+def test_a_malformed_edit_of_a_pool_costs_its_numbers_and_its_cool_downs_nothing() -> None:
+    story = Story(pool(default=True, release_delay_ms=HOUR_MS), service("a"), service("b"), service("c"))
+    story.settles()
+    story.says(observed.ServiceGone("a", "shop", "a", "ServiceDeleted"))
+    story.settles()
+    story.says(pool(**MALFORMED), observed.ServiceGone("b", "shop", "b", "ServiceDeleted"))
+    story.settles()
+    state = story.state
+    status = pool_status(state, "p")
+    assert (status["usage"], status["poolSize"], status["firstIP"]) == (1, 10, "192.0.2.0")
+    assert status["used"] == {"192.0.2.2": "shop/c"}
+    assert [one["status"] for one in status["conditions"]] == ["False", "False", "False"]
+    assert timers.due(state, story.time_ms, 8) == ()
+    assert timers.next_due_ms(state) == story.time_ms + HOUR_MS
+    assert [one.until_ms for one in cooling(state, "p")] == [story.time_ms + HOUR_MS] * 2
+    assert len(timers.due(state, story.time_ms + HOUR_MS, 8)) == 2
+    story.says(service("late"))
+    story.settles()
+    assert story.refusal("late").reason == Reason.POOL_INVALID
+
+
+def test_a_malformed_edit_of_a_pool_hands_nothing_of_it_to_a_younger_one() -> None:
+    kept = (observed.Reservation(Address("192.0.2.0"), "shop", "bank"),)
+    older = pool(reservations=kept)
+    younger = pool("q", "192.0.2.0-192.0.2.9", default=True, created_ms=2)
+    story = Story(older, younger, pool(**MALFORMED), service(), service("asks", requested_addresses=("192.0.2.0",)))
+    story.settles()
+    assert (story.addresses(), story.addresses("asks")) == (set(), set())
+    assert story.state.pools.table.reserved == {"192.0.2.0": kept[0]}
+    story.says(older, younger._replace(ranges=(("192.0.2.10", "192.0.2.19"),)))  # type: ignore[arg-type]
+    story.settles()
+    assert story.addresses() == {"192.0.2.10"}
+
+
+def test_a_malformed_edit_of_a_layer_2_pool_does_not_announce_it_by_bgp() -> None:
+    story = Story(pool(protocol="layer2"), pool(**MALFORMED))
+    assert story.state.pools.protocol("p") == "layer2"
+
+
+def test_a_pool_that_never_was_well_formed_is_in_nobodys_way() -> None:
+    story = Story(pool(problems=MALFORMED["problems"]), pool("q", created_ms=2, default=True), service())
+    story.settles()
+    assert story.addresses() == {"192.0.2.0"}
+
+
+def test_of_pools_without_a_time_the_one_that_was_journaled_first_is_the_older() -> None:
+    story = Story(pool("p1", default=True, created_ms=0), service())
+    story.settles()
+    story.says(pool("a0", default=True, created_ms=0), pool("p1", default=True, created_ms=0, priority=1))
+    again = baseline.decode(baseline.encode(story.state))
+    for state in (story.state, again):
+        found = {name: one.problem is None for name, one in state.pools.table.by_name.items()}
+        assert found == {"a0": False, "p1": True}
+    story.says(observed.PoolGone("p1", "p1"), pool("p1", created_ms=0))
+    assert story.state.pools.table.by_name["a0"].problem is None

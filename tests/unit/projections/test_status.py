@@ -456,3 +456,35 @@ def test_a_drained_service_says_who_drained_it_and_how_that_ends() -> None:
     assert "`porter uncordon service shop/web`" in degraded["message"]
     story.says(decided.ServiceUndrained("web", "shop", "web", "ada", ""))
     assert len(service_conditions(story.state, "web")) == 1
+
+
+@pytest.mark.parametrize("protocol", ["layer2", "vip"])
+def test_a_pool_that_nobody_announces_is_not_ready_and_its_services_say_so(protocol: str) -> None:
+    story = Story(pool(default=True, protocol=protocol), service())
+    story.settles()
+    status = pool_status(story.state, "p")
+    assert conditions(status)["Ready"] == ("False", "FieldUnsupported")
+    assert f"spec.protocol {protocol}" in message(status, "Ready")
+    *_, degraded = service_conditions(story.state, "web")
+    assert (degraded["type"], degraded["reason"]) == ("porter.io/Degraded", "FieldUnsupported")
+    assert degraded["message"].startswith(f"192.0.2.0 is not announced, because Eip p is of the protocol {protocol}")
+    story.says(pool(default=True))
+    assert [one["type"] for one in service_conditions(story.state, "web")] == ["porter.io/AddressAllocated"]
+
+
+def test_every_problem_that_keeps_a_pool_from_being_used_is_named() -> None:
+    defects = (
+        Problem(Reason.FIELD_INVALID, "spec.priority", "spec.priority is 'high'; write a number"),
+        Problem(Reason.FIELD_INVALID, "spec.quota", "spec.quota is 3; write an object"),
+    )
+    story = Story(pool(problems=defects))
+    told = message(pool_status(story.state, "p"), "Accepted")
+    assert told == "spec.priority is 'high'; write a number; spec.quota is 3; write an object"
+
+
+def test_a_malformed_advertisement_does_not_say_that_what_it_names_is_there() -> None:
+    defect = Problem(Reason.FIELD_INVALID, "spec.med", "spec.med is 'low'; write a number")
+    wrong = observed.AdvertisementObserved("a", "a", "1", 1, 1, pools=("nowhere",), problems=(defect,))
+    status = advertisement_status(Story(wrong).state, "a")
+    assert conditions(status)["Accepted"] == ("False", "FieldInvalid")
+    assert message(status, "Degraded") == "what it names is not looked at before it is well-formed"
