@@ -67,13 +67,15 @@ def test_pool_with_a_bad_range(lab: Lab, name: str, address: str) -> None:
 
 
 def test_pool_that_is_refused_gives_nothing_and_says_so_to_its_services(lab: Lab, porter: Porter) -> None:
-    lab.client.create(manifests.eip("wrong-pool", address="203.0.113.9-203.0.113.3", default=False))
+    lab.client.create(
+        manifests.eip("wrong-pool", address="203.0.113.3", addresses=["203.0.113.9-203.0.113.5"], default=False)
+    )
     scenario.create_web(lab, "wants-wrong-pool", annotations={"eip.openelb.kubesphere.io/v1alpha2": "wrong-pool"})
     assert "wrong-pool" in scenario.wait_refusal(porter, "wants-wrong-pool")
     assert scenario.ingress_of(lab.client.get("Service", "wants-wrong-pool")) == []
 
     # The mend is to write the range as it was meant: nothing else has to be done.
-    lab.client.patch("Eip", "wrong-pool", {"spec": {"address": "203.0.113.3-203.0.113.9"}})
+    lab.client.patch("Eip", "wrong-pool", {"spec": {"addresses": ["203.0.113.5-203.0.113.9"]}})
     assert lab.cluster.wait_ingress("wants-wrong-pool") == ["203.0.113.3"]
 
 
