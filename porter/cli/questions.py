@@ -134,10 +134,6 @@ def peers(
     )
     if not print_answer(answer, output):
         _print_peers(answer["peers"], utc=utc)
-    if answer["problems"]:
-        typer.echo("")
-        for problem in answer["problems"]:
-            typer.echo(f"problem   {problem}")
 
 
 def journal_tail(
@@ -240,6 +236,10 @@ def _print_status(answer: dict[str, Any], *, utc: bool) -> None:
     print_table(["POOL", "RANGES", "SIZE", "USED", "AVAILABLE"], [_pool_row(pool) for pool in answer["pools"]])
     typer.echo("")
     _print_peers(answer["peers"], utc=utc)
+    if answer["problems"]:
+        typer.echo("")
+        for problem in answer["problems"]:
+            typer.echo(f"problem   {problem}")
 
 
 def _print_peers(peers: list[dict[str, Any]], *, utc: bool) -> None:
