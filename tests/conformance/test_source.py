@@ -116,7 +116,7 @@ STORY = [
     ("apply", manifest("BgpAdvertisement", "story-edge", spec=ADVERTISEMENT)),
     ("apply", manifest("BgpAdvertisement", "story-wrong", spec={"communities": ["no-such-name"]})),
     ("apply", manifest("ServiceCIDR", "story-range", spec={"cidrs": ["10.97.0.0/24"]})),
-    ("apply", manifest("Eip", "story-bad", spec={"address": "192.0.2.9-192.0.2.1"})),
+    ("apply", manifest("Eip", "story-bad", spec={"address": "192.0.2.1", "addresses": ["192.0.2.9-192.0.2.2"]})),
     ("apply", manifest("Eip", "story-huge", spec={"address": "2001:db8::/64"})),
     ("apply", node("story-n1")),
     ("apply", node("story-n2", "Unknown", {"node.kubernetes.io/exclude-from-external-load-balancers": ""})),
