@@ -15,6 +15,19 @@ OLD_MANIFESTS = [
     {
         "apiVersion": GROUP,
         "kind": "Eip",
+        "metadata": {"name": "host-bits"},
+        # OpenELB masked host bits off, and so do we.
+        "spec": {"address": "192.0.2.165/27"},
+    },
+    {
+        "apiVersion": GROUP,
+        "kind": "Eip",
+        "metadata": {"name": "one-address"},
+        "spec": {"address": "2001:db8::5"},
+    },
+    {
+        "apiVersion": GROUP,
+        "kind": "Eip",
         "metadata": {"name": "old-pool", "annotations": {"eip.openelb.kubesphere.io/is-default-eip": "true"}},
         "spec": {
             "address": "192.0.2.91-192.0.2.100",
