@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from porter.bgp.states import DOWN
 from porter.model.bgp import PeerKey
 from tests.simulation.world import World
 
@@ -210,3 +211,28 @@ def test_a_poisoned_engine_is_replaced(broken_first):
     world.settle()
     world.assert_equal()
     assert (world.engine.boot != before) == broken_first
+
+
+@pytest.mark.parametrize("lost", [{"negotiated"}, {"negotiated", "state"}], ids=["negotiation", "everything"])
+def test_a_session_whose_beginning_was_not_heard_is_noticed(lost: set[str]) -> None:
+    """Events that are written before an answer, and speak of what came after it, are not heard."""
+    world = World(peers=2)
+    peer = PeerKey("r1")
+    world.wish(peer, {("198.51.100.1/32", "10.1.0.1"): None})
+    world.settle()
+    world.reach(peer, False)
+    world.turns(20)
+    assert world.engine is not None
+    tell = world.engine.event
+
+    def mute(neighbor, kind, body):
+        if kind not in lost or body.get("state") == {"state": "down"}:
+            tell(neighbor, kind, body)
+
+    world.engine.event = mute  # type: ignore[method-assign]
+    world.reach(peer, True)
+    world.turns(20)
+    world.engine.event = tell  # type: ignore[method-assign]
+    assert world.dialogue.session(peer).sync is DOWN
+    world.settle()
+    world.assert_equal()

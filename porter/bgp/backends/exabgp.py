@@ -47,6 +47,9 @@ MAX_OUTSTANDING_COMMANDS = 32
 ANSWER_TIMEOUT_S = 30.0
 ANSWERS = frozenset({"done", "error"})
 MIN_STOCK_INTERVAL_S = 1.0
+LOOK_INTERVAL_S = 3.0
+"""How often ExaBGP is asked about sessions that seem to be down: an event may have been written before the answer that
+stock was taken by, and speak of what came after it."""
 REMOVED = "stop, message"
 """How ExaBGP's reason begins when it removes a neighbour, and forgets what it held for it."""
 
@@ -104,6 +107,8 @@ class Dialogue:
         self._stock_taken_s = float("-inf")
         self._stock_wanted = False
         self._newcomers = False
+        self._look_s = float("-inf")
+        self._suspects: frozenset[SessionId] = frozenset()
 
     # --------------------------------------------------------------------------------------------------- the connection
 
@@ -191,11 +196,22 @@ class Dialogue:
 
     def _newcomers_answered(self, answer: Answer) -> None:
         """ExaBGP has the new neighbours; one may have been there all along, removed and back before it noticed."""
-        self._neighbors_read(answer)
-        for session_id, session in self.sessions.items():
-            state = self._neighbors.get(session_id)
-            if state is not None and state.negotiated is not None and session.sync is DOWN:
-                self._stock_wanted = True
+        if self._neighbors_read(answer) and self._up_unnoticed():
+            self._stock_wanted = True
+
+    def _looked(self, answer: Answer) -> None:
+        """Seen up twice, a session is not about to be told of: the event that told it is lost."""
+        if not self._neighbors_read(answer):
+            return
+        unnoticed = self._up_unnoticed()
+        if unnoticed & self._suspects:
+            self._stock_wanted = True
+        self._suspects = unnoticed
+
+    def _up_unnoticed(self) -> frozenset[SessionId]:
+        """The sessions that ExaBGP has up, and that count as down here."""
+        up = {session_id for session_id, state in self._neighbors.items() if state.negotiated is not None}
+        return frozenset(one for one in up if one in self.sessions and self.sessions[one].sync is DOWN)
 
     def _ribs_answered(self, answer: Answer) -> None:
         ribs, now_s = self._read_routes(answer.text), answer.now_s
@@ -300,9 +316,13 @@ class Dialogue:
                 self._negotiated[event.session] = negotiated
             case StateEvent("up", _) if event.session in self._negotiated:
                 session.established(self._negotiated[event.session], now_s)
+            case StateEvent("up", _):
+                # What was negotiated was told before stock was taken, and after the answer to it was made.
+                self._stock_wanted = True
             case StateEvent("connected", _):
                 session.attempts.connected(now_s)
             case StateEvent("down", reason):
+                self._negotiated.pop(event.session, None)
                 session.closed(reason, now_s)
                 if reason.startswith(REMOVED):
                     session.rib.engine.clear()
@@ -337,6 +357,9 @@ class Dialogue:
             if self._newcomers:
                 self._newcomers = False
                 self._queue.append(Asked("show neighbor json", self._newcomers_answered))
+            elif now_s - self._look_s >= LOOK_INTERVAL_S and any(one.sync is DOWN for one in self.sessions.values()):
+                self._look_s = now_s
+                self._queue.append(Asked("show neighbor json", self._looked))
         step = self.reloading.step(now_s)
         if step == "show":
             self._queue.append(Asked("show neighbor configuration", self.reloading.shown))
