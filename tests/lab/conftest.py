@@ -12,9 +12,18 @@ from tests.lab.lab import Lab
 
 HERE = Path(__file__).parent
 
+LAST = ("test_dropped_routes.py", "test_faults.py")
+"""They run last: for half a minute after hundreds of Services went, the cluster's own controllers are behind."""
+
 _lab: pytest.StashKey[Lab] = pytest.StashKey()
 _missing: pytest.StashKey[str] = pytest.StashKey()
 _set_up_s: dict[str, float] = {}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the suites of many Services behind the others; the sort keeps the order of everything else."""
+    items.sort(key=lambda item: item.path.parent == HERE and item.path.name in LAST)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -137,10 +137,13 @@ def test_a_peer_says_otherwise_than_the_conf(lab: Lab, up: Porter, agents: Agent
     assert central.rib(prefix) == sorted((up.address, hop) for hop in lab.next_hops())
     assert announced(other, prefix) == own(lab)
     assert other.established() == lab.next_hops()
-    ready = scenario.wait_condition(
-        lab, "BgpPeer", central.name, lambda one: one["type"] == "Ready" and one["status"] == "True", "it is ready"
+    scenario.wait_condition(
+        lab,
+        "BgpPeer",
+        central.name,
+        lambda one: (one["type"], one["status"]) == ("Ready", "True") and up.name in one["message"],
+        f"it is ready at {up.name}",
     )
-    assert up.name in ready["message"]
     eventually(
         lambda: set(lab.client.get("BgpPeer", other.name)["status"]["nodesPeerStatus"]) == set(lab.web_nodes),
         "the status tells of each node",

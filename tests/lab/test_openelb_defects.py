@@ -64,6 +64,7 @@ def status_of(lab: Lab, name: str) -> list[str]:
 
 def test_r1_an_edit_of_bgpconf_resets_no_session_and_loses_no_route(lab: Lab, porter: Porter) -> None:
     addresses = scenario.serve(lab, "r1", families=PAIR)
+    scenario.wait_reachable(lab, addresses)
     before = {router.name: router.sessions() for router in lab.routers}
     with lab.watch(scenario.expected_hops(lab, addresses)), lab.requests(*addresses):
         lab.client.patch("BgpConf", "default", {"spec": {"useMultiplePaths": True}})
@@ -75,6 +76,7 @@ def test_r1_an_edit_of_bgpconf_resets_no_session_and_loses_no_route(lab: Lab, po
 
 def test_r2_a_speaker_that_is_told_to_end_takes_no_route_with_it(lab: Lab, porter: Porter) -> None:
     addresses = scenario.serve(lab, "r2", families=PAIR)
+    scenario.wait_reachable(lab, addresses)
     with lab.watch(scenario.expected_hops(lab, addresses)), lab.requests(*addresses):
         ended = porter.kill("speaker", 15)
         porter.wait_restarted("speaker", ended)
