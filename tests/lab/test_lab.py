@@ -134,6 +134,8 @@ def test_a_router_without_add_path_holds_one_next_hop(web: Lab, speaker: HandSpe
         router.set_add_path(False)
         router.wait_sessions({speaker.address})
         speaker.announce(PREFIX4, sorted(web.next_hops()))
+        # A router that restarts gracefully itself chooses no path before it has heard this.
+        speaker.end_of_rib()
         eventually(lambda router=router: len(router.kernel.next_hops(PREFIX4)) == 1, "one next hop", ROUTE_TIMEOUT_S)  # type: ignore[misc]
         assert len(router.rib(PREFIX4)) == 1
 
