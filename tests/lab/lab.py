@@ -162,7 +162,7 @@ class Lab:
             if not router.add_path:
                 router.set_add_path(True)
             router.flush()
-            router.kernel.forget_events()
+            router.kernel.begin_anew()
 
     def close(self) -> None:
         """End and remove everything."""

@@ -141,11 +141,18 @@ class KernelRoutes:
         with self._changed:
             return sorted(itertools.chain.from_iterable(self._events.values()), key=lambda event: event.number)
 
-    def forget_events(self) -> None:
-        """Drop the events so far, between tests; the table stays."""
+    def begin_anew(self) -> None:
+        """Drop the events so far, between tests, and take the table from a dump.
+
+        The events alone do not do: Linux tells nothing of a route that goes with its next hop object, which is how
+        FRR's routes go when zebra is ended and swept at its start.
+        """
         with self._changed:
             self._events.clear()
             self._events_count = 0
+            self._routes.clear()
+            for message in _dump(self._namespace):
+                self._routes.setdefault(message.prefix, {})[message.priority] = message.next_hops
 
     def check(self) -> None:
         """Raise AssertionError if events were lost or the monitor's thread failed."""

@@ -110,6 +110,18 @@ def delete_service(lab: Lab, name: str) -> None:
         lab.client.delete("EndpointSlice", f"{name}-{family.lower()}")
 
 
+def retire_service(lab: Lab, name: str) -> None:
+    """Delete a Service, and wait until neither its pool nor a router has anything of it.
+
+    The lowest free address is given: without the wait the next Service could get the same one while its last routes
+    are on their way out, and a look at the routers would take these for the new ones.
+    """
+    addresses = ingress_of(lab.client.get("Service", name))
+    delete_service(lab, name)
+    held = {address for each in lab.client.list("Service") for address in ingress_of(each)}
+    wait_routed(lab, {host_prefix(address): () for address in addresses if address not in held}, SETTLED_WITHIN_S)
+
+
 def expected_hops(lab: Lab, addresses: Collection[str], *nodes: str) -> dict[str, set[str]]:
     """The routes of addresses by way of nodes (all that are there from the start if none is named)."""
     return {host_prefix(address): lab.next_hops(*nodes, family=6 if ":" in address else 4) for address in addresses}

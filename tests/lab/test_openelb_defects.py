@@ -118,7 +118,7 @@ def test_r6_a_service_without_endpoints_object_disturbs_no_other(lab: Lab, porte
     assert bare != address
     assert not lab.bird.kernel.next_hops(scenario.host_prefix(bare))
     lab.client.delete("Service", "r6-bare")
-    scenario.delete_service(lab, "r6")
+    scenario.retire_service(lab, "r6")
 
 
 def test_r7_a_disabled_pool_takes_no_address_back(lab: Lab, porter: Porter, side_pool: str) -> None:
@@ -135,7 +135,7 @@ def test_r7_a_disabled_pool_takes_no_address_back(lab: Lab, porter: Porter, side
         touch(lab, "r7")
         time.sleep(QUIET_S)
     assert status_of(lab, "r7") == [address]
-    scenario.delete_service(lab, "r7")
+    scenario.retire_service(lab, "r7")
 
 
 def test_r8_a_deleted_pool_leaves_its_services_what_they_have(lab: Lab, porter: Porter, side_pool: str) -> None:
@@ -153,7 +153,7 @@ def test_r8_a_deleted_pool_leaves_its_services_what_they_have(lab: Lab, porter: 
         touch(lab, "r8")
         time.sleep(QUIET_S)
     assert status_of(lab, "r8") == [address]
-    scenario.delete_service(lab, "r8")
+    scenario.retire_service(lab, "r8")
 
 
 def test_r9_nothing_leaks_and_no_deletion_hangs(lab: Lab, porter: Porter, side_pool: str) -> None:
@@ -165,12 +165,12 @@ def test_r9_nothing_leaks_and_no_deletion_hangs(lab: Lab, porter: Porter, side_p
     lab.client.patch("Service", "r9", {"metadata": {"annotations": None}})
     scenario.wait_routed(lab, {scenario.host_prefix(address): ()}, scenario.SETTLED_WITHIN_S)
     lab.client.delete("Eip", side_pool)
-    scenario.delete_service(lab, "r9")
+    scenario.retire_service(lab, "r9")
     lab.client.wait_gone("Service", "r9", timeout_s=scenario.SETTLED_WITHIN_S)
     lab.client.wait_gone("Eip", side_pool, timeout_s=scenario.SETTLED_WITHIN_S)
     lab.client.create(manifests.eip("side", address=SIDE_POOL, default=False))
     assert serve_from_side(lab, "r9-next") == address
-    scenario.delete_service(lab, "r9-next")
+    scenario.retire_service(lab, "r9-next")
 
 
 def test_r10_an_address_is_shared_only_with_disjoint_ports(lab: Lab, porter: Porter) -> None:
@@ -185,7 +185,7 @@ def test_r10_an_address_is_shared_only_with_disjoint_ports(lab: Lab, porter: Por
     assert status_of(lab, "r10-same") == []
     assert status_of(lab, "r10-web") == ["198.51.100.200"]
     for name in ("r10-web", "r10-other"):
-        scenario.delete_service(lab, name)
+        scenario.retire_service(lab, name)
     lab.cluster.wait_ingress("r10-same")
     lab.client.delete("Service", "r10-same")
 
@@ -221,7 +221,7 @@ def test_r12_an_ordinary_creation_makes_one_event_and_no_churn(lab: Lab, porter:
     )
     assert decided == {("AddressAllocated", name): 1 for name in names}
     for name in names:
-        scenario.delete_service(lab, name)
+        scenario.retire_service(lab, name)
 
 
 def events(lab: Lab) -> list[Object]:
@@ -235,7 +235,7 @@ def test_r13_pools_have_metrics_with_true_numbers(lab: Lab, porter: Porter, side
     assert float(metrics['porter_pool_addresses{pool="side"}']) == 10
     assert float(metrics['porter_pool_addresses_in_use{pool="side"}']) == 1
     assert float(metrics['porter_pool_addresses_available{pool="side"}']) == 9
-    scenario.delete_service(lab, "r13")
+    scenario.retire_service(lab, "r13")
 
 
 def test_r14_what_one_object_shows_wrong_is_refused_and_what_others_show_is_said(lab: Lab, porter: Porter) -> None:
