@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-from porter.app import answers, diff, explain, route_answers, timeline
+from porter.app import answers, diff, explain, explain_question, route_answers, timeline
 from porter.app.answer_json import Json
 from porter.app.events import EventFilter, read_events
 from porter.app.moments import Moment
@@ -119,7 +119,7 @@ async def answer(streams: Streams, cluster: str, question: str, query: Mapping[s
     then = await as_of(streams, Moment.from_query(query, "at"))
     if question == "explain":
         # This one asks the journal, too, how it came to what the folds say.
-        told = await explain.explain(then.model, streams.journal(), explain.Question.from_query(query))
+        told = await explain.explain(then.model, streams.journal(), explain_question.Question.from_query(query))
     else:
         told = ANSWERS[question](then, query, cluster)
     if "problems" in told:

@@ -1,4 +1,4 @@
-"""Why a Service has the addresses and routes that it has, or none; and what an address is.
+"""Why a Service has the addresses and routes that it has, or none; what an address is; and of prefixes, nodes, peers.
 
 The question is asked at one position. What is stands in the folds; how it came about is read from the journal, as far
 as it is still there. One answer serves the HTTP API and the command.
@@ -6,12 +6,15 @@ as it is still there. One answer serves the HTTP API and the command.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from porter.app.answer_json import Json, as_json, time_json
 from porter.app.answers import allocation_json
-from porter.app.events import BadQuestion
+from porter.app.explain_node import tell_node
+from porter.app.explain_peer import tell_peer
+from porter.app.explain_prefix import tell_prefix
+from porter.app.explain_question import Question, Unknown, resolved
 from porter.app.explain_routes import NO_ROUTE, route_json
 from porter.app.history import History, causes, recall
 from porter.app.standing import standing
@@ -19,7 +22,7 @@ from porter.app.view import ReadModel
 from porter.events.decided import AddressAllocated
 from porter.events.envelope import Envelope
 from porter.events.observed import ServiceObserved
-from porter.model.address import Address, InvalidAddress, host_prefix, parse_address
+from porter.model.address import Address, host_prefix
 from porter.ports import Journal
 from porter.projections.cluster import ClusterState
 from porter.projections.pools import Allocation
@@ -27,45 +30,20 @@ from porter.projections.sentences import given
 from porter.projections.status.services import DEGRADED, service_conditions
 
 
-class Unknown(BadQuestion):
-    """There is nothing of that name; the message says where to look."""
-
-
-class Question(NamedTuple):
-    """What is asked about: a Service as "namespace/name", or an address."""
-
-    service: str = ""
-    address: Address = Address("")
-
-    @staticmethod
-    def from_query(query: Mapping[str, str]) -> Question:
-        """Read `service` or `ip`.
-
-        Raises:
-            BadQuestion: neither or both are given, or one is malformed.
-        """
-        service, ip = query.get("service", ""), query.get("ip", "")
-        if bool(service) == bool(ip):
-            raise BadQuestion("ask about one thing: service=NAMESPACE/NAME or ip=ADDRESS")
-        if ip:
-            try:
-                return Question("", parse_address(ip))
-            except InvalidAddress as error:
-                raise BadQuestion(f"ip={ip}: {error}") from error
-        namespace, slash, name = service.partition("/")
-        if not (namespace and slash and name) or "/" in name:
-            raise BadQuestion(f"service={service!r} is no Service; write NAMESPACE/NAME")
-        return Question(service)
-
-
 async def explain(model: ReadModel, journal: Journal, question: Question) -> Json:
-    """The answer, with its history read from the journal.
+    """The answer, with its history read from the journal. The folds are not looked at any more once this waits, but for
+    a Service or an address: `recall_for` and `answer` do that in two steps.
 
     Raises:
-        Unknown: no Service of Porter's has this name.
+        Unknown: there is nothing of this name.
+        Ambiguous: a bare word is the name of several things.
         JournalError: the journal could not be read.
     """
-    return answer(model, question, await recall_for(model, journal, question))
+    question = resolved(question, model.state)
+    if question.service or question.address:
+        return answer(model, question, await recall_for(model, journal, question))
+    told, head = tell(model, question), model.state.ledger.position
+    return filled(told, await recall(journal, positions_told(told), head))
 
 
 async def recall_for(model: ReadModel, journal: Journal, question: Question) -> History:
@@ -79,23 +57,59 @@ async def recall_for(model: ReadModel, journal: Journal, question: Question) -> 
 
 
 def answer(model: ReadModel, question: Question, history: History) -> Json:
-    """Everything there is to say, as JSON.
+    """Everything there is to say of a Service or an address, as JSON.
 
     Raises:
         Unknown: no Service of Porter's has this name.
     """
-    state = model.state
-    service = _service(model, _known(state, question.service), history) if question.service else None
-    address = _address(model, question.address, history) if question.address else None
-    told = service or address
-    assert told is not None
-    problems = [*told.pop("wrong")]
+    if question.service:
+        return _as_answer(model, question, "service", _service(model, _known(model.state, question.service), history))
+    return _as_answer(model, question, "address", _address(model, question.address, history))
+
+
+def tell(model: ReadModel, question: Question) -> Json:
+    """The same of a prefix, a node or a peer, with the positions of causes in place of their chains.
+
+    Raises:
+        Unknown: there is nothing of this name.
+    """
+    if question.prefix:
+        return _as_answer(model, question, "prefix", tell_prefix(model, question.prefix))
+    if question.node:
+        return _as_answer(model, question, "node", tell_node(model, question.node))
+    return _as_answer(model, question, "peer", tell_peer(model, question.peer))
+
+
+def positions_told(told: Json) -> set[int]:
+    """The positions that stand where `filled` puts chains of causes."""
+    if isinstance(told, dict):
+        found = {told["causes"]} if isinstance(told.get("causes"), int) else set[int]()
+        return found.union(*(positions_told(each) for each in told.values()))
+    return set[int]().union(*(positions_told(each) for each in told)) if isinstance(told, list) else set()
+
+
+def filled(told: Json, history: History) -> Json:
+    """What `tell` gave, each position of a cause replaced by the chain that led to it."""
+    if isinstance(told, dict):
+        return {
+            name: _causes(history, each) if name == "causes" and isinstance(each, int) else filled(each, history)
+            for name, each in told.items()
+        }
+    return [filled(each, history) for each in told] if isinstance(told, list) else told
+
+
+def _as_answer(model: ReadModel, question: Question, kind: str, told: dict[str, Any]) -> Json:
+    summary, problems = told.pop("summary"), told.pop("wrong")
     return {
-        "position": state.ledger.position,
-        "asked": question.service or question.address,
-        "summary": told.pop("summary"),
-        "service": service,
-        "address": address,
+        "position": model.state.ledger.position,
+        "asked": question.asked,
+        "summary": summary,
+        "service": None,
+        "address": None,
+        "prefix": None,
+        "node": None,
+        "peer": None,
+        **{kind: told},
         "problems": problems,
     }
 

@@ -29,7 +29,7 @@ def route_json(model: ReadModel, one: Allocation) -> Json:
     if protocol != BGP:
         kind, message = NOT_BY_BGP, f"{prefix} is not announced by BGP: Eip {one.pool} is of the protocol {protocol}"
     elif route is None:
-        kind, message = NO_ROUTE, f"{prefix} is not announced: {_absence(reason, one)}"
+        kind, message = NO_ROUTE, f"{prefix} is not announced: {absence(reason, one)}"
     elif not sessions:
         kind, (reason, why) = NO_ROUTE, _nobody(model)
         message = f"{prefix} goes to nobody: {reason}, {why}"
@@ -81,7 +81,8 @@ def _announced(prefix: str, hops: int, sessions: list[Json]) -> str:
     )
 
 
-def _absence(reason: str, one: Allocation) -> str:
+def absence(reason: str, one: Allocation) -> str:
+    """Why a holder's address has no route, as a clause with the mend."""
     if reason == Reason.NO_READY_ENDPOINT:
         return f"{reason}, no endpoint of {one.service} is ready; see that its pods run and are selected"
     if reason == Reason.NO_ELIGIBLE_NODE:

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from porter.app import actions, answers, diff, direct, explain, metrics, route_answers, timeline
+from porter.app import actions, answers, diff, direct, explain, explain_question, metrics, route_answers, timeline
 from porter.app.answer_json import Json
 from porter.app.events import BadQuestion, EventFilter, read_events
 from porter.app.exporting import export_bytes
@@ -46,7 +46,7 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
     "pools": frozenset({"at"}),
     "services": frozenset({"at"}),
     "peers": frozenset({"at"}),
-    "explain": frozenset({"at", "ip", "service"}),
+    "explain": frozenset({"at", "ip", "name", "namespace", "node", "peer", "prefix", "service"}),
     "diff": frozenset({"a", "b"}),
     "export": frozenset({"redact", "since"}),
     "timeline": frozenset({"follow", "ip", "limit", "peer", "service", "since", "until"}),
@@ -61,7 +61,8 @@ ACTIONS = frozenset({"drain", "approve"})
 
 REFUSALS: Mapping[type[Exception], int] = {
     BadQuestion: 400,
-    explain.Unknown: 404,
+    explain_question.Unknown: 404,
+    explain_question.Ambiguous: 300,
     actions.NotKnown: 404,
     actions.NotPossible: 409,
 }
@@ -156,9 +157,12 @@ class Api:
         return _json(route_answers.peers(self._view.read_model()))
 
     async def explain(self, request: web.Request) -> web.StreamResponse:
-        """Why the Service `service=` has what it has, or what the address `ip=` is."""
-        question = explain.Question.from_query(request.query)
-        history = await explain.recall_for(self._view.read_model(), self._journal, question)
+        """Why what `service=`, `ip=`, `prefix=`, `node=`, `peer=`, or the bare `name=` names is as it is."""
+        model, asked = self._view.read_model(), explain_question.Question.from_query(request.query)
+        question = explain_question.resolved(asked, model.state)
+        if not (question.service or question.address):
+            return _json(await explain.explain(model, self._journal, question))
+        history = await explain.recall_for(model, self._journal, question)
         # The folds went on while the journal was read.
         return _json(explain.answer(self._view.read_model(), question, history))
 

@@ -118,6 +118,11 @@ def peer_answers(model: ReadModel) -> list[Json]:
     return [_peer(model, peer) for _, peer in sorted(model.state.inventory.peers.items())]
 
 
+def peer_answer(model: ReadModel, name: str) -> Json:
+    """The entry for one BgpPeer that is there."""
+    return _peer(model, model.state.inventory.peers[name])
+
+
 def map_problems(state: ClusterState) -> list[str]:
     """What of the ConfigMap `bgp-cfg` is not honoured, each as a sentence: no object's status could tell it."""
     inventory = state.inventory

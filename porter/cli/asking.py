@@ -16,21 +16,13 @@ from porter.cli.moments import moment_text, now_ms
 
 if TYPE_CHECKING:
     from porter.app.direct import Place
+    from porter.cli.groups import Where
 
 MOMENTS = {"at": "--at", "since": "--since", "until": "--until", "a": "A", "b": "B"}
 """The parameters that are moments, and the option or argument that each comes from."""
 
 
-def ask(
-    question: str,
-    query: dict[str, str],
-    *,
-    server: str,
-    redis_url: str,
-    cluster: str,
-    state_dir: Path,
-    file: Path | None = None,
-) -> dict[str, Any]:
+def ask(question: str, query: dict[str, str], where: Where) -> dict[str, Any]:
     """One answer: from a file, from the journal itself if a URL is given, else from a controller.
 
     Raises:
@@ -38,15 +30,15 @@ def ask(
         Finding: the question is refused.
         InvalidSettings: a moment is none, or the file cannot be read.
     """
-    query = with_moments(query, file)
-    if file is not None or redis_url:
+    query = with_moments(query, where.source)
+    if where.source is not None or where.redis_url:
         from porter.app import direct
 
-        with journal_errors(file):
-            return dict(direct.ask(question, query, direct.Place(redis_url, cluster, file)))
+        with journal_errors(where.source):
+            return dict(direct.ask(question, query, direct.Place(where.redis_url, where.cluster, where.source)))
     from porter.cli.client import Controller
 
-    return dict(Controller(server, state_dir).get(f"/v1/{question}", query))
+    return dict(Controller(where.server, where.state_dir).get(f"/v1/{question}", query))
 
 
 def with_moments(query: dict[str, str], file: Path | None) -> dict[str, str]:
@@ -71,9 +63,7 @@ def with_moments(query: dict[str, str], file: Path | None) -> dict[str, str]:
     }
 
 
-def history_of(
-    query: Mapping[str, str], *, server: str, state_dir: Path, redis_url: str, cluster: str, file: Path | None
-) -> Place:
+def history_of(query: Mapping[str, str], where: Where) -> Place:
     """Where a whole history is to be read: a file, a server's journal, or what a controller hands out of it.
 
     Raises:
@@ -82,37 +72,30 @@ def history_of(
     """
     from porter.app.direct import Place
 
-    if file is not None or redis_url:
-        return Place(redis_url, cluster, file)
+    if where.source is not None or where.redis_url:
+        return Place(where.redis_url, where.cluster, where.source)
     from porter.cli.client import Controller
 
-    return Place(content=Controller(server, state_dir).content("/v1/export", query))
+    return Place(content=Controller(where.server, where.state_dir).content("/v1/export", query))
 
 
-def events_behind(
-    query: dict[str, str],
-    *,
-    server: str,
-    state_dir: Path,
-    redis_url: str,
-    cluster: str,
-    file: Path | None,
-    follow: bool = False,
-) -> Iterator[dict[str, Any]]:
+def events_behind(query: dict[str, str], where: Where, *, follow: bool = False) -> Iterator[dict[str, Any]]:
     """The events of the journal that `/v1/events` answers a query with; with `follow` also what comes.
 
     Raises:
         Unreachable, Finding, InvalidSettings: as `ask`.
     """
-    if file is not None or redis_url:
+    if where.source is not None or where.redis_url:
         from porter.app.direct import Place, tail
 
-        with journal_errors(file):
-            yield from tail(Place(redis_url, cluster, file), query, follow=follow and file is None)
+        with journal_errors(where.source):
+            yield from tail(
+                Place(where.redis_url, where.cluster, where.source), query, follow=follow and where.source is None
+            )
         return
     from porter.cli.client import Controller
 
-    controller = Controller(server, state_dir)
+    controller = Controller(where.server, where.state_dir)
     if follow:
         yield from controller.lines("/v1/events", {**query, "follow": "1"})
     else:
@@ -123,6 +106,7 @@ def events_behind(
 def journal_errors(file: Path | None = None) -> Iterator[None]:
     """The journal's failures in the command line's words."""
     from porter.app.events import BadQuestion
+    from porter.app.explain_question import Ambiguous
     from porter.ports import JournalError
 
     try:
@@ -131,5 +115,7 @@ def journal_errors(file: Path | None = None) -> Iterator[None]:
         if file is not None:
             raise InvalidSettings(f"--from {file}: {error}") from error
         raise Unreachable(f"the journal at --redis-url cannot be read: {error}") from error
+    except Ambiguous as error:
+        raise InvalidSettings(str(error)) from error
     except BadQuestion as error:
         raise Finding(str(error)) from error

@@ -38,6 +38,7 @@ class Controller:
         Raises:
             Unreachable: nobody answers, or not in Porter's words.
             Finding: the controller refuses the question.
+            InvalidSettings: what is asked about is the name of several things.
         """
         with self._answer(self._request(path, query), TIMEOUT_S) as answer:
             return _object(answer.read())
@@ -86,6 +87,8 @@ class Controller:
             with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 -- the scheme is fixed.
                 yield answer
         except urllib.error.HTTPError as error:
+            if error.code == http.HTTPStatus.MULTIPLE_CHOICES:
+                raise InvalidSettings(_message(error)) from error
             raise Finding(_message(error)) from error
         except _NotPorter as error:
             raise Unreachable(

@@ -1,4 +1,4 @@
-"""`porter explain`: why a Service has what it has, or what an address is."""
+"""`porter explain`: why a Service, an address, a prefix, a node or a peer is as it is."""
 
 from __future__ import annotations
 
@@ -7,50 +7,47 @@ from typing import Annotated, Any
 
 import typer
 
-from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR
 from porter.cli import options
 from porter.cli.asking import ask
 from porter.cli.exits import FINDING, Finding
-from porter.cli.options import Output
+from porter.cli.explained import print_causes, print_meanings, print_node, print_peer, print_prefix
+from porter.cli.groups import HERE, PLAIN, Shown, Where
 from porter.cli.render import print_answer, print_table, time_text
-from porter.model.meanings import meaning_of
 
 DEFAULT_NAMESPACE = "default"
+KINDS = {
+    **dict.fromkeys(("service", "services", "svc"), "service"),
+    **dict.fromkeys(("node", "nodes", "no"), "node"),
+    **dict.fromkeys(("peer", "peers", "bgppeer", "bgppeers"), "peer"),
+}
+"""What may stand before a name, as in kubectl, and the question that it makes."""
 
 
 def explain(
     what: Annotated[
-        str, typer.Argument(metavar="SERVICE|IP", help="A Service (NAMESPACE/NAME or NAME) or an address.")
+        str,
+        typer.Argument(
+            metavar="SERVICE|IP|PREFIX|NODE|PEER",
+            help="NAMESPACE/NAME, an address, a prefix like 192.0.2.0/24, node/NAME, peer/NAME, or a bare name.",
+        ),
     ],
     *,
     namespace: Annotated[
-        str, typer.Option("--namespace", "-n", metavar="NS", help="The Service's namespace, if its name has none.")
-    ] = DEFAULT_NAMESPACE,
+        str, typer.Option("--namespace", "-n", metavar="NS", help="The namespace of the Service that a name is of.")
+    ] = "",
     at: options.At = "",
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
-    output: options.OutputForm = Output.TABLE,
-    utc: options.Utc = False,
+    where: Where = HERE,
+    shown: Shown = PLAIN,
 ) -> None:
-    """Explain why a Service has its addresses and routes, or has none, and whose an address is.
+    """Explain why a Service has its addresses, a prefix its routes, a node its traffic, and a peer its session.
 
-    Exit code 1 if the Service lacks something.
+    A Service of a namespace called node or peer is written service/NAMESPACE/NAME. Exit code 1 if what is asked about
+    lacks something.
     """
-    answer = ask(
-        "explain",
-        {**_query(what, namespace), **({"at": at} if at else {})},
-        server=server,
-        redis_url=redis_url,
-        cluster=cluster,
-        state_dir=state_dir,
-        file=file,
-    )
-    printed = print_answer(answer, output)
+    answer = ask("explain", {**_query(what, namespace), **({"at": at} if at else {})}, where)
+    printed = print_answer(answer, shown.output)
     if not printed:
-        _print(answer, wide=output is Output.WIDE, utc=utc)
+        _print(answer, wide=shown.wide, utc=shown.utc)
     if answer["problems"] and not printed:
         # The sentences above say it already.
         raise typer.Exit(FINDING)
@@ -59,32 +56,57 @@ def explain(
 
 
 def _query(what: str, namespace: str) -> dict[str, str]:
+    """The question that a word stands for, by its form alone."""
+    if _is_address(what):
+        return {"ip": what}
+    head, slash, rest = what.partition("/")
+    if not slash:
+        # With a namespace it can only be a Service; without one, whoever answers knows what there is.
+        return {"service": f"{namespace}/{what}"} if namespace else {"name": what, "namespace": DEFAULT_NAMESPACE}
+    if _is_address(head):
+        return {"prefix": what}
+    kind = KINDS.get(head.lower(), "")
+    if kind == "service":
+        return {"service": rest if "/" in rest else f"{namespace or DEFAULT_NAMESPACE}/{rest}"}
+    return {kind: rest} if kind and "/" not in rest else {"service": what}
+
+
+def _is_address(text: str) -> bool:
     try:
-        ip_address(what)
+        ip_address(text)
     except ValueError:
-        return {"service": what if "/" in what else f"{namespace}/{what}"}
-    return {"ip": what}
+        return False
+    return True
 
 
 def _print(answer: dict[str, Any], *, wide: bool, utc: bool) -> None:
     for sentence in answer["summary"]:
         typer.echo(sentence)
-    service = answer["service"]
-    if service is not None:
-        _print_requested(service)
-    told = service or answer["address"]
-    for holding in told["holdings"]:
+    for kind, printer in PRINTERS.items():
+        if answer[kind] is not None:
+            printer(answer[kind], wide=wide, utc=utc)
+
+
+def _print_service(service: dict[str, Any], *, wide: bool, utc: bool) -> None:
+    _print_requested(service)
+    for holding in service["holdings"]:
         _print_holding(holding, utc=utc)
-    refusal = service["refusal"] if service is not None else None
+    refusal = service["refusal"]
     if refusal is not None:
         typer.echo(f"\nRefused at #{refusal['position']}: {refusal['reason']}")
         _print_candidates("Passed over:", refusal["candidates"])
-        _print_causes(refusal["causes"], utc=utc)
-    if wide and service is not None:
-        typer.echo("\nIts last change:")
-        _print_causes(service["causes"], utc=utc)
+        print_causes(refusal["causes"], utc=utc)
     if wide:
-        _print_meanings(told)
+        typer.echo("\nIts last change:")
+        print_causes(service["causes"], utc=utc)
+        _print_meanings(service)
+
+
+def _print_address(address: dict[str, Any], *, wide: bool, utc: bool) -> None:
+    for holding in address["holdings"]:
+        _print_holding(holding, utc=utc)
+    if wide:
+        _print_meanings(address)
 
 
 def _print_requested(service: dict[str, Any]) -> None:
@@ -113,7 +135,7 @@ def _print_holding(holding: dict[str, Any], *, utc: bool) -> None:
         typer.echo(f"The journal does not hold #{one['position']} any more: what was passed over is not known.")
     else:
         _print_candidates("Passed over:", holding["candidates"])
-    _print_causes(holding["causes"], utc=utc)
+    print_causes(holding["causes"], utc=utc)
     if route["nextHops"]:
         typer.echo("")
         since = time_text(route["since"], utc=utc)
@@ -142,23 +164,13 @@ def _print_meanings(told: dict[str, Any]) -> None:
         codes.append(refusal["reason"])
         passed += refusal["candidates"]
     codes += [one["reason"] for one in passed]
-    known = [(code, meaning) for code in dict.fromkeys(codes) if (meaning := meaning_of(code)) is not None]
-    if known:
-        typer.echo("")
-        print_table(["CODE", "MEANING", "MEND"], [[code, meaning.sentence, meaning.mend] for code, meaning in known])
+    print_meanings(codes)
 
 
-def _print_causes(causes: list[dict[str, Any]], *, utc: bool) -> None:
-    if causes:
-        typer.echo("")
-        rows = [
-            [
-                f"#{one['position']}",
-                time_text(one["time"], utc=utc),
-                one["type"],
-                one["aggregate"],
-                one["resourceVersion"],
-            ]
-            for one in causes
-        ]
-        print_table(["POSITION", "TIME", "EVENT", "ABOUT", "RESOURCE VERSION"], rows)
+PRINTERS = {
+    "service": _print_service,
+    "address": _print_address,
+    "prefix": print_prefix,
+    "node": print_node,
+    "peer": print_peer,
+}

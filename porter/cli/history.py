@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR, InvalidSettings
-from porter.cli import options
+from porter.app.settings import InvalidSettings
 from porter.cli.asking import ask, journal_errors, with_moments
+from porter.cli.groups import HERE, PLAIN, Shown, Where
 from porter.cli.options import Output
 from porter.cli.render import coloured, print_answer, print_table, time_text
 
@@ -34,40 +33,35 @@ def timeline(
         int, typer.Option("--limit", min=1, max=10_000, help="At most so many events, the newest.")
     ] = 1000,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
-    output: options.OutputForm = Output.TABLE,
-    utc: options.Utc = False,
+    where: Where = HERE,
+    shown: Shown = PLAIN,
 ) -> None:
     """Show one history: what the API said, what was decided, what reached the routers, and who led."""
-    if follow and (file is not None or until):
+    if follow and (where.source is not None or until):
         raise InvalidSettings("--follow waits for what comes: neither --from FILE nor --until goes with it")
     query = {"service": service, "ip": ip, "peer": peer, "limit": str(limit), "since": since, "until": until}
     if follow:
-        _print_coming(_coming(query, server, redis_url, cluster, state_dir), output, utc=utc)
+        _print_coming(_coming(query, where), shown)
         return
-    answer = ask("timeline", query, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file)
-    if print_answer(answer, output):
+    answer = ask("timeline", query, where)
+    if print_answer(answer, shown.output):
         return
     if answer["first"] > 1 and not since:
         typer.echo(f"(from #{answer['first']} on; --since goes further back)")
     if answer["left"]:
         typer.echo(f"({answer['left']} older events are left out; see --since and --limit)")
     for entry in answer["entries"]:
-        print_entry(entry, wide=output is Output.WIDE, utc=utc)
+        print_entry(entry, wide=shown.wide, utc=shown.utc)
 
 
-def _print_coming(entries: Iterator[dict[str, Any]], output: Output, *, utc: bool) -> None:
+def _print_coming(entries: Iterator[dict[str, Any]], shown: Shown) -> None:
     try:
         for entry in entries:
-            if output is Output.JSON:
+            if shown.output is Output.JSON:
                 # One event per line, so that programs can follow.
                 typer.echo(json.dumps(entry, ensure_ascii=False))
-            elif not print_answer([entry], output):
-                print_entry(entry, wide=output is Output.WIDE, utc=utc)
+            elif not print_answer([entry], shown.output):
+                print_entry(entry, wide=shown.wide, utc=shown.utc)
             sys.stdout.flush()
     except KeyboardInterrupt:
         # This is how following ends.
@@ -78,37 +72,28 @@ def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="The earlier TIME or POSITION.")],
     b: Annotated[str, typer.Argument(metavar="B", help="The later one; the present if left out.")] = "",
     *,
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
-    output: options.OutputForm = Output.TABLE,
-    utc: options.Utc = False,
+    where: Where = HERE,
+    shown: Shown = PLAIN,
 ) -> None:
     """Show what is different at B from what was at A: addresses, pools, routes and sessions, each with its cause."""
-    answer = ask(
-        "diff", {"a": a, "b": b}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
-    )
-    if not print_answer(answer, output):
-        _print_diff(answer, utc=utc)
+    answer = ask("diff", {"a": a, "b": b}, where)
+    if not print_answer(answer, shown.output):
+        _print_diff(answer, utc=shown.utc)
 
 
-def _coming(
-    query: dict[str, str], server: str, redis_url: str, cluster: str, state_dir: Path
-) -> Iterator[dict[str, Any]]:
+def _coming(query: dict[str, str], where: Where) -> Iterator[dict[str, Any]]:
     wanted = with_moments(query, None)
-    if redis_url:
+    if where.redis_url:
         from porter.app import direct, timeline
 
         with journal_errors():
             question = timeline.TimelineQuestion.from_query(wanted)
-            place = direct.Place(redis_url, cluster)
+            place = direct.Place(where.redis_url, where.cluster)
             yield from direct.stream(place, lambda streams: timeline.follow(streams, question))
         return
     from porter.cli.client import Controller
 
-    yield from Controller(server, state_dir).lines("/v1/timeline", {**wanted, "follow": "1"})
+    yield from Controller(where.server, where.state_dir).lines("/v1/timeline", {**wanted, "follow": "1"})
 
 
 def print_entry(entry: dict[str, Any], *, wide: bool, utc: bool) -> None:

@@ -11,10 +11,11 @@ from typing import Annotated
 
 import typer
 
-from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR, InvalidSettings
+from porter.app.settings import InvalidSettings
 from porter.cli import options
 from porter.cli.asking import history_of, journal_errors, with_moments
 from porter.cli.exits import Finding, Unreachable
+from porter.cli.groups import HERE, Where
 from porter.cli.options import Output
 from porter.cli.render import print_answer, print_table
 
@@ -33,11 +34,7 @@ def export(
     redact: Annotated[
         bool, typer.Option("--redact", help="Put pseudonyms for every name, label, address and free text.")
     ] = False,
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
+    where: Where = HERE,
 ) -> None:
     """Write the journal and every speaker's stream into a file that answers every question without a cluster."""
     from porter.app.direct import with_streams
@@ -47,10 +44,10 @@ def export(
 
     if since and from_position is not None:
         raise InvalidSettings("--since and --from-position say the same; give one of them")
-    wanted = with_moments({"since": since or str(from_position or "")}, file)
-    with journal_errors(file):
+    wanted = with_moments({"since": since or str(from_position or "")}, where.source)
+    with journal_errors(where.source):
         moment = Moment.from_query(wanted, "since")
-        place = history_of(wanted, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=file)
+        place = history_of(wanted, where)
         told, raw = with_streams(place, lambda streams, name: export_bytes(streams, name, moment, redact=redact))
     if out == STANDARD_OUTPUT:
         sys.stdout.buffer.write(raw)
@@ -90,11 +87,7 @@ def import_(
 
 def verify(
     *,
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
+    where: Where = HERE,
     output: options.OutputForm = Output.TABLE,
 ) -> None:
     """Check the hash chains, the positions, every baseline against a refold, and an export's footer.
@@ -106,8 +99,8 @@ def verify(
     from porter.ports import Corrupt
 
     try:
-        with journal_errors(file):
-            place = history_of({}, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=file)
+        with journal_errors(where.source):
+            place = history_of({}, where)
             answer = direct.with_streams(place, lambda streams, _: verified(streams))
     except InvalidSettings as error:
         if isinstance(error.__cause__, Corrupt):

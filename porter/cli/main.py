@@ -12,6 +12,7 @@ import typer
 
 from porter.app.settings import InvalidSettings
 from porter.cli import actions, exits, explain, history, incident, migrate, plan, programs, questions, replay
+from porter.cli.groups import spread
 
 app = typer.Typer(
     name="porter",
@@ -54,10 +55,10 @@ for question in (
     questions.crds,
     questions.version,
 ):
-    app.command()(question)
-app.command()(incident.export)
+    app.command()(spread(question))
+app.command()(spread(incident.export))
 app.command("import")(incident.import_)
-app.command()(incident.verify)
+app.command()(spread(incident.verify))
 drain.command("speaker")(actions.drain_speaker)
 drain.command("node")(actions.drain_node)
 drain.command("service")(actions.drain_service)
@@ -68,9 +69,9 @@ for name in ("uncordon", "undrain"):
     ended.command("speaker")(actions.uncordon_speaker)
     app.add_typer(ended, name=name, hidden=name == "undrain")
 app.command()(actions.approve)
-journal.command("tail")(questions.journal_tail)
-journal.command("show")(replay.journal_show)
-journal.command("cat")(replay.journal_cat)
+journal.command("tail")(spread(questions.journal_tail))
+journal.command("show")(spread(replay.journal_show))
+journal.command("cat")(spread(replay.journal_cat))
 for origin in (migrate.metallb, migrate.openelb):
     migration.command()(origin)
 app.add_typer(drain, name="drain")

@@ -13,6 +13,7 @@ from porter.app import settings as defaults
 from porter.cli import options
 from porter.cli.asking import history_of, journal_errors, with_moments
 from porter.cli.exits import Finding
+from porter.cli.groups import HERE, Where
 from porter.cli.history import print_changes
 from porter.cli.options import Output
 from porter.cli.render import print_answer
@@ -29,11 +30,7 @@ def plan(
     node_down: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A Node that would fail.")] = None,
     peer_down: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A BgpPeer that would fail.")] = None,
     at: options.At = "",
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = defaults.DEFAULT_CLUSTER,
-    state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR,
-    source: options.FromFile = None,
+    where: Where = HERE,
     load_balancer_class: options.LoadBalancerClass = defaults.DEFAULT_LOAD_BALANCER_CLASS,
     claim_unclassified: options.ClaimUnclassified = False,
     output: options.OutputForm = Output.TABLE,
@@ -53,13 +50,11 @@ def plan(
     settings = FactSettings(load_balancer_class, claim_unclassified=claim_unclassified)
     try:
         changes = read_changes(file or (), delete or (), node_down or (), peer_down or ())
-        with journal_errors(source):
-            wanted = with_moments({"at": at}, source)
+        with journal_errors(where.source):
+            wanted = with_moments({"at": at}, where.source)
             moment = Moment.from_query(wanted, "at")
             since = {"since": wanted["at"]} if wanted else {}
-            place = history_of(
-                since, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=source
-            )
+            place = history_of(since, where)
             answer = direct.with_streams(place, lambda streams, _: plan_at(streams, moment, changes, settings))
     except Unreadable as error:
         raise defaults.InvalidSettings(f"-f: {error}") from error

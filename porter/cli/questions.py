@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR
 from porter.cli import options
 from porter.cli.asking import ask, events_behind
 from porter.cli.exits import Finding
+from porter.cli.groups import HERE, PLAIN, Shown, Where
 from porter.cli.options import Output
 from porter.cli.render import attributes_text, print_answer, print_table, time_text
 
@@ -25,20 +25,13 @@ TAIL_LINES = 20
 def status(
     *,
     at: options.At = "",
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
-    output: options.OutputForm = Output.TABLE,
-    utc: options.Utc = False,
+    where: Where = HERE,
+    shown: Shown = PLAIN,
 ) -> None:
     """Show the journal, pools, peers and Services at a glance; exit code 1 if something is not as it should be."""
-    answer = ask(
-        "status", {"at": at}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
-    )
-    if not print_answer(answer, output):
-        _print_status(answer, utc=utc)
+    answer = ask("status", {"at": at}, where)
+    if not print_answer(answer, shown.output):
+        _print_status(answer, utc=shown.utc)
     problems = answer["problems"]
     if problems:
         raise Finding("; ".join(problems))
@@ -50,19 +43,14 @@ def routes(
     prefix: Annotated[str, typer.Option(help="Only routes inside of this prefix.")] = "",
     speaker: Annotated[str, typer.Option(help="Only routes of this speaker.")] = "",
     at: options.At = "",
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
-    output: options.OutputForm = Output.TABLE,
-    utc: options.Utc = False,
+    where: Where = HERE,
+    shown: Shown = PLAIN,
 ) -> None:
     """Show every route of every session: wanted, sent, or confirmed, since when, and because of which event."""
     wanted = {"peer": peer, "prefix": prefix, "speaker": speaker, "at": at}
-    answer = ask("routes", wanted, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file)
-    if not print_answer(answer, output):
-        _print_routes(answer, wide=output is Output.WIDE, utc=utc)
+    answer = ask("routes", wanted, where)
+    if not print_answer(answer, shown.output):
+        _print_routes(answer, wide=shown.wide, utc=shown.utc)
     if answer["problems"]:
         raise Finding("; ".join(answer["problems"]))
 
@@ -70,19 +58,13 @@ def routes(
 def pools(
     *,
     at: options.At = "",
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
-    output: options.OutputForm = Output.TABLE,
+    where: Where = HERE,
+    shown: Shown = PLAIN,
 ) -> None:
     """Show every pool with what is used of it."""
-    answer = ask(
-        "pools", {"at": at}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
-    )
-    if not print_answer(answer, output):
-        more = ("reserved", "cooling", "protocol", "priority", "default") if output is Output.WIDE else ()
+    answer = ask("pools", {"at": at}, where)
+    if not print_answer(answer, shown.output):
+        more = ("reserved", "cooling", "protocol", "priority", "default") if shown.wide else ()
         names = ("name", "ranges", "size", "used", "available", *more)
         print_table(["POOL", *(name.upper() for name in names[1:])], [[p[n] for n in names] for p in answer["pools"]])
 
@@ -90,25 +72,18 @@ def pools(
 def services(
     *,
     at: options.At = "",
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
-    output: options.OutputForm = Output.TABLE,
-    utc: options.Utc = False,
+    where: Where = HERE,
+    shown: Shown = PLAIN,
 ) -> None:
     """Show every Service of Porter's with its addresses, or the reason why it has none."""
-    answer = ask(
-        "services", {"at": at}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
-    )
-    if print_answer(answer, output):
+    answer = ask("services", {"at": at}, where)
+    if print_answer(answer, shown.output):
         return
     rows = []
     for each in answer["services"]:
         name = f"{each['service']['namespace']}/{each['service']['name']}"
         for one in each["allocations"]:
-            since = time_text(one["since"], utc=utc)
+            since = time_text(one["since"], utc=shown.utc)
             rows.append([name, one["address"], one["pool"], one["reason"], since, f"#{one['position']}"])
         if each["refusal"] is not None:
             rows.append([name, "-", "-", each["refusal"]["reason"], "-", "-"])
@@ -120,20 +95,13 @@ def services(
 def peers(
     *,
     at: options.At = "",
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
-    output: options.OutputForm = Output.TABLE,
-    utc: options.Utc = False,
+    where: Where = HERE,
+    shown: Shown = PLAIN,
 ) -> None:
     """Show every session of every peer."""
-    answer = ask(
-        "peers", {"at": at}, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file
-    )
-    if not print_answer(answer, output):
-        _print_peers(answer["peers"], utc=utc)
+    answer = ask("peers", {"at": at}, where)
+    if not print_answer(answer, shown.output):
+        _print_peers(answer["peers"], utc=shown.utc)
 
 
 def journal_tail(
@@ -145,13 +113,8 @@ def journal_tail(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended.")] = False,
     kind: Annotated[str, typer.Option("--type", help="Only events of types like this, such as 'Address*'.")] = "",
     about: Annotated[str, typer.Option(help="Only events about this, such as service/shop/web.")] = "",
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
-    output: options.OutputForm = Output.TABLE,
-    utc: options.Utc = False,
+    where: Where = HERE,
+    shown: Shown = PLAIN,
 ) -> None:
     """Show the newest events of the journal."""
     query = {
@@ -160,16 +123,14 @@ def journal_tail(
         "type": kind,
         "aggregate": about,
     }
-    events = events_behind(
-        query, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=file, follow=follow
-    )
+    events = events_behind(query, where, follow=follow)
     try:
         for event in events:
-            if output is Output.JSON:
+            if shown.output is Output.JSON:
                 # One event per line, so that programs can follow.
                 typer.echo(json.dumps(event, ensure_ascii=False))
-            elif not print_answer([event], output):
-                _print_event(event, wide=output is Output.WIDE, utc=utc)
+            elif not print_answer([event], shown.output):
+                _print_event(event, wide=shown.wide, utc=shown.utc)
             sys.stdout.flush()
     except KeyboardInterrupt:
         # This is how following ends.

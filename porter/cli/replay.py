@@ -14,10 +14,11 @@ from typing import Annotated, Any
 
 import typer
 
-from porter.app.settings import DEFAULT_CLUSTER, DEFAULT_STATE_DIR, InvalidSettings
+from porter.app.settings import InvalidSettings
 from porter.cli import options
 from porter.cli.asking import ask, events_behind, history_of, journal_errors, with_moments
 from porter.cli.exits import Finding
+from porter.cli.groups import HERE, PLAIN, Shown, Where
 from porter.cli.history import print_entry
 from porter.cli.options import Output
 from porter.cli.render import print_answer
@@ -33,17 +34,13 @@ def replay(
     to: Annotated[str, typer.Option(metavar="TIME|POSITION", help="Up to then; the head if unset.")] = "",
     step: Annotated[bool, typer.Option("--step", help="Wait for Enter after each event.")] = False,
     speed: Annotated[str, typer.Option(metavar="10x", help="Keep the pauses, so many times shorter.")] = "",
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
+    where: Where = HERE,
     utc: options.Utc = False,
 ) -> None:
     """Go through the history event by event, publishing nothing, and tell the state at its end."""
     factor = _speed(speed)
     query = {"since": since, "until": to, "limit": "10000"}
-    answer = ask("timeline", query, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file)
+    answer = ask("timeline", query, where)
     before: dt.datetime | None = None
     for entry in answer["entries"]:
         now = dt.datetime.fromisoformat(entry["time"])
@@ -54,7 +51,7 @@ def replay(
         if step and sys.stdin.readline() == "":
             break
     at = {"at": str(answer["position"])}
-    told = ask("status", at, server=server, redis_url=redis_url, cluster=cluster, state_dir=state_dir, file=file)
+    told = ask("status", at, where)
     services, counted = told["services"], told["routes"]
     typer.echo(
         f"at #{told['position']}: {services['served']} of {services['total']} Services served, "
@@ -69,13 +66,8 @@ def bisect(
     ],
     since: Annotated[str, typer.Option(metavar="TIME|POSITION", help="A moment when it held.")] = "",
     until: Annotated[str, typer.Option(metavar="TIME|POSITION", help="A moment when it did not.")] = "",
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
-    output: options.OutputForm = Output.TABLE,
-    utc: options.Utc = False,
+    where: Where = HERE,
+    shown: Shown = PLAIN,
 ) -> None:
     """Find the first position at which an assertion fails, such as 'size(routes) >= 2'; exit code 1 if it does."""
     from porter.app import direct
@@ -83,18 +75,18 @@ def bisect(
     from porter.app.bisect import bisect as bisected
     from porter.app.moments import Moment
 
-    wanted = with_moments({"since": since, "until": until}, file)
+    wanted = with_moments({"since": since, "until": until}, where.source)
     try:
-        with journal_errors(file):
+        with journal_errors(where.source):
             assertion = Assertion(expression)
             begin, end = Moment.from_query(wanted, "since"), Moment.from_query(wanted, "until")
-            place = history_of({}, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=file)
+            place = history_of({}, where)
             answer = direct.with_streams(place, lambda streams, name: bisected(streams, name, assertion, begin, end))
     except ExpressionsMissing as error:
         raise InvalidSettings(str(error)) from error
-    if not print_answer(answer, output):
+    if not print_answer(answer, shown.output):
         for entry in answer["entries"]:
-            print_entry(entry, wide=output is Output.WIDE, utc=utc)
+            print_entry(entry, wide=shown.wide, utc=shown.utc)
         for cause in answer["causes"]:
             typer.echo(f"  because of #{cause['position']} {cause['type']} {cause['aggregate']}")
         typer.echo(f"#{answer['first']} to #{answer['last']}, {answer['probes']} probes")
@@ -109,11 +101,7 @@ def journal_show(
     position: Annotated[str, typer.Argument(metavar="POSITION", help="The event, as #41877 or 41877.")],
     *,
     cause_chain: Annotated[bool, typer.Option("--cause-chain", help="Also what led to it.")] = False,
-    server: options.Server = "",
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
+    where: Where = HERE,
     output: options.OutputForm = Output.YAML,
 ) -> None:
     """Show one event of the journal whole."""
@@ -124,9 +112,7 @@ def journal_show(
     wanted = int(number)
     while wanted and len(found) < (CAUSES_MAX if cause_chain else 1):
         query = {"after": str(wanted - 1), "limit": "1"}
-        events = events_behind(
-            query, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=file
-        )
+        events = events_behind(query, where)
         event = next(iter(events), None)
         if event is None or event["position"] != wanted:
             break
@@ -134,24 +120,20 @@ def journal_show(
         wanted = event["cause"]
     if not found:
         raise Finding(f"the journal does not hold #{number}")
-    shown: Any = found if cause_chain else found[0]
-    print_answer(shown, Output.JSON if output is Output.JSON else Output.YAML)
+    chosen: Any = found if cause_chain else found[0]
+    print_answer(chosen, Output.JSON if output is Output.JSON else Output.YAML)
 
 
 def journal_cat(
     *,
-    redis_url: options.RedisUrl = "",
-    cluster: options.Cluster = DEFAULT_CLUSTER,
-    server: options.Server = "",
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    file: options.FromFile = None,
+    where: Where = HERE,
 ) -> None:
     """Print every event of the journal that is kept, one JSON object per line."""
     from porter.app import direct
     from porter.app.events import every_event
 
-    with journal_errors(file):
-        place = history_of({}, server=server, state_dir=state_dir, redis_url=redis_url, cluster=cluster, file=file)
+    with journal_errors(where.source):
+        place = history_of({}, where)
         for event in direct.stream(place, lambda streams: every_event(streams.journal())):
             typer.echo(json.dumps(event, ensure_ascii=False))
 

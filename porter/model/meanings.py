@@ -140,6 +140,40 @@ GROUPS: tuple[Group, ...] = (
                 "The router takes no additional paths, so that each speaker announces one next hop.",
                 "Enable ADD-PATH (RFC 7911) at the router.",
             ),
+            Reason.NOT_ADVERTISED: Meaning(
+                "There are BgpAdvertisements, and none of them gives the route to the peer.",
+                "Make one that is about the route's Eip, its Service and the peer.",
+            ),
+            Reason.FAMILY_NOT_CARRIED: Meaning(
+                "The session does not carry routes of the address family.",
+                "Enable the family on both sides: at the router, and in the BgpPeer's `spec.afiSafis`.",
+            ),
+            Reason.NEXT_HOP_LIMIT: Meaning(
+                "The peer is given at most so many next hops of a prefix, and others were chosen.",
+                "Raise the BgpPeer's `spec.maxNextHops`.",
+            ),
+        },
+    ),
+    Group(
+        "Why a node is no next hop",
+        {
+            Reason.NODE_NOT_READY: Meaning("The node is not Ready.", "See its kubelet, and `kubectl describe node`."),
+            Reason.NODE_EXCLUDED: Meaning(
+                "The node has the label `node.kubernetes.io/exclude-from-external-load-balancers`.",
+                "Take the label off the node.",
+            ),
+            Reason.NODE_WITHOUT_ADDRESS: Meaning(
+                "The node has no InternalIP of the family, or waits for its path identifier.",
+                "Give the node an address of the family.",
+            ),
+            Reason.NO_ENDPOINT_ON_NODE: Meaning(
+                "The Service's `externalTrafficPolicy` is Local, and no endpoint of it on this node is ready.",
+                "Run a pod of it there, or set the policy to Cluster.",
+            ),
+            Reason.NODE_NOT_SELECTED: Meaning(
+                "A nodeSelector of the peer, or the nodeSelectors of its advertisements, leave the node out.",
+                "Label the node, or change the selector.",
+            ),
         },
     ),
     Group(

@@ -49,6 +49,15 @@ class Reason(StrEnum):
     HELD = "Held"
     DRAINED = "Drained"
     NO_ADD_PATH = "NoAddPath"
+    NOT_ADVERTISED = "NotAdvertised"
+    FAMILY_NOT_CARRIED = "FamilyNotCarried"
+    NEXT_HOP_LIMIT = "NextHopLimit"
+    # Why a node is no next hop.
+    NODE_NOT_READY = "NodeNotReady"
+    NODE_EXCLUDED = "NodeExcluded"
+    NODE_WITHOUT_ADDRESS = "NodeWithoutAddress"
+    NO_ENDPOINT_ON_NODE = "NoEndpointOnNode"
+    NODE_NOT_SELECTED = "NodeNotSelected"
     # What a pool is warned of; it is used all the same.
     POOL_OVERLAPS_NODES = "PoolOverlapsNodes"
     POOL_OVERLAPS_SERVICE_RANGE = "PoolOverlapsServiceRange"

@@ -89,6 +89,22 @@ def about_node(fact: AdvertisementObserved, labels: Pairs) -> bool:
     return not fact.node_selectors or matches_any(fact.node_selectors, labels)
 
 
+def left_out(
+    fact: AdvertisementObserved, peer: PeerObserved, pool: tuple[str, Pairs], services: Sequence[ServiceObserved]
+) -> str:
+    """What of an advertisement leaves a route to a peer out, as a clause; "" where nothing but the prefix could.
+
+    `pool` is the name and the labels of the pool that the address counts for; `services` hold the address.
+    """
+    if not about_peer(fact, peer):
+        return "it is about other peers (spec.peers, spec.peerSelector)"
+    if not about_pool(fact, *pool):
+        return "it is about other Eips (spec.eips, spec.eipSelector)"
+    if not about_service(fact, services):
+        return "it is about other Services (spec.serviceSelector)"
+    return ""
+
+
 def about_every_service(fact: AdvertisementObserved) -> bool:
     """Whether an advertisement leaves out no Service of its pools: only such a one can aggregate them."""
     return not fact.service_selector and not fact.prefixes

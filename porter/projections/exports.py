@@ -141,6 +141,11 @@ class Exports:
                     over.add(found)
         return prefixes | over
 
+    def reached(self, policy: PeerPolicy, prefix: Prefix) -> Given | None:
+        """What a peer is given of a host route, by itself or in an aggregate; None where no advertisement gives it."""
+        route = self._loc_rib.routes.get(prefix)
+        return None if route is None else self._single(policy, route, own=True)
+
     def peers_given(self, prefix: Prefix) -> tuple[str, ...]:
         """The peers that advertisements give an address's route to, by itself or in an aggregate, sorted by name."""
         route = self._loc_rib.routes.get(prefix)

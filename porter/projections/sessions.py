@@ -38,11 +38,13 @@ class PeerSession:
     """One speaker's session with one peer.
 
     `routes` counts what the last SYNC confirmed and every window since; `confirmed` holds the routes that were told one
-    by one. `synced` holds from `RibSynced` until the session goes down or a window is not confirmed.
+    by one. `synced` holds from `RibSynced` until the session goes down or a window is not confirmed. `changed` is the
+    place in the speaker's stream of the event that brought it into its state.
     """
 
     state: str = IDLE
     since_ms: int = 0
+    changed: int = 0
     reason: str = ""
     last_error: str = ""
     flaps: int = 0
@@ -176,6 +178,7 @@ def _engine_state_changed(speaker: SpeakerSessions, event: routed.EngineStateCha
         if session.established:
             session.flaps += 1
         session.state, session.since_ms, session.reason = IDLE, time_ms, event.reason
+        session.changed = speaker.position
         session.down()
 
 
@@ -183,7 +186,7 @@ def _session_state_changed(speaker: SpeakerSessions, event: routed.SessionStateC
     session = _session(speaker, event.peer)
     was_established = session.established
     if session.state != event.state:
-        session.since_ms = time_ms
+        session.since_ms, session.changed = time_ms, speaker.position
     session.state, session.reason = event.state, event.reason
     if event.state == ESTABLISHED:
         session.families, session.add_path = event.families, event.add_path

@@ -70,6 +70,9 @@ QUESTIONS = [
     ("peers",),
     ("explain", "shop/web"),
     ("explain", "192.0.2.0"),
+    ("explain", "192.0.2.0/32"),
+    ("explain", "n3"),
+    ("explain", "peer/tor-a"),
     ("timeline",),
     ("timeline", "--service", "shop/web"),
 ]

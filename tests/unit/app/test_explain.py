@@ -9,7 +9,7 @@ import pytest
 from porter.allocator.decide import cause, decide, unsettled
 from porter.app import explain
 from porter.app.events import BadQuestion
-from porter.app.explain import Question, Unknown
+from porter.app.explain_question import Question, Unknown
 from porter.app.view import ReadModel
 from porter.events import decided, observed, routed
 from porter.events.catalogue import Event

@@ -31,6 +31,9 @@ ANSWERS = {
     "/v1/peers": "peers",
     "/v1/explain?service=shop/web": "explain",
     "/v1/explain?ip=192.0.2.0": "explain",
+    "/v1/explain?prefix=192.0.2.0/32": "explain",
+    "/v1/explain?node=n1": "explain",
+    "/v1/explain?name=n1": "explain",
     "/v1/events": "events",
     "/v1/status?at=4": "status",
     "/v1/pools?at=%235": "pools",
@@ -186,7 +189,13 @@ async def test_a_question_that_is_not_understood_is_refused_with_a_sentence(clie
     assert told in answer["message"]
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/explain?service=shop/absent"])
+async def test_a_word_that_several_things_are_called_is_answered_with_the_choices(client, view):
+    view.state.inventory.service_uids["default/n1"] = "other"
+    status, answer = await client.get("/v1/explain?name=n1")
+    assert (status, "service/default/n1 and of node/n1" in answer["message"]) == (300, True)
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/explain?service=shop/absent", "/v1/explain?node=n9"])
 async def test_what_does_not_exist_is_told_as_json(client, path):
     status, answer = await client.get(path)
     assert status == 404

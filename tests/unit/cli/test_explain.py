@@ -8,9 +8,11 @@ import pytest
 import typer
 
 from porter.app import explain as answers
+from porter.app.explain_question import Question
 from porter.app.view import ReadModel
 from porter.cli import explain as command
 from porter.cli.exits import Finding
+from porter.cli.groups import Shown
 from porter.cli.options import Output
 from porter.events import decided, observed
 from porter.events.envelope import Envelope
@@ -21,7 +23,7 @@ from tests.unit.projections.story import NOON_MS, Story, endpoints, node, pool, 
 
 
 def answer(story: Story, *, service: str = "", ip: str = "", history: dict[int, Envelope] | None = None) -> Any:
-    question = answers.Question(service, Address(ip))
+    question = Question(service, Address(ip))
     return answers.answer(ReadModel(story.state, Sessions.empty()), question, history or {})
 
 
@@ -34,7 +36,7 @@ def asked(monkeypatch):
 
     heard = Asked()
 
-    def ask(question, query, **_where):
+    def ask(question, query, _where):
         heard.append((question, query))
         return heard.answer
 
@@ -56,11 +58,19 @@ def story():
     [
         ("shop/web", "default", {"service": "shop/web"}),
         ("web", "shop", {"service": "shop/web"}),
-        ("web", "default", {"service": "default/web"}),
+        ("web", "", {"name": "web", "namespace": "default"}),
         ("shop/web", "other", {"service": "shop/web"}),
         ("192.0.2.1", "default", {"ip": "192.0.2.1"}),
         ("2001:db8::1", "default", {"ip": "2001:db8::1"}),
-        ("192.0.2.300", "default", {"service": "default/192.0.2.300"}),
+        ("192.0.2.300", "", {"name": "192.0.2.300", "namespace": "default"}),
+        ("192.0.2.0/24", "", {"prefix": "192.0.2.0/24"}),
+        ("2001:db8::/64", "", {"prefix": "2001:db8::/64"}),
+        ("node/n1", "", {"node": "n1"}),
+        ("peer/tor-a", "", {"peer": "tor-a"}),
+        ("BgpPeer/tor-a", "", {"peer": "tor-a"}),
+        ("svc/web", "", {"service": "default/web"}),
+        ("svc/web", "shop", {"service": "shop/web"}),
+        ("service/node/web", "", {"service": "node/web"}),
     ],
 )
 def test_an_address_is_told_from_a_service(asked, story, what, namespace, query):
@@ -88,7 +98,7 @@ def test_sentences_come_first_then_tables(asked, story, capsys):
     }
     asked.answer = answer(story, service="shop/web", history=history)
     with pytest.raises(typer.Exit) as ended:
-        command.explain("shop/web", utc=True)
+        command.explain("shop/web", shown=Shown(utc=True))
     assert ended.value.exit_code == 1, "there is no BgpPeer"
     first, second, third, empty, columns, *rest = capsys.readouterr().out.splitlines()
     assert first == f"shop/web holds 192.0.2.0 from the default Eip p, since 12:00 UTC (#{position})."
@@ -116,7 +126,7 @@ def test_a_refusal_ends_with_1_and_is_told_once(asked, story, capsys):
 def test_a_decision_that_the_journal_does_not_hold_any_more_is_said_so(asked, story, capsys):
     asked.answer = answer(story, ip="192.0.2.0")
     with pytest.raises(typer.Exit):
-        command.explain("192.0.2.0", output=Output.WIDE)
+        command.explain("192.0.2.0", shown=Shown(Output.WIDE))
     printed = capsys.readouterr().out
     assert "any more: what was passed over is not known" in printed
     assert "The Eip is the default" in printed
@@ -128,5 +138,5 @@ def test_json_is_the_answer_itself_and_the_finding_goes_beside(asked, story, cap
 
     asked.answer = answer(story, service="shop/late")
     with pytest.raises(Finding, match="shop/late has no address"):
-        command.explain("shop/late", output=Output.JSON)
+        command.explain("shop/late", shown=Shown(Output.JSON))
     assert json.loads(capsys.readouterr().out) == asked.answer
