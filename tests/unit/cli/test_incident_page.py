@@ -1,4 +1,4 @@
-"""The page about an incident shows what the commands print; run this file (`python -m`) to renew page and sample."""
+"""The pages about an incident show what the commands print; run this file (`python -m`) to renew page and sample."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from tests.unit.app.incident import exported, incident
 from tests.unit.cli.test_migration_pages import printed
 
 SOURCE = Path(__file__).resolve().parents[3]
-PAGE = SOURCE / "docs/operate/incident.md"
+PAGES = (SOURCE / "docs/operate/incident.md", SOURCE / "docs/concepts/explain.md")
 SAMPLE = SOURCE / "docs/operate/samples/incident.porter-export"
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 COMMAND = re.compile(r"^\$ porter ([^\n]+)\n", re.MULTILINE)
+FROM_SAMPLE = "--from docs/operate/samples/"
+"""Other blocks show runs of a cluster."""
 TWO_PM_MS = 1_795_615_200_000
 """2026-11-25T14:00:00Z, when the incident begins."""
 
 
 def examples() -> list[tuple[str, str]]:
     found = []
-    for block in BLOCK.finditer(PAGE.read_text()):
+    for block in BLOCK.finditer("".join(page.read_text() for page in PAGES)):
+        if FROM_SAMPLE not in block[1]:
+            continue
         parts = COMMAND.split(block[1])[1:]
         found += [(command, output.rstrip()) for command, output in zip(parts[::2], parts[1::2], strict=True)]
     return found
@@ -51,10 +55,13 @@ def renew() -> None:
     SAMPLE.write_bytes(asyncio.run(made()))
 
     def block(found: re.Match[str]) -> str:
+        if FROM_SAMPLE not in found[1]:
+            return found[0]
         commands = COMMAND.findall(found[1])
         return "```console\n" + "\n".join(f"$ porter {one}\n{printed(one)}" for one in commands) + "```"
 
-    PAGE.write_text(BLOCK.sub(block, PAGE.read_text()))
+    for page in PAGES:
+        page.write_text(BLOCK.sub(block, page.read_text()))
 
 
 if __name__ == "__main__":
