@@ -35,6 +35,7 @@ bench: setup setup-lab ## Measure, and print the tables.
 .PHONY: soak
 soak: setup setup-lab ## Let two faults strike at once, ROUNDS times, and look for a lost route (root).
 	python -m tests.lab.soak --rounds $(or $(ROUNDS),30) $(if $(SEED),--seed $(SEED))
+	python -m tests.lab.time_travel --changes 20000 --moments 60 --crashes 5 $(if $(SEED),--seed $(SEED))
 	PORTER_CHURN_SEEDS=20 pytest tests/integration/bgp/test_churn.py
 
 .PHONY: lint

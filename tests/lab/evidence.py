@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,15 +47,25 @@ class JournalReader:
 
     def commits(self) -> list[Commit]:
         """Every commit in the stream, oldest first; none where there is no stream. Raises redis.RedisError."""
+        with self._client() as client:
+            return _decoded(client.xrange(self._key))
+
+    def head(self) -> int:
+        """The position of the last event, without reading the others; 0 where there is none. Raises RedisError."""
+        with self._client() as client:
+            newest = _decoded(client.xrevrange(self._key, count=1))
+        return newest[0].last_position if newest else 0
+
+    @contextmanager
+    def _client(self) -> Iterator[redis.Redis]:
         with self._server.namespace.entered():
             client = redis.Redis(
                 plan.REDIS.v4, plan.REDIS_PORT, single_connection_client=True, socket_timeout=READ_TIMEOUT_S
             )
         try:
-            entries: list[tuple[bytes, dict[bytes, bytes]]] = client.xrange(self._key)  # type: ignore[assignment]
+            yield client
         finally:
             client.close()
-        return [decode_commit(fields[b"e"]) for _, fields in entries]
 
     def events(self, kind: type[E], after: int = 0) -> list[E]:
         """The payloads of one type behind a position, oldest first."""
@@ -92,6 +103,10 @@ class JournalReader:
             END_OF_RIB_WITHIN_S,
             ignore=(redis.RedisError,),
         )
+
+
+def _decoded(entries: Any) -> list[Commit]:
+    return [decode_commit(fields[b"e"]) for _, fields in entries]
 
 
 class PartLog:

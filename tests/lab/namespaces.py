@@ -158,11 +158,22 @@ class Namespace:
 
     def http_get(self, host: str, port: int, path: str, timeout_s: float = HTTP_TIMEOUT_S) -> tuple[int, str]:
         """GET http://host:port/path from inside: status and body. Raises OSError."""
+        return self._http("GET", host, port, path, None, timeout_s)
+
+    def http_post(
+        self, host: str, port: int, path: str, body: str, timeout_s: float = HTTP_TIMEOUT_S
+    ) -> tuple[int, str]:
+        """POST JSON to http://host:port/path from inside: status and body. Raises OSError."""
+        return self._http("POST", host, port, path, body, timeout_s)
+
+    def _http(
+        self, method: str, host: str, port: int, path: str, body: str | None, timeout_s: float
+    ) -> tuple[int, str]:
         connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
         try:
             with self.entered():
                 connection.connect()
-            connection.request("GET", path)
+            connection.request(method, path, body, {} if body is None else {"Content-Type": "application/json"})
             response = connection.getresponse()
             return response.status, response.read().decode()
         except http.client.HTTPException as error:
