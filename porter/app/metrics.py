@@ -72,6 +72,9 @@ def _journal(state: ClusterState, self_: Self) -> Iterator[Measured]:
     yield Measured("journal_position", "gauge", "The position that is folded.", (), _one(ledger.position))
     yield Measured("journal_epoch", "gauge", "The epoch of the last commit that was folded.", (), _one(ledger.epoch))
     yield Measured("journal_recovering", "gauge", "Whether a loss is recovered from.", (), _one(ledger.recovering))
+    gone = sum(last - first + 1 for first, last in ledger.lost)
+    text = "How many positions this journal lost at its end, in all recoveries together."
+    yield Measured("journal_positions_lost", "gauge", text, (), _one(gone))
     last_s = ledger.time_ms / 1000
     text = "When the last commit that was folded was made, in seconds since the Unix epoch."
     yield Measured("journal_last_commit_timestamp_seconds", "gauge", text, (), _one(last_s))

@@ -105,7 +105,7 @@ def begin(
     )
     drafts = [Draft(started)]
     if lost and seen.position > last:
-        reason = f"the journal ended at #{last}" if last else "the journal was empty"
+        reason = f"TailLost: the journal ended at #{last}" if last else "the journal was empty"
         drafts.append(Draft(PositionsLost(last + 1, seen.position, reason), causation=first))
     claim = Claim(genesis, epoch, head, first, lost, holder)
     return Beginning(claim, tuple(drafts), lost)

@@ -5,14 +5,15 @@ Each finding has a code, which `--unsafe` takes to accept it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from porter.journal.link import Link, redact
+from porter.journal.link import Link, is_sentinel, redact
 from porter.journal.redis_head import info_field
 from porter.ports import JournalError, JournalUnavailable, UnsafeServer
 
 SETTINGS = ("appendonly", "maxmemory-policy", "appendfsync")
+REPLICAS = "min-replicas-to-write"
 
 
 class Finding(NamedTuple):
@@ -47,7 +48,7 @@ async def inspect_server(link: Link) -> list[Finding]:
             Finding("aof-write", f"its last write to the append-only file was {status}", "free disk space, see its log")
         )
     try:
-        settings = await _settings(link)
+        settings = await _settings(link, (*SETTINGS, REPLICAS) if is_sentinel(link.url) else SETTINGS)
     except JournalUnavailable:
         raise
     except JournalError as error:
@@ -56,9 +57,9 @@ async def inspect_server(link: Link) -> list[Finding]:
     return [*findings, *judge_settings(settings)]
 
 
-async def _settings(link: Link) -> dict[str, str]:
+async def _settings(link: Link, names: Sequence[str]) -> dict[str, str]:
     settings = {}
-    for name in SETTINGS:
+    for name in names:
         reply = await link.ask("CONFIG", "GET", name)
         settings.update({reply[i].decode(): reply[i + 1].decode() for i in range(0, len(reply), 2)})
     return settings
@@ -81,6 +82,15 @@ def judge_settings(settings: Mapping[str, str]) -> list[Finding]:
                 "appendonly is off, so that a crash loses all since the last snapshot",
                 "run CONFIG SET appendonly yes on the running server, then write it into its configuration "
                 "(the flag alone, on a folder without an append-only file, starts empty)",
+            )
+        )
+    if settings.get(REPLICAS, "1") == "0":
+        findings.append(
+            Finding(
+                "min-replicas",
+                f"Sentinel may put a replica in its place, and {REPLICAS} is 0, so that a master that is cut off "
+                "goes on taking what the new one never hears of",
+                f"set {REPLICAS} 1 (and min-replicas-max-lag 10, or less) on every server",
             )
         )
     policy = settings.get("maxmemory-policy", "noeviction")

@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
@@ -28,6 +28,9 @@ REPLY_TIMEOUT_S = 2.0
 """How long a reply may take; a server that stalls on its disk for longer counts as absent."""
 
 READ_BYTES = 256 * 1024
+
+SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
+"""The schemes of URLs that name sentinels instead of a server."""
 
 ABSENT_CODES = frozenset({"OOM", "MISCONF", "LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY", "CLUSTERDOWN"})
 """Error codes of a server that can take nothing now: full, reading its disk, deposed, or cut off from its replicas."""
@@ -51,13 +54,17 @@ _ask_again = retry(retry=retry_if_exception_type(LinkBroken), stop=stop_after_at
 
 
 def redact(url: str) -> str:
-    """The URL without its password, for messages."""
+    """The URL without its passwords, for messages."""
     parts = urlsplit(url)
-    if not parts.password:
+    if not parts.password and "password" not in parts.query:
         return url
-    user = parts.username or ""
-    place = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}:***@{place}"))
+    if "password" in parts.query:
+        shown = [(name, "***" if "password" in name else value) for name, value in parse_qsl(parts.query)]
+        parts = parts._replace(query=urlencode(shown, safe="*"))
+    if parts.password:
+        user, place = parts.username or "", parts.netloc.rpartition("@")[2]
+        parts = parts._replace(netloc=f"{user}:***@{place}")
+    return urlunsplit(parts)
 
 
 def translate(error: ResponseError, url: str) -> JournalError:
@@ -73,6 +80,34 @@ def translate(error: ResponseError, url: str) -> JournalError:
     return JournalError(f"{redact(url)} refused a command: {text}")
 
 
+def is_sentinel(url: str) -> bool:
+    """Whether a URL names sentinels, which say where the master is, instead of a server."""
+    return url.partition("://")[0].lower() in SENTINEL_SCHEMES
+
+
+def _pool(url: str, connect_timeout_s: float) -> ConnectionPool:
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "decode_responses": False,
+        # With a time-out of its own the library sends by asyncio.wait_for, which before Python 3.12 loses a
+        # cancellation that meets the end of what it waits for: the task then goes on for ever.
+        "socket_timeout": None,
+        "socket_connect_timeout": connect_timeout_s,
+        "socket_read_size": READ_BYTES,
+        "health_check_interval": 0,
+        "retry": Retry(NoBackoff(), 0),
+        "client_name": "porter",
+        # The library's own name is nobody's business here, and telling it needs a right of its own.
+        "driver_info": None,
+    }
+    if is_sentinel(url):
+        # Half of the time that a speaker's start has is imports: this one is for those who need it.
+        from porter.journal.sentinel import sentinel_pool
+
+        return sentinel_pool(url, options)
+    return ConnectionPool.from_url(url, **options)
+
+
 class Link:
     """A connection that is opened when it is first used, and again after it broke. One exchange at a time."""
 
@@ -81,25 +116,12 @@ class Link:
     ) -> None:
         self.url = url
         try:
-            pool = ConnectionPool.from_url(
-                url,
-                protocol=2,
-                decode_responses=False,
-                # With a time-out of its own the library sends by asyncio.wait_for, which before Python 3.12 loses a
-                # cancellation that meets the end of what it waits for: the task then goes on for ever.
-                socket_timeout=None,
-                socket_connect_timeout=connect_timeout_s,
-                socket_read_size=READ_BYTES,
-                health_check_interval=0,
-                retry=Retry(NoBackoff(), 0),
-                client_name="porter",
-                # The library's own name is nobody's business here, and telling it needs a right of its own.
-                driver_info=None,
-            )
-            self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]  # untyped in the library
+            self._pool = _pool(url, connect_timeout_s)
+            self._connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # untyped in the library
         except (ValueError, TypeError) as error:
             raise JournalError(
-                f"{redact(url)!r} is no Redis URL: {error}; write redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH"
+                f"{redact(url)!r} is no Redis URL: {error}; "
+                "write redis://HOST:PORT, rediss://HOST:PORT, unix:///PATH or redis+sentinel://HOST:PORT,.../MASTER"
             ) from error
         self._lock = asyncio.Lock()
         self._reads_only = True

@@ -11,6 +11,10 @@ EXTERNAL_TLS = {
     "redis": {"enabled": False},
     "externalRedis": {"url": "rediss://redis.data:6380/2", "tls": {"caSecret": "journal-ca", "caKey": "root.pem"}},
 }
+SENTINELS = {
+    "redis": {"enabled": False},
+    "externalRedis": {"url": "redis+sentinel://valkey-sentinel.data:26379/porter"},
+}
 EVERYTHING = {
     "global": {"cluster": "rack-7.b"},
     "fullnameOverride": "lb",
@@ -74,6 +78,7 @@ MATRIX: dict[str, dict[str, object]] = {
     "external-url": EXTERNAL_URL,
     "external-secret": EXTERNAL_SECRET,
     "external-tls": EXTERNAL_TLS,
+    "sentinels": SENTINELS,
     "everything": EVERYTHING,
     "without-network-policies": {
         "networkPolicy": {"enabled": False},

@@ -108,13 +108,13 @@ class Lab:
         *,
         command: str = "up",
         user: str = "admin",
-        redis: bool = True,
+        redis: bool | str = True,
         options: Sequence[str] = (),
         name: str | None = None,
     ) -> Porter:
         """Porter's program(s) in the ``number``-th namespace, not yet started; ended by ``reset`` and ``close``.
 
-        With ``redis`` the lab's server is used, else the embedded one.
+        With ``redis`` the lab's server is used, or the one of a URL, else the embedded one.
         """
         made = Porter(
             self.run,
@@ -123,7 +123,7 @@ class Lab:
             plan.porter(number).v4,
             self.control_plane.kubeconfig(user),
             command=command,
-            redis_url=self.redis.url if redis else None,
+            redis_url=redis if isinstance(redis, str) else self.redis.url if redis else None,
             options=options,
         )
         self._porters.append(made)

@@ -53,6 +53,7 @@ CASES = (
     Case("PorterNoLeader", both("porter_leader", "", "0x20"), "2m"),
     Case("PorterJournalUnavailable", both("porter_journal_up", "", "0x20"), "2m"),
     Case("PorterJournalRecovering", both("porter_journal_recovering", "", "1x20"), "6m"),
+    Case("PorterJournalTailLost", both("porter_journal_positions_lost", "", "0x10 12x20"), "15m"),
     Case(
         "PorterJournalSlow",
         {
@@ -151,6 +152,7 @@ WELL: dict[str, str] = {
     'porter_journal_up{instance="a"}': "1x480",
     'porter_journal_up{instance="b"}': "0x480",
     **both("porter_journal_recovering", "", "0x480"),
+    **both("porter_journal_positions_lost", "", "7x480"),
     **both("porter_projection_lag_seconds", 'projection="cluster"', "0x480"),
     **both("porter_bgp_session_up", OF_SESSION, "1x480"),
     **both("porter_bgp_session_synced", OF_SESSION, "1x480"),

@@ -120,8 +120,8 @@ seccompProfile:
 {{- if and $external.tls.caSecret .Values.redis.enabled -}}
 {{- fail "externalRedis.tls.caSecret is set, but redis.enabled is true: the bundled server speaks no TLS; unset one of them" -}}
 {{- end -}}
-{{- if and $external.tls.caSecret $external.url (not (hasPrefix "rediss://" $external.url)) -}}
-{{- fail "externalRedis.tls.caSecret is set, but externalRedis.url does not begin with rediss://: it would not be used" -}}
+{{- if and $external.tls.caSecret $external.url (not (hasPrefix "rediss" $external.url)) -}}
+{{- fail "externalRedis.tls.caSecret is set, but externalRedis.url does not begin with rediss:// or rediss+sentinel://: it would not be used" -}}
 {{- end -}}
 {{- if and .Values.speaker.localAddress (gt (int .Values.speaker.replicas) 1) -}}
 {{- fail "speaker.localAddress is set, and speaker.replicas is more than 1: an address belongs to a single speaker; set speaker.replicas=1, or leave speaker.localAddress empty" -}}
