@@ -101,8 +101,7 @@ def _pool(url: str, connect_timeout_s: float) -> ConnectionPool:
         "driver_info": None,
     }
     if is_sentinel(url):
-        # Half of the time that a speaker's start has is imports: this one is for those who need it.
-        from porter.journal.sentinel import sentinel_pool
+        from porter.journal.sentinel import sentinel_pool  # noqa: PLC0415 (imports are half of a speaker's start)
 
         return sentinel_pool(url, options)
     return ConnectionPool.from_url(url, **options)

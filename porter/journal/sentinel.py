@@ -80,8 +80,8 @@ def _hosts(netloc: str) -> list[tuple[str, int]]:
 class _Sentinels:
     """What a `SentinelConnectionPool` asks for the master's place.
 
-    The library's own class asks by clients with a pool each, and there a cancellation was seen to get lost (29 of 300,
-    redis-py 7 on Python 3.11: a time-out of zero seconds meets it). A plain connection for each question does not lose it.
+    The library's own class asks by clients with a pool each, and there a cancellation was seen to get lost (29 of 300
+    with Python 3.11: a time-out of zero seconds meets it). A plain connection for each question does not lose it.
     """
 
     def __init__(self, hosts: Sequence[tuple[str, int]], options: Mapping[str, Any], *, tls: bool) -> None:

@@ -1,9 +1,10 @@
 """The values for Valkey's own chart: what they tell the server is what Porter asks for, as the users that they make.
 
-That chart cannot be had here: only package registries are reached. So a server is started with the configuration and the
-users of the values, in the way that the chart's own documentation says it writes them.
+That chart cannot be had here: only package registries are reached. So a server is started with the configuration and
+the users of the values, in the way that the chart's own documentation says it writes them.
 """
 
+import asyncio
 import subprocess
 import time
 from collections.abc import Iterator
@@ -58,7 +59,7 @@ async def test_the_server_passes_the_gate_and_its_users_can_do_their_work(port: 
             break
         except JournalUnavailable:
             assert time.monotonic() < deadline_s
-            time.sleep(0.1)
+            await asyncio.sleep(0.1)
     nothing = Seen(0, 0, "")
     beginning = begin(None, None, nothing, transitions=1, holder="test", new_genesis="0f" * 8, version="0")
     await journals.journal().claim(beginning.claim, beginning.drafts)

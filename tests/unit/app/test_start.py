@@ -56,7 +56,7 @@ def test_a_lost_tail_is_declared_and_its_positions_are_never_given_again():
     start = beginning(Head("g", 7, 90, OTHER), Anchor("g", 7, 100, HASH.hex()))
     assert start.recovering
     assert start.claim.first_position == 101
-    assert start.drafts[1].payload == PositionsLost(91, 100, "the journal ended at #90")
+    assert start.drafts[1].payload == PositionsLost(91, 100, "TailLost: the journal ended at #90")
 
 
 def test_another_commit_at_the_anchored_position_is_a_loss_too():
@@ -81,4 +81,4 @@ def test_entries_without_a_head_are_gone_on_from_and_not_declared_lost():
 def test_only_what_is_missing_behind_the_entries_that_are_left_is_declared_lost():
     anchor = Anchor("g", 7, 50, HASH.hex())
     start = begin(None, anchor, Seen(7, 50, ""), transitions=3, holder="a", new_genesis="new", version="0", left=39)
-    assert start.drafts[1].payload == PositionsLost(40, 50, "the journal ended at #39")
+    assert start.drafts[1].payload == PositionsLost(40, 50, "TailLost: the journal ended at #39")

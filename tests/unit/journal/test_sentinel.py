@@ -43,5 +43,5 @@ def test_a_wrong_url_names_the_mistake_and_the_form(url, says):
 
 async def test_sentinels_that_are_away_are_each_named():
     link = Link("redis+sentinel://127.0.0.1:1,127.0.0.1:2/porter")
-    with pytest.raises(JournalUnavailable, match="127.0.0.1:1.*127.0.0.1:2"):
+    with pytest.raises(JournalUnavailable, match=r"127\.0\.0\.1:1.*127\.0\.0\.1:2"):
         await link.call("PING")
