@@ -79,7 +79,8 @@ def removes_next_hop(state: ClusterState, fact: Event) -> bool:
     had = [family for family in FAMILIES if fact.name in state.loc_rib.eligible[family]]
     if not had or isinstance(fact, NodeGone):
         return bool(had)
-    now = node_next_hops(fact._replace(ready=True), False, state.ledger.path_identifiers)
+    extended = state.inventory.extended_next_hops
+    now = node_next_hops(fact._replace(ready=True), False, state.ledger.path_identifiers, extended=extended)
     return any(family not in now for family in had)
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from porter.app.answer_json import Json, time_json
 from porter.app.route_answers import CONFIRMED, RouteFilter, routes
 from porter.app.view import ReadModel
-from porter.model.address import Prefix, family_of, host_prefix
+from porter.model.address import IPV4, Address, Prefix, family_of, host_prefix
 from porter.model.reasons import Reason
 from porter.model.selector import Selector
 from porter.policy.selectors import matches
@@ -89,10 +89,15 @@ def absence(reason: str, one: Allocation) -> str:
         return (
             f"{reason}, no node with a ready endpoint of {one.service} may be a next hop; see that the nodes are "
             f"Ready, not excluded from load balancers, and have an {family_of(one.address)} InternalIP"
+            f"{_or_extended(one.address)}"
         )
     if reason == Reason.DRAINED:
         return f"{reason}, an operator drained {one.service}; `porter uncordon service {one.service}` ends that"
     return f"{reason}, its Service is gone, and the address is about to be released"
+
+
+def _or_extended(address: Address) -> str:
+    return ", or set extendedNextHop of a BgpPeer where all are of IPv6" if family_of(address) == IPV4 else ""
 
 
 def _matches_no_node(model: ReadModel, peer: str) -> bool:

@@ -70,7 +70,7 @@ def read(path: Path) -> LastGood | None:
         _log.warning("the last-good file is damaged and is not used", path=str(path))
         return None
     file_format, reducer_version, *content_rows = msgpack.unpackb(body, use_list=False)
-    if file_format != _FORMAT or reducer_version != baseline.REDUCER_VERSION:
+    if file_format != _FORMAT or reducer_version not in baseline.READABLE_VERSIONS:
         _log.warning("the last-good file is of another version and is not used", path=str(path))
         return None
     genesis, checkpoint, state, sessions = content_rows

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import socket
+from hashlib import sha256
 
 from porter.model.address import IPV4, Address, family_of, parse_address
 
 _DISCARD_PORT = 9
+_SOMEWHERE = Address("192.0.2.1")
+"""An address that nobody has (RFC 5737): the way there is the default route."""
+_PRIVATE = 10
+_NONE = Address("127.0.0.1")
+_UNKNOWN = Address("")
 
 
 class AddressBook:
@@ -14,7 +20,6 @@ class AddressBook:
 
     def __init__(self, configured: str) -> None:
         self._configured = parse_address(configured) if configured else None
-        self._last_ipv4 = Address("")
 
     def towards(self, peer: Address) -> Address:
         """The configured address if it is of the peer's family, else the kernel's choice; "" without a route."""
@@ -25,15 +30,21 @@ class AddressBook:
             with socket.socket(family, socket.SOCK_DGRAM) as probe:
                 # Connecting a datagram socket only asks the routing table.
                 probe.connect((peer, _DISCARD_PORT))
-                chosen = parse_address(probe.getsockname()[0])
+                return parse_address(probe.getsockname()[0])
         except OSError:
             return Address("")
-        if family == socket.AF_INET:
-            self._last_ipv4 = chosen
-        return chosen
 
-    def own_ipv4(self) -> Address:
-        """The IPv4 address that serves as router id: the configured one, else the last that a session was given."""
+    def router_id(self, local_address: Address = _UNKNOWN) -> Address:
+        """The router id of a session from a local address, written like an IPv4 address.
+
+        The configured IPv4 address, else the session's own, else that of the default route. A machine without any has
+        a number that follows from the session's IPv6 address (RFC 6286 asks for no more than that it differs).
+        """
         if self._configured is not None and family_of(self._configured) == IPV4:
             return self._configured
-        return self._last_ipv4 or Address("127.0.0.1")
+        if local_address and family_of(local_address) == IPV4:
+            return local_address
+        default = self.towards(_SOMEWHERE)
+        if default or not local_address:
+            return default or _NONE
+        return Address(".".join(map(str, (_PRIVATE, *sha256(local_address.encode()).digest()[:3]))))

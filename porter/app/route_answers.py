@@ -217,7 +217,8 @@ def _negotiated(session: PeerSession, peer: PeerObserved) -> Negotiated:
     """What the session negotiated last; before the first time, what the peer's settings ask for."""
     families = frozenset(family for family in FAMILIES if family in (session.families or peer.families))
     add_path = frozenset(family for family in families if not session.families or family in session.add_path)
-    return Negotiated(families, add_path, session.hold_time_s)
+    extended = session.extended_next_hop if session.families else peer.extended_next_hop
+    return Negotiated(families, add_path, session.hold_time_s, extended)
 
 
 def _became(model: ReadModel, peer: str, session: PeerSession, key: RouteKey, attributes: PathAttributes) -> str:

@@ -21,7 +21,7 @@ from porter.app.publishers import publisher_of
 from porter.app.route_traces import RouteTraces
 from porter.app.settings import Settings
 from porter.app.traced import ends
-from porter.bgp.outcomes import rib_digest
+from porter.bgp.outcomes import rib_digest, state_changed
 from porter.events.catalogue import Event
 from porter.events.decided import EpochStarted
 from porter.events.envelope import BEGINNING, Checkpoint, Commit
@@ -97,7 +97,7 @@ class Speaker:
             await self._publisher.configure(self._sessions)
             _log.info("last-good state read", position=self.checkpoint.position)
         self._outcomes.add(
-            (SpeakerStarted(self._name, __version__, self._addresses.own_ipv4(), self.checkpoint.position),)
+            (SpeakerStarted(self._name, __version__, self._addresses.router_id(), self.checkpoint.position),)
         )
         await self._configure()
         async with asyncio.TaskGroup() as tasks:
@@ -279,9 +279,8 @@ class Speaker:
         local_address = self._addresses.towards(address)
         if not local_address:
             return None
-        return session_settings(
-            state, peer, speaker=self._name, router_id=self._addresses.own_ipv4(), local_address=local_address
-        )
+        router_id = self._addresses.router_id(local_address)
+        return session_settings(state, peer, speaker=self._name, router_id=router_id, local_address=local_address)
 
     async def _watch_passwords(self, passwords: Passwords) -> None:
         """Have the engine take a changed password: only that session restarts."""
@@ -307,15 +306,11 @@ class Speaker:
         """The sessions as they stand, for readers who can no longer read how they came about."""
         told: list[Event] = []
         for peer, view in sorted(self._publisher.peers().items()):
-            negotiated = view.negotiated
-            if negotiated is None or view.state != "Established":
-                if established_only:
-                    continue
-                told.append(SessionStateChanged(peer, view.state, view.reason))
+            negotiated = view.negotiated if view.state == "Established" else None
+            if negotiated is None and established_only:
                 continue
-            families, add_path = tuple(sorted(negotiated.families)), tuple(sorted(negotiated.add_path_send))
-            told.append(SessionStateChanged(peer, view.state, view.reason, families, add_path, negotiated.hold_time_s))
-            if view.sync == "LIVE":
+            told.append(state_changed(peer, view.state, view.reason, negotiated))
+            if negotiated is not None and view.sync == "LIVE":
                 digest = rib_digest(self._publisher.confirmed(peer))
                 told.append(RibSynced(peer, self.state.ledger.position, view.confirmed, digest))
         return told

@@ -133,6 +133,7 @@ def digest_of(configuration: str) -> str:
 
 def _neighbor(settings: SessionSettings, password: str | None) -> list[str]:
     families = " ".join(f"{_FAMILY_WORDS[family]};" for family in settings.families)
+    extended = settings.extended_next_hop and IPV4 in settings.families
     port = [f"  passive true; listen {settings.port};"] if settings.passive else [f"  connect {settings.port};"]
     ttl: list[str] = []
     if settings.ttl_security:
@@ -158,8 +159,10 @@ def _neighbor(settings: SessionSettings, password: str | None) -> list[str]:
         f"    graceful-restart {settings.restart_time_s};",
         "    route-refresh enable;",
         "    add-path send;",
+        *(["    nexthop enable;"] if extended else []),
         "  }",
         f"  add-path {{ {families} }}",
+        *(["  nexthop { ipv4 unicast ipv6; }"] if extended else []),
         f"  api {{ processes [ {PROCESS_NAME} ]; neighbor-changes; negotiated; send {{ parsed; update; }} }}",
         "}",
     ]

@@ -39,6 +39,7 @@ def state_changed(peer: PeerKey, state: str, reason: str, negotiated: Negotiated
         families_in_order(negotiated.families),
         families_in_order(negotiated.add_path_send),
         negotiated.hold_time_s,
+        negotiated.extended_next_hop,
     )
 
 

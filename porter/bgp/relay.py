@@ -11,6 +11,8 @@ Why it is as it is:
   speaker that does not read loses its connection once `MAX_TO_SPEAKER_BYTES` wait for it.
 * Only whole lines pass, so that a speaker that died in the middle of a command cannot garble the next one's.
   A byte outside of ASCII would kill this process' successor at ExaBGP's end, so that such a line ends the connection.
+* What a session agreed on is told once, when it comes up, and ExaBGP cannot be asked for all of it later: the last such
+  event of each neighbour is kept, and follows the first line on each connection.
 * The first line on each connection says who is there: `hello {...}` with the pids of the relay and of ExaBGP, and
   `boot`, which is the same for as long as the same ExaBGP process lives. Answers carry no name, so that it also tells
   how many are still to come that an earlier speaker had asked for.
@@ -26,6 +28,9 @@ MAX_TO_SPEAKER_BYTES = 16 * 1024 * 1024
 MAX_TO_ENGINE_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 512 * 1024
 READ_BYTES = 65536
+AGREEMENT = b'"type": "negotiated"'
+MAX_AGREEMENTS = 4096
+"""Neighbours whose last agreement is kept; ExaBGP has one for each session."""
 FIRST_RETRY_S = 0.02
 LAST_RETRY_S = 0.5
 SETTLED_S = 1.0
@@ -60,6 +65,7 @@ class Relay:
         self.from_speaker = bytearray()
         self.to_engine = bytearray()
         self.to_speaker = bytearray()
+        self.agreements: dict[bytes, bytes] = {}
 
     def run(self) -> None:
         """Relay until ExaBGP closes its end."""
@@ -108,6 +114,8 @@ class Relay:
         )
         self.dropped = False
         self.to_speaker += hello.encode("ascii")
+        for line in self.agreements.values():
+            self.to_speaker += line + b"\n"
 
     def put_off(self) -> None:
         """Set the next attempt's time, twice as far away each time."""
@@ -133,8 +141,11 @@ class Relay:
             return False
         self.from_engine += chunk
         end = self.from_engine.rfind(b"\n") + 1
-        lines = bytes(self.from_engine[:end]).split(b"\n")
+        whole = bytes(self.from_engine[:end])
+        lines = whole.split(b"\n")
         self.unanswered = max(0, self.unanswered - lines.count(b"done") - lines.count(b"error"))
+        if AGREEMENT in whole:
+            self.keep_agreements(lines)
         if self.speaker is None:
             self.dropped = self.dropped or end > 0
         else:
@@ -145,6 +156,16 @@ class Relay:
         elif self.speaker is not None and self.to_speaker:
             self.write_speaker()
         return True
+
+    def keep_agreements(self, lines: list[bytes]) -> None:
+        """Keep the last agreement of each neighbour, which stands between these two words in its line."""
+        for line in lines:
+            if AGREEMENT in line:
+                neighbor = line.partition(b'"neighbor":')[2].partition(b'"negotiated":')[0]
+                self.agreements.pop(neighbor, None)
+                self.agreements[neighbor] = line
+        while len(self.agreements) > MAX_AGREEMENTS:
+            del self.agreements[next(iter(self.agreements))]
 
     def write_engine(self) -> None:
         # contextlib would have to be imported for this alone.

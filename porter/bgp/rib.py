@@ -70,6 +70,12 @@ class PeerRib:
         family = family_of(key.prefix)
         return family in self.negotiated.families and (key.path_id != 0) == (family in self.negotiated.add_path_send)
 
+    def suits(self, key: RouteKey, attributes: PathAttributes) -> bool:
+        """Whether the session can carry this route: its key, and a next hop of its own family or as agreed."""
+        return (
+            self.fits(key) and self.negotiated is not None and self.negotiated.carries(key.prefix, attributes.next_hop)
+        )
+
     def silent(self, key: RouteKey) -> bool:
         """Whether a withdrawal of this key has no send event under its own name.
 
@@ -86,7 +92,7 @@ class PeerRib:
     def wanted(self, key: RouteKey) -> PathAttributes | None:
         """The canonical attributes that the session should carry for a key, or None."""
         attributes = self.desired.get(key)
-        if attributes is None or not self.fits(key):
+        if attributes is None or not self.suits(key, attributes):
             return None
         return self.canonical(attributes)
 
@@ -250,10 +256,24 @@ class PeerRib:
         had queued when the session went down goes out as soon as the next one is up. The next session may negotiate
         ADD-PATH or not: a path is kept as well while the prefix is desired in the other form, because then the
         application has not yet computed this one.
+
+        One with a next hop that the last session had not agreed to goes in any case: a router that finds it in an
+        UPDATE may end the session over it, again and again (RFC 8950, section 4).
         """
-        if key not in self.engine or key in self.desired:
+        if key not in self.engine:
+            return False
+        if self.refused(key):
+            return True
+        if key in self.desired:
             return False
         return not (key.path_id != 0 and RouteKey(key.prefix, 0) in self.desired)
+
+    def refused(self, key: RouteKey) -> bool:
+        """Whether the engine holds a route with a next hop that the last session had not agreed to."""
+        held = self.engine.get(key)
+        return (
+            held is not None and self.negotiated is not None and not self.negotiated.carries(key.prefix, held.next_hop)
+        )
 
     def replace_engine(self, rib: Routes, *, besides: frozenset[RouteKey] | set[RouteKey]) -> set[RouteKey]:
         """Correct what the engine is believed to hold by its own words, but for keys touched meanwhile.

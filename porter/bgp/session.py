@@ -76,8 +76,8 @@ class PeerSession:
             certainty_changed = before is None or before.certain != desired.certain
             self._purge_due |= certainty_changed
             self.rib.settle_all(None if certainty_changed else desired.changed)
-        elif informed and all(self.rib.fits(key) for key in desired.routes):
-            # A key that does not fit shows that it was computed before this session's negotiation was known.
+        elif informed and all(self.rib.suits(*route) for route in desired.routes.items()):
+            # A route that does not suit shows that it was computed before this session's negotiation was known.
             self._fresh = True
             self.rib.settle_all()
 
@@ -297,11 +297,9 @@ class PeerSession:
                 self.rib.withdraw_queue.pop(key, None)
 
     def _remove_outdated(self) -> Iterable[Command]:
-        if not self.certain or not self.rib.withdraw_queue:
-            return []
-        keys = list(self.rib.withdraw_queue)
-        self.rib.withdraw_queue.clear()
+        keys = [key for key in self.rib.withdraw_queue if self.certain or self.rib.refused(key)]
         for key in keys:
+            del self.rib.withdraw_queue[key]
             self.rib.engine.pop(key, None)
         return withdrawals(keys)
 

@@ -245,6 +245,8 @@ class PeerObserved(NamedTuple):
     created_ms: int = 0
     labels: Pairs = ()
     node_expressions: tuple[Requirement, ...] = ()
+    extended_next_hop: bool = False
+    """IPv4 routes are given the nodes' IPv6 addresses as next hops (RFC 8950)."""
 
     @property
     def aggregate(self) -> str:

@@ -50,6 +50,7 @@ class SessionStateChanged(NamedTuple):
     families: tuple[str, ...] = ()
     add_path: tuple[str, ...] = ()
     hold_time_s: int = 0
+    extended_next_hop: bool = False
 
     @property
     def aggregate(self) -> str:

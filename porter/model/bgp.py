@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, NewType
 
-from porter.model.address import Address, Family, Prefix
+from porter.model.address import IPV4, IPV6, Address, Family, Prefix, family_of
 
 PeerKey = NewType("PeerKey", str)
 """The name of a BgpPeer object."""
@@ -80,12 +80,16 @@ class NextHop(NamedTuple):
     """One eligible node of a Service and the identifier that its path carries under ADD-PATH.
 
     `standing` is one of the three above.
+
+    `extended` is the node's IPv6 address on IPv4 routes, for sessions that agreed to such next hops (RFC 8950); a node
+    without an IPv4 address has it as `address`, too. It is "" as long as no BgpPeer wants them.
     """
 
     node: str
     address: Address
     path_id: int
     standing: int = IN_SERVICE
+    extended: Address = Address("")
 
 
 class SessionSettings(NamedTuple):
@@ -109,6 +113,8 @@ class SessionSettings(NamedTuple):
     """Where the MD5 key (RFC 2385) is found, never the key: "" none, "secret:<name>" a mounted Secret, "inline:<peer>"
     the BgpPeer itself."""
     description: str = ""
+    extended_next_hop: bool = False
+    """Whether IPv6 next hops of IPv4 routes are offered (RFC 8950)."""
 
 
 class Negotiated(NamedTuple):
@@ -118,3 +124,9 @@ class Negotiated(NamedTuple):
     add_path_send: frozenset[Family]
     hold_time_s: int
     extended_next_hop: bool = False
+    """Whether IPv4 routes may have IPv6 next hops (RFC 8950)."""
+
+    def carries(self, prefix: Prefix, next_hop: Address) -> bool:
+        """Whether a route may have a next hop: one of its own family, or as agreed one of IPv6."""
+        family, of_hop = family_of(prefix), family_of(next_hop)
+        return family == of_hop or (self.extended_next_hop and (family, of_hop) == (IPV4, IPV6))

@@ -119,7 +119,8 @@ GROUPS: tuple[Group, ...] = (
         {
             Reason.NO_ELIGIBLE_NODE: Meaning(
                 "Endpoints are ready, but none of their nodes may be a next hop.",
-                "See that the nodes are Ready, not excluded from load balancers, and have an InternalIP of the family.",
+                "See that the nodes are Ready, not excluded from load balancers, and have an InternalIP of the family; "
+                "for nodes of IPv6 alone, `spec.extendedNextHop` of a BgpPeer gives IPv4 routes IPv6 next hops.",
             ),
             Reason.NO_READY_ENDPOINT: Meaning(
                 "No endpoint of the Service is ready.", "See that its pods run and are selected."
@@ -139,6 +140,11 @@ GROUPS: tuple[Group, ...] = (
             Reason.NO_ADD_PATH: Meaning(
                 "The router takes no additional paths, so that each speaker announces one next hop.",
                 "Enable ADD-PATH (RFC 7911) at the router.",
+            ),
+            Reason.NO_EXTENDED_NEXT_HOP: Meaning(
+                "The BgpPeer asks for IPv6 next hops of IPv4 routes, and the router did not agree to them, so that "
+                "nodes without an IPv4 address are no next hops of IPv4 routes there.",
+                "Enable extended next hops (RFC 8950) for IPv4 unicast at the router.",
             ),
             Reason.NOT_ADVERTISED: Meaning(
                 "There are BgpAdvertisements, and none of them gives the route to the peer.",

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     HELD = "Held"
     DRAINED = "Drained"
     NO_ADD_PATH = "NoAddPath"
+    NO_EXTENDED_NEXT_HOP = "NoExtendedNextHop"
     NOT_ADVERTISED = "NotAdvertised"
     FAMILY_NOT_CARRIED = "FamilyNotCarried"
     NEXT_HOP_LIMIT = "NextHopLimit"

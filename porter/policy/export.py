@@ -22,6 +22,7 @@ from porter.model.bgp import (
     node_of,
 )
 from porter.policy.advertisements import PLAIN
+from porter.policy.next_hops import carried
 from porter.policy.topology import own
 
 _CACHED_WEIGHTS = 65536
@@ -85,14 +86,17 @@ def exported(
     add_path: bool,
     attributes: Callable[[str], PathAttributes] = plain,
     internal: bool = False,
+    extended: bool = False,
 ) -> dict[RouteKey, PathAttributes]:
     """The paths of one route for one session; `attributes` gives those of a path through a node.
 
     With ADD-PATH (RFC 7911) all next hops, or the same `max_next_hops` (0: `MAX_NEXT_HOPS`) of them at every speaker.
     Without, one path, chosen per speaker, so that speakers spread over the nodes; never one that is leaving, while
-    others are not. `internal` says that the session is within one AS.
+    others are not. `internal` says that the session is within one AS, `extended` that it agreed to IPv6 next hops of
+    IPv4 routes.
     """
-    prefix, hops = route.prefix, route.next_hops
+    prefix = route.prefix
+    hops = carried(prefix, route.next_hops, extended=extended)
     if node_of(speaker):
         # Each agent is a session of its own, so that a limit of the peer's chooses among them all.
         hops = own(speaker, rendezvous(prefix, hops, max_next_hops) if 0 < max_next_hops < len(hops) else hops)

@@ -1,7 +1,8 @@
 """Which nodes a Service's traffic may be sent to: pure rules of eligibility.
 
 1. A node is eligible if it is Ready (or held by fail static), not excluded by the standard label, and has an
-   InternalIP of the address family: the first one is the next hop.
+   InternalIP of the address family: the first one is the next hop. Where some BgpPeer wants extended next hops
+   (RFC 8950), an IPv6 InternalIP does for IPv4, too: at the sessions that agreed to it.
 2. externalTrafficPolicy Local: of these, the nodes with a ready endpoint, and the nodes that have none but one
    that is serving while terminating, as kube-proxy does it (KEP-1669).
 3. externalTrafficPolicy Cluster: all of these, as long as an endpoint of the family is ready anywhere; or, if none
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from porter.events.observed import EndpointsObserved, NodeObserved
-from porter.model.address import FAMILIES, IPV4, Address, Family, address_number, family_of
+from porter.model.address import FAMILIES, IPV4, IPV6, Address, Family, Prefix, address_number, family_of
 from porter.model.bgp import LAST_RESORT, LEAVING, NextHop
 from porter.model.reasons import Reason
 
@@ -33,16 +34,33 @@ def path_identifier(node: NodeObserved, assigned: Mapping[str, int]) -> int | No
     return address_number(address) if address is not None else assigned.get(node.name)
 
 
-def node_next_hops(node: NodeObserved, held: bool, assigned: Mapping[str, int]) -> dict[Family, NextHop]:
+def node_next_hops(
+    node: NodeObserved, held: bool, assigned: Mapping[str, int], *, extended: bool = False
+) -> dict[Family, NextHop]:
     """The next hop that a node is for each family; none where it is not eligible.
 
-    A node that waits for its identifier is not eligible yet: its path could not be told from others.
+    A node that waits for its identifier is not eligible yet: its path could not be told from others. `extended` says
+    that some BgpPeer wants IPv6 next hops of IPv4 routes.
     """
     identifier = path_identifier(node, assigned)
     if node.excluded or identifier is None or not (node.ready or held):
         return {}
     addresses = ((family, first_address(node, family)) for family in FAMILIES)
-    return {family: NextHop(node.name, address, identifier) for family, address in addresses if address is not None}
+    hops = {family: NextHop(node.name, address, identifier) for family, address in addresses if address is not None}
+    if extended and IPV6 in hops:
+        address = hops[IPV6].address
+        hops[IPV4] = hops.get(IPV4, hops[IPV6])._replace(extended=address)
+    return hops
+
+
+def carried(prefix: Prefix, hops: tuple[NextHop, ...], *, extended: bool) -> tuple[NextHop, ...]:
+    """The next hops of a route as one session carries them, which agreed to extended next hops or did not."""
+    if not any(hop.extended for hop in hops):
+        return hops
+    if extended:
+        return tuple(hop._replace(address=hop.extended or hop.address) for hop in hops)
+    family = family_of(prefix)
+    return tuple(hop for hop in hops if family_of(hop.address) == family)
 
 
 def nodes_of(pairs: tuple[tuple[str, tuple[str, ...]], ...], family: Family) -> tuple[str, ...]:

@@ -78,7 +78,16 @@ def adj_rib_out(
         if not only_bgp and not announced_by_bgp(state, prefix):
             continue
         add_path = family in negotiated.add_path_send
-        found.update(exported(route, speaker=speaker, max_next_hops=maximum, add_path=add_path, internal=internal))
+        found.update(
+            exported(
+                route,
+                speaker=speaker,
+                max_next_hops=maximum,
+                add_path=add_path,
+                internal=internal,
+                extended=negotiated.extended_next_hop,
+            )
+        )
     return found
 
 
@@ -108,6 +117,7 @@ def _selected(
                 add_path=add_path,
                 attributes=attributes,
                 internal=policy.internal,
+                extended=negotiated.extended_next_hop,
             )
         )
     return found
@@ -266,6 +276,7 @@ def session_settings(
         restart_time_s=_restart_time_s(fact, conf),
         password_source=_password_source(fact),
         description=fact.description or f"Porter speaker {speaker}",
+        extended_next_hop=fact.extended_next_hop,
     )
 
 

@@ -39,8 +39,11 @@ from porter.projections.maintenance import decode_maintenance, encode_maintenanc
 from porter.projections.pools import Allocation, Pools
 from porter.projections.readiness import NotReady
 
-REDUCER_VERSION = 3
+REDUCER_VERSION = 4
 """Rises with every change of what a fold yields; the golden digests in the tests say when that is."""
+
+READABLE_VERSIONS = (3, REDUCER_VERSION)
+"""A baseline of version 3 is one of version 4 that says nothing of extended next hops."""
 
 MAX_BASELINE_BYTES = 1 << 30
 """Most bytes that a baseline may hold after decompression."""
@@ -103,7 +106,7 @@ def _content(encoded: bytes) -> Any:
         version = content[0]
     except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
         raise UnreadableBaseline(f"a baseline of {len(encoded)} bytes does not decode: {error}") from error
-    if version != REDUCER_VERSION:
+    if version not in READABLE_VERSIONS:
         raise UnreadableBaseline(
             f"the baseline is of reducer version {version!r}, and this release folds by version {REDUCER_VERSION}; "
             "start from the beginning of the journal or its archive, or use the release that wrote it"

@@ -14,6 +14,7 @@ from porter.events import decided, observed
 from porter.events.envelope import Envelope
 from porter.model.address import Address, host_prefix
 from porter.model.reasons import Reason
+from porter.projections.bgp_objects import BGP_OBJECT_STEPS
 from porter.projections.drains_and_holds import DRAIN_AND_HOLD_STEPS
 from porter.projections.exports import Exports
 from porter.projections.inventory import Inventory
@@ -243,40 +244,6 @@ def _pool_changed(state: ClusterState, event: observed.PoolObserved | observed.P
         state.loc_rib.retell()
 
 
-def _conf_observed(state: ClusterState, event: observed.ConfObserved, position: int, _time_ms: int) -> None:
-    state.inventory.put("Conf", event, position)
-    state.exports.forget()
-
-
-def _conf_gone(state: ClusterState, event: observed.ConfGone, _position: int, _time_ms: int) -> None:
-    state.inventory.drop("Conf", event.name)
-    state.exports.forget()
-
-
-def _peer_observed(state: ClusterState, event: observed.PeerObserved, position: int, _time_ms: int) -> None:
-    state.inventory.put("Peer", event, position)
-    state.exports.forget()
-
-
-def _peer_gone(state: ClusterState, event: observed.PeerGone, _position: int, _time_ms: int) -> None:
-    state.inventory.drop("Peer", event.name)
-    state.exports.forget()
-
-
-def _advertisement_observed(
-    state: ClusterState, event: observed.AdvertisementObserved, position: int, _time_ms: int
-) -> None:
-    state.inventory.put("Advertisement", event, position)
-    state.exports.forget()
-    state.loc_rib.retell()
-
-
-def _advertisement_gone(state: ClusterState, event: observed.AdvertisementGone, _position: int, _time_ms: int) -> None:
-    state.inventory.drop("Advertisement", event.name)
-    state.exports.forget()
-    state.loc_rib.retell()
-
-
 def _service_range_observed(
     state: ClusterState, event: observed.ServiceRangeObserved, position: int, _time_ms: int
 ) -> None:
@@ -373,12 +340,6 @@ _STEPS: dict[type, Step] = {
     observed.NamespaceGone: _namespace_gone,
     observed.PoolObserved: _pool_observed,
     observed.PoolGone: _pool_gone,
-    observed.ConfObserved: _conf_observed,
-    observed.ConfGone: _conf_gone,
-    observed.PeerObserved: _peer_observed,
-    observed.PeerGone: _peer_gone,
-    observed.AdvertisementObserved: _advertisement_observed,
-    observed.AdvertisementGone: _advertisement_gone,
     observed.ServiceRangeObserved: _service_range_observed,
     observed.ServiceRangeGone: _service_range_gone,
     observed.InventorySynced: _inventory_synced,
@@ -395,5 +356,6 @@ _STEPS: dict[type, Step] = {
     decided.HeadWitnessed: _head_witnessed,
     decided.SpeakerDrained: _speaker_drained,
     decided.SpeakerUndrained: _speaker_undrained,
+    **BGP_OBJECT_STEPS,
     **DRAIN_AND_HOLD_STEPS,
 }

@@ -91,7 +91,7 @@ def decode_holds(row: Any) -> Holds:
     return Holds(
         {number: Hold._make(hold) for number, hold in opened},
         {
-            prefix: HeldRoute(number, tuple(NextHop._make(hop) for hop in next_hops))
+            prefix: HeldRoute(number, tuple(NextHop(*hop) for hop in next_hops))
             for prefix, (number, next_hops) in routes
         },
         dict(settled_ms),

@@ -129,6 +129,11 @@ class Inventory:
         good = self.last_good.get(("Peer", name), self.peers.get(name))
         return good if isinstance(good, PeerObserved) else None
 
+    @property
+    def extended_next_hops(self) -> bool:
+        """Whether any peer wants IPv6 next hops of IPv4 routes."""
+        return any(peer.extended_next_hop for name in self.peers if (peer := self.good_peer(name)) is not None)
+
     def good_conf(self, name: str) -> ConfObserved | None:
         """A BgpConf as it was when it was last well-formed, else as it is."""
         good = self.last_good.get(("Conf", name), self.confs.get(name))

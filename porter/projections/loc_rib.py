@@ -73,6 +73,7 @@ class LocRib:
         "_before",
         "_dirty_addresses",
         "_dirty_uids",
+        "_extended",
         "_inventory",
         "_ledger",
         "_lost",
@@ -90,6 +91,8 @@ class LocRib:
         self._ledger = ledger
         self._inventory = inventory
         self._pools = pools
+        # Whether some BgpPeer wants IPv6 next hops of IPv4 routes.
+        self._extended = False
         self.service_stamps: dict[str, Stamp] = {}
         self.cluster_stamps: dict[Family, Stamp] = dict.fromkeys(FAMILIES, NEVER)
         self.node_stamps: dict[Family, dict[str, Stamp]] = {family: {} for family in FAMILIES}
@@ -109,6 +112,7 @@ class LocRib:
     def fork(self, ledger: Ledger, inventory: Inventory, pools: Pools) -> LocRib:
         """An independent copy over other projections; its routes are derived anew."""
         copy = LocRib(ledger, inventory, pools)
+        copy._extended = self._extended
         copy.service_stamps = dict(self.service_stamps)
         copy.cluster_stamps = dict(self.cluster_stamps)
         copy.node_stamps = {family: dict(stamps) for family, stamps in self.node_stamps.items()}
@@ -164,8 +168,15 @@ class LocRib:
         if changed:
             self._all_dirty = True
 
+    def peers_changed(self, stamp: Stamp) -> None:
+        """A BgpPeer came, went or changed: nodes without an IPv4 address may have become next hops of IPv4 routes."""
+        if self._extended != self._inventory.extended_next_hops:
+            self._extended = not self._extended
+            self.nodes_changed(tuple(self._inventory.nodes), stamp)
+
     def _hops_of(self, node: NodeObserved) -> dict[Family, NextHop]:
-        hops = node_next_hops(node, node.name in self._inventory.readiness.held, self._ledger.path_identifiers)
+        held = node.name in self._inventory.readiness.held
+        hops = node_next_hops(node, held, self._ledger.path_identifiers, extended=self._extended)
         if node.name not in self._ledger.maintenance.nodes:
             return hops
         standing = self._ledger.maintenance.standing(node.name)
@@ -213,6 +224,7 @@ class LocRib:
 
     def recompute_eligible(self) -> None:
         """Derive the eligible nodes from the inventory, after decoding a baseline."""
+        self._extended = self._inventory.extended_next_hops
         for name, node in self._inventory.nodes.items():
             for family, hop in self._hops_of(node).items():
                 self.eligible[family][name] = hop

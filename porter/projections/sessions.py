@@ -51,6 +51,7 @@ class PeerSession:
     families: tuple[str, ...] = ()
     add_path: tuple[str, ...] = ()
     hold_time_s: int = 0
+    extended_next_hop: bool = False
     synced: bool = False
     routes: int = 0
     digest: str = ""
@@ -190,7 +191,7 @@ def _session_state_changed(speaker: SpeakerSessions, event: routed.SessionStateC
     session.state, session.reason = event.state, event.reason
     if event.state == ESTABLISHED:
         session.families, session.add_path = event.families, event.add_path
-        session.hold_time_s = event.hold_time_s
+        session.hold_time_s, session.extended_next_hop = event.hold_time_s, event.extended_next_hop
         session.rejected = session.rejected_field = ""
         return
     if was_established:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from porter.bgp.backends.exabgp_agreements import AGREEMENT, Agreements
 from porter.bgp.backends.exabgp_text import (
     Answer,
     EndOfRibWasSent,
@@ -41,7 +42,7 @@ from porter.bgp.session import PeerSession
 from porter.bgp.states import DOWN
 from porter.events.catalogue import Event
 from porter.events.routed import EngineStateChanged
-from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
+from porter.model.bgp import PathAttributes, PeerKey, RouteKey, SessionSettings
 
 MAX_OUTSTANDING_COMMANDS = 32
 ANSWER_TIMEOUT_S = 30.0
@@ -103,7 +104,7 @@ class Dialogue:
         self._neighbors: dict[SessionId, NeighborState] = {}
         self._late_events: list[EngineEvent] = []
         self._counters: dict[SessionId, int] = {}
-        self._negotiated: dict[SessionId, Negotiated] = {}
+        self._agreements = Agreements()
         self._stock_taken_s = float("-inf")
         self._stock_wanted = False
         self._newcomers = False
@@ -114,6 +115,7 @@ class Dialogue:
 
     def connected(self, hello: Hello, now_s: float) -> None:
         """A relay connected: take stock before anything else."""
+        self._agreements.of_engine(hello.boot)
         self.engine = hello
         self.fault = ""
         self._outstanding.clear()
@@ -224,9 +226,7 @@ class Dialogue:
         self.outcomes.append(EngineStateChanged(self.speaker, up=True, reason=""))
         for session_id, session in self.sessions.items():
             state = self._neighbors.get(session_id)
-            negotiated = state.negotiated if state is not None else None
-            if negotiated is not None:
-                self._negotiated[session_id] = negotiated
+            negotiated = self._agreements.completed(session.settings, None if state is None else state.negotiated)
             held = ribs.get(session_id, {})
             session.attached(negotiated, held, now_s, same_engine=same, told_gone=told_gone)
         late, self._late_events = self._late_events, []
@@ -268,6 +268,8 @@ class Dialogue:
         if line.startswith("{"):
             if self._synchronised:
                 self._event(line, now_s)
+            elif AGREEMENT in line:
+                self._agreements.take(self._decoded(line))
             return
         if not self._synchronised:
             if self._stale_answers:
@@ -286,13 +288,16 @@ class Dialogue:
         text, self._text = self._text, []
         asked.answer(Answer(text, line == "done", now_s))
 
-    def _event(self, line: str, now_s: float) -> None:
+    def _decoded(self, line: str) -> EngineEvent | None:
         try:
             decoded: dict[str, Any] = msgspec.json.decode(line)
-            event = read_event(decoded)
+            return read_event(decoded)
         except (UnknownText, msgspec.DecodeError) as error:
             self.fault = f"ExaBGP's event was not understood: {error}"
-            return
+            return None
+
+    def _event(self, line: str, now_s: float) -> None:
+        event = self._decoded(line)
         if event is None or (event.session not in self.sessions and event.session not in self._departing):
             return
         last = self._counters.get(event.session)
@@ -312,17 +317,17 @@ class Dialogue:
                 session.sent([(key, canonical(value)) for key, value in announced], withdrawn, now_s)
             case EndOfRibWasSent(family) if family is not None:
                 session.end_of_rib_sent(family)
-            case NegotiatedEvent(negotiated):
-                self._negotiated[event.session] = negotiated
-            case StateEvent("up", _) if event.session in self._negotiated:
-                session.established(self._negotiated[event.session], now_s)
+            case NegotiatedEvent():
+                self._agreements.take(event)
+            case StateEvent("up", _) if (negotiated := self._agreements.of(event.session)) is not None:
+                session.established(negotiated, now_s)
             case StateEvent("up", _):
                 # What was negotiated was told before stock was taken, and after the answer to it was made.
                 self._stock_wanted = True
             case StateEvent("connected", _):
                 session.attempts.connected(now_s)
             case StateEvent("down", reason):
-                self._negotiated.pop(event.session, None)
+                self._agreements.ended(event.session)
                 session.closed(reason, now_s)
                 if reason.startswith(REMOVED):
                     session.rib.engine.clear()

@@ -109,6 +109,7 @@ def peer_fact(peer: Custom) -> PeerObserved | None:
         created_ms=milliseconds(metadata.creation_timestamp),
         labels=pairs(metadata.labels),
         node_expressions=nodes.expressions,
+        extended_next_hop=_extended_next_hop(spec, families),
     )
     if spec.taken("bfd"):
         spec.unsupported("bfd", "has no effect: ExaBGP speaks no BFD; remove it, and choose a short hold time")
@@ -220,6 +221,15 @@ def _with_timers(fact: PeerObserved, config: Fields) -> PeerObserved:
     retry_s = config.integer("connectRetry", DEFAULT_CONNECT_RETRY_S, 0, MAX_CONNECT_RETRY_S, unit="seconds")
     config.finish()
     return fact._replace(hold_time_s=hold_s, connect_retry_s=retry_s or DEFAULT_CONNECT_RETRY_S)
+
+
+def _extended_next_hop(spec: Fields, families: tuple[str, ...]) -> bool:
+    """Take `extendedNextHop`; a session without IPv6 offers no IPv6 next hops."""
+    wanted = spec.flag("extendedNextHop") or False
+    if wanted and set(families) != set(FAMILIES):
+        spec.unsupported("extendedNextHop", "has no effect unless afiSafis names both families, or none; add the other")
+        return False
+    return wanted
 
 
 def _multihop_ttl(spec: Fields) -> int:

@@ -5,13 +5,23 @@ from __future__ import annotations
 import datetime as dt
 
 from porter.events.observed import PeerObserved
+from porter.model.address import IPV4
 from porter.model.bgp import node_of
 from porter.model.reasons import Problem, Reason
+from porter.policy.next_hops import first_address
 from porter.policy.racks import local_as
 from porter.projections.adj_rib_out import peer_problems, refused, sessions_of
 from porter.projections.cluster import ClusterState
 from porter.projections.sessions import PeerSession, Sessions
-from porter.projections.status.conditions import MAX_NAMED, Tree, accepted_condition, condition, sentence, titled
+from porter.projections.status.conditions import (
+    MAX_NAMED,
+    Tree,
+    accepted_condition,
+    condition,
+    listed,
+    sentence,
+    titled,
+)
 
 
 def peer_status(state: ClusterState, sessions: Sessions, name: str) -> Tree:
@@ -70,7 +80,8 @@ def _peer_conditions(state: ClusterState, peer: PeerObserved, told: list[tuple[s
     of_engines = dict.fromkeys(one for _, session in told for one in session.unsupported)
     problems = (*peer.problems, *peer_problems(state, peer.name), *of_engines)
     accepted = accepted_condition(problem, problems, generation, "every field is honoured")
-    return [accepted, _peer_ready(peer, problem, told), *_add_path(peer, told, generation)]
+    ready = _peer_ready(peer, problem, told)
+    return [accepted, ready, *_add_path(peer, told, generation), *_extended_next_hop(state, peer, told)]
 
 
 def _peer_ready(peer: PeerObserved, problem: Problem | None, told: list[tuple[str, PeerSession]]) -> Tree:
@@ -105,3 +116,22 @@ def _add_path(peer: PeerObserved, told: list[tuple[str, PeerSession]], generatio
         "so that each speaker announces one next hop; enable ADD-PATH (RFC 7911) there"
     )
     return [condition(Reason.NO_ADD_PATH, True, Reason.NO_ADD_PATH, message, generation)]
+
+
+def _extended_next_hop(state: ClusterState, peer: PeerObserved, told: list[tuple[str, PeerSession]]) -> list[Tree]:
+    """Whether IPv4 routes have IPv6 next hops there, of a peer that is to have them."""
+    reason, generation = Reason.NO_EXTENDED_NEXT_HOP, peer.generation
+    established = [(speaker, session) for speaker, session in told if session.established]
+    if not (peer.extended_next_hop and established):
+        return []
+    without = [speaker for speaker, session in established if not session.extended_next_hop]
+    if not without:
+        message = "IPv4 routes have the nodes' IPv6 addresses as next hops"
+        return [condition(reason, False, "ExtendedNextHop", message, generation)]
+    nodes = sorted(node.name for node in state.inventory.nodes.values() if first_address(node, IPV4) is None)
+    left_out = f", and {listed(nodes)}, without an IPv4 address, left out" if nodes else ""
+    message = (
+        f"the router at {peer.address} did not agree to IPv6 next hops of IPv4 routes with {listed(without)}, so that "
+        f"these have IPv4 next hops there{left_out}; enable extended next hops (RFC 8950) for IPv4 unicast there"
+    )
+    return [condition(reason, True, reason, message, generation)]

@@ -7,7 +7,18 @@ import itertools
 
 import pytest
 
-from tests.integration.bgp.lab import Bird, Engine, Frr, GoBgp, Router, Speaker, addresses_of_a_test, programs
+from tests.integration.bgp.lab import (
+    ADDRESS6,
+    Bird,
+    Engine,
+    Frr,
+    GoBgp,
+    GoBgpEngine,
+    Router,
+    Speaker,
+    addresses_of_a_test,
+    programs,
+)
 
 _api_ports = itertools.count(21790)
 
@@ -27,9 +38,24 @@ async def started(lab):
     yield lab
     supervisor.cancel()
     await asyncio.gather(supervisor, return_exceptions=True)
-    await lab.speaker.crash()
-    for router in lab.routers:
-        router.stop()
+    await lab.end()
+
+
+@pytest.fixture(params=["exabgp", "gobgp"])
+async def engine_lab(lab, request):
+    """The same with each of the engines in turn."""
+    if request.param == "gobgp" and (missing := programs("gobgpd")):
+        pytest.skip(f"{', '.join(missing)} not installed; apt-get install gobgpd")
+    addresses_of_a_test()
+    lab.speaker = Speaker(lab.directory, engine=request.param)
+    engine = GoBgpEngine(lab.directory) if request.param == "gobgp" else Engine(lab.directory / "exabgp.conf")
+    supervisor = asyncio.create_task(engine.run())
+    yield lab
+    if request.param == "gobgp":
+        await lab.speaker.crash()
+    supervisor.cancel()
+    await asyncio.gather(supervisor, return_exceptions=True)
+    await lab.end()
 
 
 class Lab:
@@ -40,6 +66,13 @@ class Lab:
         self.routers: list[Router] = []
         self.speaker: Speaker
         self.engine: Engine
+
+    async def end(self):
+        """Everything is gone."""
+        await self.speaker.crash()
+        for router in self.routers:
+            router.stop()
+        ADDRESS6.remove()
 
     def bird(self, name, address, **options):
         return self._router(Bird, ("bird", "birdc"), name, address, **options)

@@ -216,6 +216,33 @@ class Addresses:
 ADDRESS = Addresses()
 
 
+class Addresses6:
+    """IPv6 addresses on loopback, which have to be put there one by one: root alone may do so."""
+
+    def __init__(self) -> None:
+        self.there: set[str] = set()
+
+    def __call__(self, number: int) -> str:
+        address = f"fd00:{ADDRESS.second:x}:{ADDRESS.third:x}::{number:x}"
+        if address not in self.there:
+            subprocess.run(["ip", "address", "add", f"{address}/128", "dev", "lo", "nodad"], check=True)
+            self.there.add(address)
+        return address
+
+    def remove(self) -> None:
+        for address in self.there:
+            subprocess.run(["ip", "address", "del", f"{address}/128", "dev", "lo"], check=False)
+        self.there.clear()
+
+
+ADDRESS6 = Addresses6()
+
+
+def our_address(peer: str) -> str:
+    """The speaker's address towards a peer."""
+    return (ADDRESS6 if ":" in peer else ADDRESS)(1)
+
+
 def addresses_of_a_test() -> None:
     """Take fresh addresses: a closed port of a former test may still be waiting for its last packets."""
     ADDRESS.third = (ADDRESS.third + 1) % 256
@@ -225,7 +252,7 @@ PORT = 11790
 
 
 def settings(peer: str, address: str, local: str | None = None, **changes) -> SessionSettings:
-    local = local or ADDRESS(1)
+    local = local or our_address(address)
     base = SessionSettings(
         peer=PeerKey(peer),
         peer_address=Address(address),
@@ -246,6 +273,16 @@ class Router:
         self.name = name
         self.address = address
         self.process: subprocess.Popen | None = None
+
+    @property
+    def router_id(self) -> str:
+        """Its IPv4 address, or what stands for one."""
+        return self.address if "." in self.address else ADDRESS(int(self.address.rpartition(":")[2], 16))
+
+    @property
+    def speaker(self) -> str:
+        """The speaker's address towards it."""
+        return our_address(self.address)
 
     def spawn(self, *arguments: str) -> None:
         log = (self.directory / f"{self.name}.log").open("ab")
@@ -294,6 +331,7 @@ class Bird(Router):
         password: str = "",
         calls: bool = False,
         ttl_security: bool = False,
+        extended_next_hop: bool = False,
     ) -> Bird:
         # Path identifiers are shown by `show route all` of newer releases only; the next hop stands for them.
         rx = "add paths rx;" if add_path else ""
@@ -302,16 +340,17 @@ class Bird(Router):
             multihop = "multihop 2; ttl security on;"
         passive, port = ("off", f" port {PORT}") if calls else ("on", "")
         key = f'password "{password}";' if password else ""
-        channels = f"ipv4 {{ import all; export none; {rx} }}; ipv6 {{ import all; export none; {rx} }};"
+        extended = "extended next hop on;" if extended_next_hop else ""
+        channels = f"ipv4 {{ import all; export none; {rx} {extended} }}; ipv6 {{ import all; export none; {rx} }};"
         protocols = "\n".join(
             f"""protocol bgp p{number} {{
   local {self.address} port {PORT} as {own_as}; neighbor {peer}{port} as {speaker_as};
   {multihop} {key} passive {passive}; strict bind on; graceful restart on; {channels}
   error wait time 1, 5; connect delay time 1; connect retry time 2;
 }}"""
-            for number, peer in enumerate(peers or [ADDRESS(1)])
+            for number, peer in enumerate(peers or [self.speaker])
         )
-        text = f"router id {self.address};\nlog stderr all;\nprotocol device {{}}\n{protocols}\n"
+        text = f"router id {self.router_id};\nlog stderr all;\nprotocol device {{}}\n{protocols}\n"
         configuration = self.directory / f"{self.name}.conf"
         configuration.write_text(text)
         self.spawn(
@@ -386,7 +425,7 @@ class GoBgp(Router):
         speaker_as: int = LOCAL_AS,
         calls: bool = False,
     ) -> GoBgp:
-        self.api = f"{self.address}:{api_port}"
+        self.api = f"{self.router_id}:{api_port}"
         self.api_port = api_port
         self.with_add_path = add_path
         families = "".join(
@@ -418,13 +457,13 @@ class GoBgp(Router):
     enabled = true
     restart-time = 60
 {families}"""
-            for peer in peers or [ADDRESS(1)]
+            for peer in peers or [self.speaker]
         )
         configuration = self.directory / f"{self.name}.toml"
         configuration.write_text(
             f"""[global.config]
   as = {own_as}
-  router-id = "{self.address}"
+  router-id = "{self.router_id}"
   port = {PORT}
   local-address-list = ["{self.address}"]
 {neighbors}
@@ -436,7 +475,7 @@ class GoBgp(Router):
     def paths(self, prefix: str) -> dict[str, Received]:
         family = "ipv6" if ":" in prefix else "ipv4"
         done = subprocess.run(
-            ["gobgp", "-u", self.address, "-p", str(self.api_port), "-j", "global", "rib", prefix, "-a", family],
+            ["gobgp", "-u", self.router_id, "-p", str(self.api_port), "-j", "global", "rib", prefix, "-a", family],
             capture_output=True,
             text=True,
             check=False,
@@ -463,7 +502,7 @@ class GoBgp(Router):
         table: Table = {}
         for family in ("ipv4", "ipv6"):
             done = subprocess.run(
-                ["gobgp", "-u", self.address, "-p", str(self.api_port), "-j", "global", "rib", "-a", family],
+                ["gobgp", "-u", self.router_id, "-p", str(self.api_port), "-j", "global", "rib", "-a", family],
                 capture_output=True,
                 text=True,
                 check=False,
@@ -488,6 +527,7 @@ class Frr(Router):
         password: str = "",
         calls: bool = False,
         ttl_security: bool = False,
+        extended_next_hop: bool = False,
     ) -> Frr:
         multihop, key = (
             [" neighbor {} ebgp-multihop 5"] * (own_as != speaker_as),
@@ -497,22 +537,23 @@ class Frr(Router):
             multihop = [" neighbor {} disable-connected-check", " neighbor {} ttl-security hops 1"]
         neighbors = [
             line
-            for peer in peers or [ADDRESS(1)]
+            for peer in peers or [self.speaker]
             for line in (
                 f" neighbor {peer} remote-as {speaker_as}",
                 f" neighbor {peer} port {PORT}" if calls else f" neighbor {peer} passive",
                 f" neighbor {peer} update-source {self.address}",
                 *(form.format(peer) for form in multihop + key * bool(password)),
                 f" neighbor {peer} timers connect 1",
+                *([f" neighbor {peer} capability extended-nexthop"] if extended_next_hop else []),
             )
         ]
-        activated = [f"  neighbor {peer} activate" for peer in peers or [ADDRESS(1)]]
+        activated = [f"  neighbor {peer} activate" for peer in peers or [self.speaker]]
         configuration = self.directory / f"{self.name}.conf"
         configuration.write_text(
             "\n".join(
                 [
                     f"router bgp {own_as}",
-                    f" bgp router-id {self.address}",
+                    f" bgp router-id {self.router_id}",
                     " no bgp ebgp-requires-policy",
                     " bgp graceful-restart",
                     *neighbors,

@@ -38,7 +38,11 @@ class Cluster:
         self.ribs = AdjRibsOut(SpeakerName(lab.speaker.name))
         self.exported: object = None
         peer_as = changes.get("peer_as", PEER_AS)
-        self.story = Story(
+        self.story = self.facts(routers, peer_as)
+        self.story.settles()
+
+    def facts(self, routers: tuple[Router, ...], peer_as: int) -> Story:
+        return Story(
             node(1, labels=(("tier", "edge"),)),
             node(2),
             pool("p", "192.0.2.0-192.0.2.255", "2001:db8::-2001:db8::ff", default=True),
@@ -48,7 +52,6 @@ class Cluster:
             service("local", created_ms=9, traffic_policy="Local", **DUAL),
             *(endpoints(name, "n2") for name in ("web-0", "web-1", "local")),
         )
-        self.story.settles()
 
     async def start(self) -> None:
         speaker = self.lab.speaker

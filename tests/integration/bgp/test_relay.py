@@ -160,3 +160,22 @@ def test_it_is_small(harness):
     assert resident_kb < 16 * 1024
     harness.process.send_signal(signal.SIGTERM)
     harness.process.wait(PATIENCE_S)
+
+
+def test_the_last_agreement_of_each_neighbour_is_told_to_whoever_connects(harness):
+    def agreed(peer: str, number: int) -> str:
+        return (
+            f'{{ "counter": {number}, "type": "negotiated", "neighbor": {{ "address": {{ "peer": "{peer}" }}, '
+            f'"negotiated": {{ "hold_time": {number} }} }} }}\n'
+        )
+
+    harness.listen()
+    connection, lines, _ = harness.accept()
+    harness.say("".join([agreed("a", 1), agreed("b", 2), '{ "type": "state" }\n', agreed("a", 3)]).encode())
+    while lines.readline() != agreed("a", 3):
+        pass
+    for _ in range(2):
+        lines.close()
+        connection.close()
+        connection, lines, _ = harness.accept()
+        assert [lines.readline(), lines.readline()] == [agreed("b", 2), agreed("a", 3)]

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from porter.bgp.backends.exabgp_agreements import Agreements
 from porter.bgp.backends.exabgp_text import (
     EndOfRibWasSent,
     NegotiatedEvent,
@@ -185,3 +186,21 @@ def test_routes_are_grouped_by_what_they_share():
     routes += [(RouteKey(Prefix("10.9.0.1/32"), 2), two), (RouteKey(Prefix("fd09::1/128"), 2), two)]
     assert [len(command.prefixes) for command in announcements(routes)] == [100, 100, 50, 1, 1]
     assert [len(command.prefixes) for command in withdrawals(key for key, _ in routes)] == [100, 100, 50, 1, 1]
+
+
+def test_what_the_list_of_neighbours_leaves_out_is_remembered_for_one_engine():
+    agreements = Agreements()
+    settings = SETTINGS._replace(extended_next_hop=True)
+    shown = Negotiated(frozenset({IPV4, IPV6}), frozenset({IPV4}), 90)
+    agreements.of_engine("1-1")
+    assert agreements.completed(settings, None) is None
+    assert agreements.completed(settings, shown).extended_next_hop, "nobody knows better"
+    agreements.take(event("negotiated", NEGOTIATED))
+    assert not agreements.completed(settings, shown).extended_next_hop
+    agreements.take(event("negotiated", NEGOTIATED.replace('"nexthop": []', '"nexthop": [ "ipv4 unicast ipv6" ]')))
+    assert agreements.completed(settings, shown).extended_next_hop
+    assert not agreements.completed(SETTINGS, shown).extended_next_hop
+    agreements.of_engine("1-1")
+    assert agreements.of(SESSION) is not None
+    agreements.of_engine("2-2")
+    assert agreements.of(SESSION) is None

@@ -308,3 +308,29 @@ def test_what_an_aggregate_stands_for_is_withdrawn_behind_it_and_the_other_way_r
     # Among addresses nothing waits.
     desire(session, {A: TWO}, changed=frozenset({A, B}))
     assert session.commands(NOW) == [Announce(TWO, 1, (A.prefix,)), Withdraw(2, (B.prefix,))]
+
+
+EXTENDED = ADD_PATH._replace(extended_next_hop=True)
+SIX = PathAttributes(Address("fd00::1"))
+
+
+def test_next_hops_that_were_not_agreed_to_are_not_sent(session):
+    session.established(ADD_PATH, NOW)
+    desire(session, {A: SIX, B: TWO})
+    assert session.commands(NOW) == [], "it was desired for another session"
+    desire(session, {A: ONE, B: TWO})
+    assert {command.attributes for command in session.commands(NOW)} == {ONE, TWO}
+
+
+@pytest.mark.parametrize("certain", [True, False])
+def test_what_a_router_ends_its_session_over_is_not_brought_back(session, certain):
+    session.established(EXTENDED, NOW)
+    desire(session, {A: SIX, B: TWO})
+    for command in session.commands(NOW):
+        obey(session, command)
+    session.closed("the router restarts", NOW)
+    session.established(ADD_PATH, NOW)
+    session.closed("notification received (3,9)", NOW)
+    desire(session, {A: SIX, B: TWO}, certain=certain)
+    assert session.commands(NOW) == [Withdraw(1, (A.prefix,))]
+    assert session.commands(NOW) == []

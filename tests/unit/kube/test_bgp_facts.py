@@ -129,6 +129,10 @@ def test_switches_and_precedence():
     assert peer(BASE | {"gracefulRestart": {"enabled": False, "restartTime": 90}}).restart_time_s == 0
     assert peer(BASE | {"maxNextHops": 4, "afiSafis": [{"addPaths": {"config": {"sendMax": 8}}}]}).max_next_hops == 4
     assert peer(BASE | {"timers": {"config": {"holdTime": 0}}}).hold_time_s == 0
+    wanting = BASE | {"extendedNextHop": True}
+    assert (peer(wanting).extended_next_hop, peer(wanting).problems) == (True, ())
+    four = peer(wanting | {"afiSafis": [{"config": {"family": {"afi": "AFI_IP"}}}]})
+    assert (four.extended_next_hop, [one.field for one in four.problems]) == (False, ["spec.extendedNextHop"])
     with_both = {"conf": BASE["conf"] | {"authPassword": "x"}, "passwordSecret": {"name": "tor"}}
     assert peer(with_both).password_source == "secret:tor"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from porter.model.address import Address, Prefix
 from porter.model.bgp import MAX_NEXT_HOPS, NextHop
 from porter.policy.export import exported
@@ -60,3 +62,35 @@ def test_the_choice_is_the_same_in_every_release() -> None:
 def test_two_nodes_with_one_address_make_one_path() -> None:
     twins = route(1)._replace(next_hops=(NextHop("a", Address("10.0.0.1"), 1), NextHop("b", Address("10.0.0.1"), 1)))
     assert len(exported(twins, speaker="s", add_path=True)) == 1
+
+
+MIXED = LocRoute(
+    Prefix("192.0.2.1/32"),
+    "shop/web",
+    "u",
+    (
+        NextHop("both", Address("10.0.0.1"), 1, extended=Address("fd00::1")),
+        NextHop("four", Address("10.0.0.2"), 2),
+        NextHop("six", Address("fd00::3"), 3, extended=Address("fd00::3")),
+    ),
+    1,
+    1,
+)
+
+
+@pytest.mark.parametrize(
+    ("extended", "hops"),
+    [(True, {1: "fd00::1", 2: "10.0.0.2", 3: "fd00::3"}), (False, {1: "10.0.0.1", 2: "10.0.0.2"})],
+)
+def test_ipv4_routes_have_ipv6_next_hops_where_the_session_agreed_to_them(extended: bool, hops: dict) -> None:
+    paths = exported(MIXED, speaker="s", add_path=True, extended=extended)
+    assert {key.path_id: attributes.next_hop for key, attributes in paths.items()} == hops
+
+
+def test_one_path_is_never_one_that_the_session_does_not_carry() -> None:
+    for number in range(50):
+        route = MIXED._replace(prefix=Prefix(f"192.0.2.{number}/32"))
+        (path,) = exported(route, speaker="s", add_path=False).values()
+        assert path.next_hop in {"10.0.0.1", "10.0.0.2"}
+    alone = MIXED._replace(next_hops=MIXED.next_hops[2:])
+    assert exported(alone, speaker="s", add_path=False) == {}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from porter.events import decided, observed
-from porter.model.address import Address
+from porter.model.address import Address, Prefix
 from porter.model.bgp import NextHop
-from porter.model.reasons import Reason
+from porter.model.reasons import Problem, Reason
+from porter.projections import baseline
 from tests.unit.projections.story import DUAL, Story, endpoints, node, pool, service
 
 PREFIX = "192.0.2.0/32"
@@ -130,3 +131,38 @@ def test_sharers_next_hops_are_united() -> None:
     assert story.state.loc_rib.routes[PREFIX].service == "shop/dns"
     story.says(observed.ServiceGone("dns", "shop", "dns", "ServiceDeleted"))
     assert story.hops() == ["n1"]
+
+
+def wanting(peer: str = "tor", **fields: object) -> observed.PeerObserved:
+    fact = observed.PeerObserved(peer, peer, "1", 1, Address("fd00::254"), 64513, extended_next_hop=True)
+    return fact._replace(**fields)  # type: ignore[arg-type]
+
+
+def test_a_node_of_ipv6_alone_is_a_next_hop_of_ipv4_routes_as_long_as_a_peer_wants_it() -> None:
+    both = NextHop("n1", Address("10.0.0.1"), 167772161)
+    story = served(node(4, addresses=("fd00::4",)), decided.PathIdentifierAssigned("n4", 7))
+    assert story.hops() == ["n1", "n2", "n3"]
+    story.says(wanting())
+    assert story.hops() == ["n1", "n2", "n3", "n4"]
+    first, *_, last = story.state.loc_rib.routes[Prefix(PREFIX)].next_hops
+    assert first == both._replace(extended=Address("fd00::1"))
+    assert last == NextHop("n4", Address("fd00::4"), 7, extended=Address("fd00::4"))
+    assert story.state.loc_rib.take_changed() == {PREFIX}
+    decoded = baseline.decode(baseline.encode(story.state))
+    assert decoded.loc_rib.routes == story.state.loc_rib.routes
+    # An edit that made the peer malformed takes nothing away; its deletion does.
+    story.says(wanting(extended_next_hop=False, problems=(Problem(Reason.FIELD_INVALID, "spec", "is wrong"),)))
+    assert story.hops() == ["n1", "n2", "n3", "n4"]
+    story.says(observed.PeerGone("tor"))
+    assert story.hops() == ["n1", "n2", "n3"]
+    assert story.state.loc_rib.routes[Prefix(PREFIX)].next_hops[0] == both
+
+
+def test_the_ipv6_address_of_a_node_counts_for_ipv4_routes_only_where_it_is_wanted() -> None:
+    story = served()
+    story.says(node(1, addresses=("10.0.0.1", "fd00::99")))
+    assert story.state.loc_rib.take_changed() == set()
+    story.says(wanting())
+    story.state.loc_rib.take_changed()
+    story.says(node(1, addresses=("10.0.0.1", "fd00::1")))
+    assert story.state.loc_rib.take_changed() == {PREFIX}

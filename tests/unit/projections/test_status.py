@@ -335,6 +335,18 @@ def test_a_peer_without_add_path_is_told_with_the_mend() -> None:
     assert "for IPv6" in message(tree, "NoAddPath")
 
 
+def test_a_router_that_takes_no_ipv6_next_hops_is_told_with_the_nodes_that_are_left_out() -> None:
+    wanting = PEER._replace(extended_next_hop=True)
+    story = Story(CONF, wanting, node(1), node(2, addresses=("fd00::2",)))
+    tree = peer_status(story.state, heard(UP), "r1")
+    assert conditions(tree)["NoExtendedNextHop"] == ("True", "NoExtendedNextHop")
+    assert "did not agree to IPv6 next hops" in message(tree, "NoExtendedNextHop")
+    assert "n2, without an IPv4 address, left out" in message(tree, "NoExtendedNextHop")
+    agreed = heard(UP._replace(extended_next_hop=True))
+    assert conditions(peer_status(story.state, agreed, "r1"))["NoExtendedNextHop"] == ("False", "ExtendedNextHop")
+    assert "NoExtendedNextHop" not in conditions(peer_status(story.says(PEER).state, heard(UP), "r1"))
+
+
 def test_why_a_peer_is_not_ready() -> None:
     story = Story(CONF, PEER)
     down = routed.SessionStateChanged("r1", "Active", "connection refused")

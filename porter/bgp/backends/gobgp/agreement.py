@@ -26,7 +26,8 @@ class Agreement:
             last = msgspec.json.decode(self._file.read_bytes(), type=Negotiated)
         except (OSError, msgspec.MsgspecError):
             return None
-        return last._replace(families=last.families & frozenset(self._settings.families))
+        extended = last.extended_next_hop and self._settings.extended_next_hop
+        return last._replace(families=last.families & frozenset(self._settings.families), extended_next_hop=extended)
 
     def learn(self, negotiated: Negotiated) -> None:
         """Both sides agreed on this just now."""
@@ -34,6 +35,17 @@ class Agreement:
             self._last = negotiated
             with contextlib.suppress(OSError):
                 write_private(self._file, msgspec.json.encode(negotiated).decode())
+
+    def refused(self) -> bool:
+        """The peer ended the session by a NOTIFICATION: perhaps over a next hop that it does not take any more.
+
+        It drops every route at that, so that to begin without such next hops costs nothing. Returns whether anything
+        else is presumed by it.
+        """
+        if self._last is None or not self._last.extended_next_hop:
+            return False
+        self.learn(self._last._replace(extended_next_hop=False))
+        return True
 
     @property
     def presumed(self) -> Negotiated:

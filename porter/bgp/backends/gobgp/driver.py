@@ -252,7 +252,7 @@ class SessionDriver:
         desired = self.session.desired
         additions, removals = filling(
             held=self._held,
-            wanted={} if desired is None else desired.routes,
+            wanted={} if desired is None else messages.acceptable(self.presumed(), desired.routes),
             inherited=self._inherited,
             families=self.settings.families,
             canonical=self.session.rib.canonical,
@@ -270,7 +270,11 @@ class SessionDriver:
         return self._now() < self._lost_s + self.settings.restart_time_s
 
     async def _wait_on(self, client: DaemonClient, peer: wire.Peer) -> None:
-        """The session is not up. Once the peer has dropped what it kept, nothing must be withdrawn by name any more."""
+        """No session. Once the peer has dropped what it kept, nothing must be withdrawn by name any more."""
+        if peer.state.messages.received.notification and self._agreement.refused():
+            await client.delete_peer(self.settings.peer_address)
+            self._introduced = False
+            return
         if self._purge_due and not self._kept:
             await self._fill(client)
         if trouble := messages.trouble_of(peer, waited=self._now() - self._since_s > PATIENCE_S):
@@ -305,7 +309,8 @@ class SessionDriver:
 
     async def _went_down(self, client: DaemonClient, peer: wire.Peer) -> None:
         self._up = False
-        received = peer.state.messages.received.notification
+        if received := peer.state.messages.received.notification:
+            self._agreement.refused()
         reason = "the peer sent a NOTIFICATION" if received else "the connection was lost, or the hold time ran out"
         self.session.closed(reason, self._now())
         self._lost_s = self._now()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from google.protobuf import any_pb2
@@ -130,6 +130,8 @@ def read_negotiated(settings: SessionSettings, peer: wire.Peer) -> Negotiated:
             extended |= any(one.nexthop_family.afi == AFI[IPV6] for one in next_hops.tuples)
     # A peer without the capability speaks IPv4 alone (RFC 4760, section 8).
     common = frozenset(settings.families) & (families or {IPV4})
+    # GoBGP offers IPv6 next hops of IPv4 routes at all times, asked or not.
+    extended = extended and settings.extended_next_hop
     return Negotiated(common, common & add_path, peer.timers.state.negotiated_hold_time, extended)
 
 
@@ -263,6 +265,13 @@ def _attribute_bytes(settings: SessionSettings, attributes: PathAttributes) -> i
     values += [4 * len(attributes.communities)] if attributes.communities else []
     values += [12 * len(attributes.large_communities)] if attributes.large_communities else []
     return sum(value + (4 if value > 255 else 3) for value in values)
+
+
+def acceptable(negotiated: Negotiated, routes: Mapping[RouteKey, PathAttributes]) -> Mapping[RouteKey, PathAttributes]:
+    """Those routes whose next hops a peer takes that agrees to this."""
+    if negotiated.extended_next_hop or all(negotiated.carries(key.prefix, one.next_hop) for key, one in routes.items()):
+        return routes
+    return {key: one for key, one in routes.items() if negotiated.carries(key.prefix, one.next_hop)}
 
 
 def sendable(
