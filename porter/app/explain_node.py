@@ -121,11 +121,11 @@ def _family(state: ClusterState, node: NodeObserved, family: Family) -> Json:
     """Whether a node may be a next hop of a family at all."""
     hop = state.loc_rib.eligible[family].get(node.name)
     position, since_ms = _node_stamp(state, node.name, family)
-    reason, message = _not_eligible(state, node, family) if hop is None else ("", _eligible(state, node, hop))
+    reason, message = _not_eligible(state, node, family) if hop is None else ("", _eligible(state, node, hop, family))
     return {
         "family": family,
         "eligible": hop is not None,
-        "address": first_address(node, family) or "",
+        "address": hop.address if hop is not None else first_address(node, family) or "",
         "pathId": path_identifier(node, state.ledger.path_identifiers) or 0,
         "standing": STANDINGS[hop.standing] if hop is not None else "",
         "reason": reason,
@@ -141,7 +141,7 @@ def _node_stamp(state: ClusterState, name: str, family: Family) -> Stamp:
     return stamp if stamp != NEVER else (state.inventory.position_of_object("Node", name), 0)
 
 
-def _eligible(state: ClusterState, node: NodeObserved, hop: NextHop) -> str:
+def _eligible(state: ClusterState, node: NodeObserved, hop: NextHop, family: Family) -> str:
     if hop.standing == LEAVING:
         return f"{hop.address} leaves service: its paths carry GRACEFUL_SHUTDOWN until the drain's delay is over"
     if hop.standing == LAST_RESORT:
@@ -151,7 +151,8 @@ def _eligible(state: ClusterState, node: NodeObserved, hop: NextHop) -> str:
             f"{hop.address} stays a next hop although the node is not Ready: most nodes turned NotReady within a "
             "minute, or none would remain; see whether the kubelets reach the API server"
         )
-    return f"{hop.address} may be a next hop: the node is Ready and not excluded"
+    where = "" if family_of(hop.address) == family else f" of {family} routes, where a peer agreed to it (RFC 8950)"
+    return f"{hop.address} may be a next hop{where}: the node is Ready and not excluded"
 
 
 def _not_eligible(state: ClusterState, node: NodeObserved, family: Family) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from porter.model.address import Prefix, family_of, is_aggregate, prefix_address
 from porter.model.bgp import NextHop
 from porter.model.reasons import Reason
 from porter.policy.advertisements import PeerPolicy, about_peer, about_prefix, left_out
+from porter.policy.next_hops import carried
 from porter.policy.problems import disqualifying
 from porter.policy.topology import NODE, selects, topology_of
 from porter.projections.adj_rib_out import refused, sessions_of
@@ -146,10 +147,22 @@ def _left_out(model: ReadModel, peer: str, announced: str, route: LocRoute, rows
     selected = {hop.node for hop in given.next_hops} if given is not None else set[str]()
     of_agents = topology_of(fact, state.inventory.good_conf(DEFAULT_CONF)) == NODE
     for hop in route.next_hops:
-        if hop.address in sent:
+        if hop.address in sent or hop.extended in sent:
+            continue
+        if family_of(hop.address) != family_of(announced) and hop.node in selected:
+            reason, message = Reason.NO_EXTENDED_NEXT_HOP, _of_other_family(hop.node, fact)
+            yield {"node": hop.node, "nextHop": hop.address, "reason": reason, "message": message}
             continue
         reason, message = _why_left_out(model, fact, hop, of_agents=of_agents, selected=hop.node in selected, rows=rows)
         yield {"node": hop.node, "nextHop": hop.address, "reason": reason, "message": message}
+
+
+def _of_other_family(nodes: str, fact: PeerObserved) -> str:
+    """Why nodes without an IPv4 address are no next hops of an IPv4 route at a peer."""
+    mend = (
+        "enable extended next hops (RFC 8950) at the router" if fact.extended_next_hop else "set extendedNextHop there"
+    )
+    return f"BgpPeer {fact.name} takes no IPv6 next hops of IPv4 routes, and {nodes} has no IPv4 address; {mend}"
 
 
 def _why_left_out(
@@ -253,14 +266,26 @@ def _no_next_hop(model: ReadModel, peer: str, prefix: Prefix) -> No | None:
     state = model.state
     policy = state.exports.policy(peer)
     given = _what_is_given(model, policy, prefix) if policy is not None else None
-    if given is None or given.next_hops:
+    if given is None or policy is None:
         return None
+    if given.next_hops:
+        good = state.inventory.good_peer(peer)
+        if good is None or carried(prefix, given.next_hops, extended=good.extended_next_hop and _agreed(model, peer)):
+            return None
+        nodes = ", ".join(hop.node for hop in given.next_hops)
+        return No(Reason.NO_EXTENDED_NEXT_HOP, _of_other_family(nodes, good), changed(model, ("Peer", peer)))
     message = (
         f"spec.nodeSelector of BgpPeer {peer} and spec.nodeSelectors of its advertisements leave no next hop of "
         f"{prefix}; label a node, or mend the selector"
     )
     advertisements = (("Advertisement", name) for name in state.inventory.advertisements)
     return No(Reason.NODE_NOT_SELECTED, message, changed(model, ("Peer", peer), *advertisements))
+
+
+def _agreed(model: ReadModel, peer: str) -> bool:
+    """Whether any session with a peer agreed to IPv6 next hops of IPv4 routes, or none ever came up."""
+    told = [session for _, session in sessions_of(model.state, model.sessions, peer) if session.families]
+    return not told or any(session.extended_next_hop for session in told)
 
 
 def services_of(model: ReadModel, prefix: Prefix) -> list[ServiceObserved]:

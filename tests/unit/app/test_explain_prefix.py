@@ -153,3 +153,19 @@ async def test_without_a_peer_it_goes_to_nobody():
 async def test_a_malformed_prefix_is_refused(story):
     with pytest.raises(BadQuestion, match=r"prefix=192\.0\.2\.0/33"):
         await story.asked(prefix="192.0.2.0/33")
+
+
+async def test_a_node_of_ipv6_alone_is_left_out_where_the_router_takes_no_such_next_hops(story):
+    story.says(PEER._replace(extended_next_hop=True), node(6, addresses=("fd00::6",)))
+    story.says(decided.PathIdentifierAssigned("n6", 9))
+    _, b = await verdict(story, "tor-b", *BOTH)
+    assert [(one["node"], one["reason"]) for one in b["leftOut"]] == [("n6", "NoExtendedNextHop")]
+    assert "set extendedNextHop there" in b["leftOut"][0]["message"]
+    _, a = await verdict(story, "tor-a", *BOTH)
+    assert [one["node"] for one in a["leftOut"]] == ["n6"]
+    assert "enable extended next hops (RFC 8950) at the router" in a["leftOut"][0]["message"]
+    _, a = await verdict(story, "tor-a", UP._replace(extended_next_hop=True), SYNCED_A, UP_B, SYNCED_B)
+    assert a["leftOut"] == []
+    story.says(observed.NodeGone("n1"), observed.NodeGone("n2"))
+    _, b = await verdict(story, "tor-b", *BOTH)
+    assert (b["state"], b["reason"]) == ("withheld", "NoExtendedNextHop")
