@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from porter.app import answers, diff, explain, explain_question, route_answers, timeline
 from porter.app.answer_json import Json
+from porter.app.doctor.answer import of_journal
 from porter.app.events import EventFilter, read_events
 from porter.app.moments import Moment
 from porter.app.streams import Streams
@@ -120,6 +121,8 @@ async def answer(streams: Streams, cluster: str, question: str, query: Mapping[s
     if question == "explain":
         # This one asks the journal, too, how it came to what the folds say.
         told = await explain.explain(then.model, streams.journal(), explain_question.Question.from_query(query))
+    elif question == "doctor":
+        told = await of_journal(streams, cluster, then.model, then.head)
     else:
         told = ANSWERS[question](then, query, cluster)
     if "problems" in told:

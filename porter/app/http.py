@@ -19,6 +19,7 @@ from aiohttp import web
 
 from porter.app import actions, answers, diff, direct, explain, explain_question, metrics, route_answers, timeline
 from porter.app.answer_json import Json
+from porter.app.doctor.answer import of_controller
 from porter.app.events import BadQuestion, EventFilter, read_events
 from porter.app.exporting import export_bytes
 from porter.app.moments import Moment
@@ -48,6 +49,7 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
     "peers": frozenset({"at"}),
     "explain": frozenset({"at", "ip", "name", "namespace", "node", "peer", "prefix", "service"}),
     "diff": frozenset({"a", "b"}),
+    "doctor": frozenset(),
     "export": frozenset({"redact", "since"}),
     "timeline": frozenset({"follow", "ip", "limit", "peer", "service", "since", "until"}),
     "events": frozenset({"after", "aggregate", "follow", "limit", "type"}),
@@ -165,6 +167,10 @@ class Api:
         history = await explain.recall_for(model, self._journal, question)
         # The folds went on while the journal was read.
         return _json(explain.answer(self._view.read_model(), question, history))
+
+    async def doctor(self, _request: web.Request) -> web.StreamResponse:
+        """What is wrong, where, and the mend."""
+        return _json(await of_controller(self._view, self._streams, self._settings.cluster))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The journal's newest events, or those behind `after=`; with `follow=1` one per line, as they come."""

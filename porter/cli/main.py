@@ -11,7 +11,7 @@ import sys
 import typer
 
 from porter.app.settings import InvalidSettings
-from porter.cli import actions, exits, explain, history, incident, migrate, plan, programs, questions, replay
+from porter.cli import actions, doctor, exits, explain, history, incident, migrate, plan, programs, questions, replay
 from porter.cli.groups import spread
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ for question in (
     explain.explain,
     history.timeline,
     history.diff,
+    doctor.doctor,
     plan.plan,
     replay.replay,
     replay.bisect,

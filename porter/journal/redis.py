@@ -5,6 +5,7 @@ from __future__ import annotations
 from weakref import WeakSet
 
 from porter.journal.clock import SYSTEM_CLOCK
+from porter.journal.examination import ServerFacts, examine
 from porter.journal.gate import Finding, check_server
 from porter.journal.limits import MAX_STREAM_BYTES, SPEAKER_STREAM_ENTRIES
 from porter.journal.link import Link
@@ -60,6 +61,14 @@ class RedisJournals:
     async def check(self, unsafe: frozenset[str] = frozenset()) -> list[Finding]:
         """The start-up gate: see `porter.journal.gate.check_server`."""
         return await check_server(self._link, unsafe)
+
+    async def examine(self) -> ServerFacts:
+        """What the server says of itself, and what is unsafe about it.
+
+        Raises:
+            JournalError: it does not answer, or refuses the question.
+        """
+        return await examine(self._link)
 
     async def close(self) -> None:
         """Close every connection of every stream."""

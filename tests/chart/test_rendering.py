@@ -185,3 +185,23 @@ def environment(objects: list[Object], name: str) -> dict[str, Any]:
     """The environment of a workload's first container, by variable."""
     container = pod_templates(objects)[name]["spec"]["containers"][0]
     return {each["name"]: each for each in container["env"]}
+
+
+def test_the_test_pod_has_no_right_unless_it_is_to_look_around() -> None:
+    pod = find(render(), "Pod", "porter-test")
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    (container,) = pod["spec"]["containers"]
+    assert container["args"] == ["doctor", "--server=porter-controller:9179"]
+    objects = render({"test": {"inspectCluster": True}})
+    (container,) = find(objects, "Pod", "porter-test")["spec"]["containers"]
+    assert "--in-cluster" in container["args"]
+    mine = [each for each in objects if each["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "test"]
+    assert {each["metadata"]["annotations"]["helm.sh/hook"] for each in mine} == {"test"}
+    rules = [
+        (rule["verbs"], rule["resources"], rule.get("resourceNames")) for each in mine for rule in each.get("rules", ())
+    ]
+    assert rules == [
+        (["list"], ["daemonsets", "deployments"], None),
+        (["get"], ["leases"], ["porter-controller"]),
+        (["get"], ["configmaps"], ["kube-proxy"]),
+    ]

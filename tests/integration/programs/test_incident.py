@@ -128,3 +128,17 @@ def test_wrong_usage_names_the_mend(marks_and_file):
     assert asked.returncode == 3
     asked = porter("routes", "--from", marks_and_file[1], "--at", "-10h")
     assert (asked.returncode, "lies before the first position" in asked.stderr) == (1, True), asked.stderr
+
+
+def test_the_doctor_tells_what_is_wrong_with_the_server_and_with_the_cluster(imported, marks_and_file, tmp_path):
+    told = porter("doctor", "--redis-url", imported, "-o", "json")
+    checks = {one["name"]: one["verdict"] for one in json.loads(told.stdout)["checks"]}
+    assert told.returncode == 1
+    assert checks["server"] == checks["server.durability"] == checks["journal.state"] == "ok"
+    assert checks["pools"] == "problem"
+    table = porter("doctor", "--from", marks_and_file[1])
+    assert (table.returncode, "Mends:" in table.stdout) == (1, True)
+    assert "Eip public has no free IPv4 address" in table.stdout
+    nobody = porter("doctor", "--redis-url", f"unix://{tmp_path}/no.sock", "-o", "json")
+    assert nobody.returncode == 3
+    assert json.loads(nobody.stdout)["checks"][0]["name"] == "reached"

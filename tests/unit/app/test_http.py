@@ -34,6 +34,7 @@ ANSWERS = {
     "/v1/explain?prefix=192.0.2.0/32": "explain",
     "/v1/explain?node=n1": "explain",
     "/v1/explain?name=n1": "explain",
+    "/v1/doctor": "doctor",
     "/v1/events": "events",
     "/v1/status?at=4": "status",
     "/v1/pools?at=%235": "pools",

@@ -68,6 +68,7 @@ def test_help_names_every_command_and_loads_no_heavy_library():
         "plan",
         "replay",
         "bisect",
+        "doctor",
     ):
         assert f"\n  {command} " in helped.stdout
     loaded = modules_after("import porter.cli.main")
@@ -114,7 +115,7 @@ def test_wrong_usage_ends_with_2_and_names_the_option(arguments, told):
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("command", ["status", "routes", "explain web", "journal tail", "drain speaker a"])
+@pytest.mark.parametrize("command", ["status", "routes", "explain web", "doctor", "journal tail", "drain speaker a"])
 def test_a_controller_that_does_not_answer_ends_with_3_and_the_mend(command):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -221,3 +221,10 @@ The containers that announce: a speaker or an agent, and the engine beside it. C
 {{- end }}
 {{- include "porter.caVolume" . | nindent 0 }}
 {{- end -}}
+
+{{/* What is there for the test alone: made before it, and gone after it. */}}
+{{- define "porter.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: "-1"
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
