@@ -105,6 +105,11 @@ class Settings:
         return self.directory / "passwords.json"
 
     @property
+    def ready_file(self) -> Path:
+        """Is there once the speaker announces everything; what the chart's probe looks for."""
+        return self.directory / "ready"
+
+    @property
     def last_good_file(self) -> Path:
         """The speaker's last-good Loc-RIB and checkpoint."""
         return self.directory / "last-good"

@@ -18,6 +18,7 @@ from porter.app.local_address import AddressBook
 from porter.app.passwords import POLL_S, Passwords
 from porter.app.process import set_imports_aside
 from porter.app.publishers import publisher_of
+from porter.app.ready_file import announce_readiness, forget_readiness
 from porter.app.route_traces import RouteTraces
 from porter.app.settings import Settings
 from porter.app.traced import ends
@@ -105,6 +106,8 @@ class Speaker:
             tasks.create_task(self._relay_outcomes(), name="outcomes")
             tasks.create_task(self._follow(), name="journal")
             tasks.create_task(self._save(), name="last-good file")
+            ready = announce_readiness(self._settings.ready_file, self._publisher, lambda: self._certain)
+            tasks.create_task(ready, name="readiness")
             if self._passwords is not None:
                 tasks.create_task(self._watch_passwords(self._passwords), name="passwords")
 
@@ -355,6 +358,7 @@ async def run_speaker(settings: Settings) -> None:
     from porter.journal.redis import RedisJournals  # noqa: PLC0415
 
     settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    forget_readiness(settings.ready_file)
     journals = RedisJournals(settings.redis_url, settings.cluster, writer=settings.name)
     outcomes = OutcomeStream(journals.speaker(settings.name), holder=settings.name)
     passwords = Passwords(settings.secrets_dir, settings.passwords_file)

@@ -75,6 +75,16 @@ class Installation:
                 READY_TIMEOUT_S,
             )
 
+    def wait_speakers(self) -> None:
+        """Wait until both speakers are ready by what the chart's probe looks for."""
+        container = self.workload("porter-speaker")["spec"]["template"]["spec"]["containers"][0]
+        looked_for = container["readinessProbe"]["exec"]["command"]
+        assert looked_for == ["test", "-e", "/var/lib/porter/ready"]
+        assert {"name": "state", "mountPath": "/var/lib/porter"} in container["volumeMounts"]
+        for pod in self.speakers:
+            path = pod.volume("state") / "ready"
+            pod.containers["speaker"].wait_ready(path.exists, str(path), READY_TIMEOUT_S)
+
     def workload(self, name: str, plural: str = "statefulsets") -> dict[str, Any]:
         """A workload as the API server holds it."""
         return self.plane.client.request("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/{plural}/{name}")
@@ -118,6 +128,7 @@ def installed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[In
         made.wait_ready()
         for router in lab.routers:
             router.wait_sessions({pod.address for pod in made.speakers}, READY_TIMEOUT_S)
+        made.wait_speakers()
         yield made
     finally:
         made.end()
@@ -137,6 +148,7 @@ def test_a_speakers_container_restarts_without_its_exabgp_and_without_a_lost_rou
         for pod in installed.speakers:
             pod.kill("speaker")
             pod.containers["speaker"].start()
+        installed.wait_speakers()
         scenario.serve(lab, "after-restart")
     assert all(pod.containers["exabgp"].alive for pod in installed.speakers)
 

@@ -177,6 +177,12 @@ The containers that announce: a speaker or an agent, and the engine beside it. C
     {{- with $values.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+  # A rolling update goes on when this one announces everything. There is no port to ask.
+  readinessProbe:
+    exec:
+      command: [test, -e, /var/lib/porter/ready]
+    periodSeconds: 2
+    failureThreshold: 1
   securityContext:
     {{- include "porter.containerSecurity" $root | nindent 4 }}
   {{- with $values.resources }}
