@@ -37,7 +37,7 @@ async def announce_readiness(
             break
         await asyncio.sleep(LOOK_INTERVAL_S)
     try:
-        path.touch(mode=0o644)
+        await asyncio.to_thread(path.touch, 0o644)
     except OSError as error:
         _log.error("the file that says ready cannot be written", path=str(path), reason=str(error))
         return
