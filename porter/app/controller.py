@@ -13,22 +13,25 @@ import structlog
 
 from porter import __version__
 from porter.allocator.withdrawals import Rule
+from porter.app.activation import Activation
 from porter.app.clock import SystemClock
 from porter.app.edge import connect
 from porter.app.follow import Folded, from_newest_baseline, up_to_head
 from porter.app.leader import Leading
 from porter.app.passwords import keep_inline
 from porter.app.process import set_imports_aside
+from porter.app.readers import LiveReaders, declare
 from porter.app.route_latency import RouteLatency
 from porter.app.settings import DRAIN_DELAY_MS, Settings
 from porter.app.start import Beginning, Recovery, Seen, begin, positions_are_lost
 from porter.app.status import StatusDesk
 from porter.app.streams import SpeakerStreams
-from porter.app.view import View
+from porter.app.view import Reading, View
 from porter.events.envelope import BEGINNING, Head
 from porter.events.observed import ServiceObserved
 from porter.model.address import Address
 from porter.ports import (
+    CONTROLLER,
     NO_INSTRUMENTATION,
     Anchor,
     AnchorUnavailable,
@@ -41,6 +44,7 @@ from porter.ports import (
     JournalError,
     JournalMissing,
     JournalUnavailable,
+    Newer,
     Source,
     StatusWriter,
     UnsafeServer,
@@ -70,6 +74,7 @@ class Parts:
     view: View
     gate: Callable[[], Awaitable[object]]
     """Checks the server's settings before this process leads; raises `UnsafeServer`."""
+    activation: Activation
 
 
 class Controller:
@@ -95,7 +100,12 @@ class Controller:
         # A kind that can be done without is "synced", and goes on to say that it is not there.
         parts = self._parts.source.parts()
         sources = {name: re.sub("^synced", "ok", state) for name, state in parts.items()}
-        return {"journal": journal, "inventory": inventory, **sources}
+        schema = self._parts.activation.condition(ledger.activated)
+        return {"journal": journal, "inventory": inventory, "schema": schema, **sources}
+
+    def reading(self) -> tuple[Callable[[], int], Callable[[], str]]:
+        """How far the journal is applied, and why not further: what is declared of this reader."""
+        return lambda: self._parts.view.state.ledger.position, lambda: self._problem
 
     async def run(self) -> None:
         """Follow and lead for ever.
@@ -109,6 +119,9 @@ class Controller:
             except Fenced as error:
                 _log.warning("deposed: another process claimed an epoch", reason=str(error))
                 self._parts.election.resign(str(error))
+            except Newer as error:
+                self._refuse(error)
+                await asyncio.sleep(RETRY_S)
             except (Conflict, Fork, JournalMissing) as error:
                 _log.error("the journal is not what this leader wrote; recovery follows", reason=str(error))
                 self._folded = Folded(ClusterState.empty(), BEGINNING)
@@ -131,6 +144,13 @@ class Controller:
                 self._parts.view.leading = False
                 self._parts.desk.drop()
 
+    def _refuse(self, error: Newer) -> None:
+        """The journal is beyond this release: say so, and leave the lead to one that reads it."""
+        if self._problem != str(error):
+            _log.error("this release cannot read the journal, and does not lead", reason=str(error))
+        self._problem = str(error)
+        self._parts.election.resign(str(error))
+
     # --------------------------------------------------------------------------------------------------- standing by
 
     async def _stand_by(self) -> int:
@@ -150,6 +170,8 @@ class Controller:
                     await self._follow_pages()
             except JournalUnavailable as error:
                 self._problem = str(error)
+            except Newer as error:
+                self._refuse(error)
             except JournalError as error:
                 _log.warning("the journal begins anew for this follower", reason=str(error))
                 self._folded = Folded(ClusterState.empty(), BEGINNING)
@@ -198,6 +220,7 @@ class Controller:
             rule=Rule(settings.hold_share_percent, settings.hold_minimum, settings.hold_bound_s * 1000),
             cordon_delay_ms=DRAIN_DELAY_MS if settings.drain_cordoned else None,
             instrumentation=parts.view.instruments or NO_INSTRUMENTATION,
+            activation=parts.activation,
         )
         parts.view.leading = True
         self._problem = ""
@@ -296,6 +319,9 @@ async def run_controller(settings: Settings) -> None:
     clock = SystemClock()
     tracer = tracing.connect("controller", settings.name)
     view.instruments = instruments = Instruments(tracer)
+    readers = LiveReaders(journals.readers(), clock)
+    activation = Activation(readers, clock, settings.activate_after_s)
+    view.readers = Reading(readers, activation)
     latency = RouteLatency(view, instruments, clock.wall_ms())
     view.note = latency.note
     try:
@@ -314,6 +340,7 @@ async def run_controller(settings: Settings) -> None:
                 desk,
                 view,
                 lambda: journals.check(settings.unsafe),
+                activation,
             )
             controller = Controller(settings, parts)
             set_imports_aside()
@@ -324,6 +351,8 @@ async def run_controller(settings: Settings) -> None:
                 ("recorder", recorder.run()),
                 ("status desk", desk.run()),
                 ("speakers' streams", speakers.run()),
+                ("readers", readers.run()),
+                ("declaration", declare(journals.readers(), f"{CONTROLLER}/{settings.name}", *controller.reading())),
                 ("controller", controller.run()),
                 ("passwords", keep_inline(settings.passwords_file, passwords)),
                 ("http", serve(settings, view, journals)),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from porter.events.decided import BaselineRecorded, EpochStarted
 from porter.events.envelope import BEGINNING, GENESIS_HASH, Checkpoint, Commit
-from porter.ports import Baseline, Corrupt, Journal
+from porter.ports import Baseline, Corrupt, Journal, Newer
 from porter.projections import baseline
 from porter.projections.cluster import ClusterState, fold
 
@@ -34,6 +34,7 @@ def folded_from(newest: Baseline) -> Folded:
 
     Raises:
         Corrupt: the baseline does not match its own digest.
+        Newer: it is another release's.
     """
     recorded = newest.envelope.payload
     if not isinstance(recorded, BaselineRecorded) or baseline.digest(recorded.state) != recorded.digest:
@@ -41,7 +42,10 @@ def folded_from(newest: Baseline) -> Folded:
             f"the baseline at #{newest.envelope.position} does not match its digest; "
             "start from an older one, or from an archived segment"
         )
-    state = baseline.decode(recorded.state)
+    try:
+        state = baseline.decode(recorded.state)
+    except baseline.UnreadableBaseline as error:
+        raise Newer(f"position {newest.envelope.position}: {error}") from error
     return Folded(fold(state, (newest.envelope,)), newest.checkpoint)
 
 

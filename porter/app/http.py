@@ -17,7 +17,18 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from porter.app import actions, answers, diff, direct, explain, explain_question, metrics, route_answers, timeline
+from porter.app import (
+    actions,
+    answers,
+    diff,
+    direct,
+    explain,
+    explain_question,
+    metrics,
+    reader_answers,
+    route_answers,
+    timeline,
+)
 from porter.app.answer_json import Json
 from porter.app.doctor.answer import of_controller
 from porter.app.events import BadQuestion, EventFilter, read_events
@@ -51,14 +62,16 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
     "diff": frozenset({"a", "b"}),
     "doctor": frozenset(),
     "export": frozenset({"redact", "since"}),
+    "readers": frozenset(),
     "timeline": frozenset({"follow", "ip", "limit", "peer", "service", "since", "until"}),
     "events": frozenset({"after", "aggregate", "follow", "limit", "type"}),
     "drain": frozenset(),
     "approve": frozenset(),
+    "forget": frozenset(),
 }
 """What may stand in the query of each route under /v1; anything else is refused, and never quietly left out."""
 
-ACTIONS = frozenset({"drain", "approve"})
+ACTIONS = frozenset({"drain", "approve", "forget"})
 """Those that are POSTs."""
 
 REFUSALS: Mapping[type[Exception], int] = {
@@ -158,6 +171,10 @@ class Api:
         """Every session of every peer."""
         return _json(route_answers.peers(self._view.read_model()))
 
+    async def readers(self, _request: web.Request) -> web.StreamResponse:
+        """Who follows the journal, and which events are held back for whom."""
+        return _json(reader_answers.readers(self._view.read_model(), self._view.readers))
+
     async def explain(self, request: web.Request) -> web.StreamResponse:
         """Why what `service=`, `ip=`, `prefix=`, `node=`, `peer=`, or the bare `name=` names is as it is."""
         model, asked = self._view.read_model(), explain_question.Question.from_query(request.query)
@@ -229,15 +246,22 @@ class Api:
         """Let what is held be withdrawn: `{"hold": .., "why": ..}`."""
         return await self._act(request, actions.approval)
 
+    async def forget(self, request: web.Request) -> web.StreamResponse:
+        """Count a reader of the journal as gone for good: `{"reader": "speaker/one"}`. Nothing is journaled by it."""
+        _only_from_here(request)
+        name = (await _json_body(request)).get("reader", "")
+        reading = self._view.readers
+        if reading is None or not isinstance(name, str) or not await reading.readers.forget(name):
+            known = [] if reading is None else list(reading.readers.live())
+            raise actions.NotKnown(route_answers.not_known("reader", str(name), known))
+        _log.warning("a reader is forgotten", reader=name, by=f"loopback:{request.remote}")
+        return _json({"reader": name})
+
     async def _act(
         self, request: web.Request, read: Callable[[Mapping[str, Any], str, ReadModel], Action]
     ) -> web.StreamResponse:
         """Have the leader journal an action upon something that is known; answer its position."""
-        if not is_loopback(request.remote or ""):
-            raise web.HTTPForbidden(
-                text="actions are taken from this machine only, until clients can be authenticated; "
-                "run the command where the controller runs"
-            )
+        _only_from_here(request)
         body = await _json_body(request)
         action = read(body, f"loopback:{request.remote}", self._view.read_model())
         if self._view.act is None:
@@ -305,6 +329,14 @@ def _understood(name: str, handler: Answer) -> Answer:
         return await handler(request)
 
     return asked
+
+
+def _only_from_here(request: web.Request) -> None:
+    if not is_loopback(request.remote or ""):
+        raise web.HTTPForbidden(
+            text="actions are taken from this machine only, until clients can be authenticated; "
+            "run the command where the controller runs"
+        )
 
 
 def _json(answer: object, status: int = 200) -> web.Response:

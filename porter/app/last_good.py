@@ -38,12 +38,13 @@ class LastGood(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """The same with the state encoded by `porter.projections.baseline`."""
+    """The same with the state encoded by `porter.projections.baseline`, and the layout of that."""
 
     genesis: str
     checkpoint: Checkpoint
     state: bytes
     sessions: tuple[SessionSettings, ...]
+    layout: int = baseline.REDUCER_VERSION
 
 
 def write(path: Path, good: Encoded) -> None:
@@ -52,7 +53,8 @@ def write(path: Path, good: Encoded) -> None:
     Raises:
         OSError: the disk refused.
     """
-    body: bytes = msgpack.packb([_FORMAT, baseline.REDUCER_VERSION, *good])
+    *content, layout = good
+    body: bytes = msgpack.packb([_FORMAT, layout, *content])
     write_atomically(path, hashlib.sha256(body).digest() + body, durable=True, mode=PRIVATE)
 
 
@@ -69,8 +71,8 @@ def read(path: Path) -> LastGood | None:
     if hashlib.sha256(body).digest() != digest:
         _log.warning("the last-good file is damaged and is not used", path=str(path))
         return None
-    file_format, reducer_version, *content_rows = msgpack.unpackb(body, use_list=False)
-    if file_format != _FORMAT or reducer_version not in baseline.READABLE_VERSIONS:
+    file_format, layout, *content_rows = msgpack.unpackb(body, use_list=False)
+    if file_format != _FORMAT or layout not in baseline.READABLE_VERSIONS:
         _log.warning("the last-good file is of another version and is not used", path=str(path))
         return None
     genesis, checkpoint, state, sessions = content_rows

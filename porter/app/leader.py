@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -23,7 +22,9 @@ from porter.allocator.elapsed import cordons, elapsed, ended, next_ms
 from porter.allocator.path_identifiers import assign
 from porter.allocator.timers import due, next_due_ms
 from porter.allocator.withdrawals import Rule
-from porter.app import facts
+from porter.app import actions, facts
+from porter.app.activation import Activation
+from porter.app.batch import Batch
 from porter.app.change_traces import ChangeTraces
 from porter.app.follow import from_newest_baseline, up_to_head
 from porter.app.intake import Intake
@@ -33,8 +34,9 @@ from porter.app.streams import SpeakerStreams
 from porter.app.upkeep import Upkeep
 from porter.app.view import Action, View
 from porter.events.catalogue import Event
+from porter.events.codec import as_read
 from porter.events.decided import RecoveryCompleted
-from porter.events.envelope import MAX_EVENTS_PER_COMMIT, Commit, Draft, Envelope, Head
+from porter.events.envelope import Commit, Draft, Envelope, Head
 from porter.events.observed import InventorySynced
 from porter.ports import (
     NO_INSTRUMENTATION,
@@ -66,19 +68,6 @@ LAST_WORDS_S = 0.1
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class _Batch:
-    """The commit in the making."""
-
-    time_ms: int
-    position: int
-    drafts: list[Draft] = field(default_factory=list)
-
-    @property
-    def room(self) -> int:
-        return MAX_EVENTS_PER_COMMIT - len(self.drafts)
-
-
 class Leading:
     """One epoch, from its claim to its end. Make a new one for every epoch."""
 
@@ -96,8 +85,12 @@ class Leading:
         rule: Rule,
         cordon_delay_ms: int | None = None,
         instrumentation: Instrumentation = NO_INSTRUMENTATION,
+        activation: Activation | None = None,
     ) -> None:
-        """`rule` is the blast-radius guard's; a `cordon_delay_ms` lets cordoned nodes be drained with that delay."""
+        """`rule` is the blast-radius guard's; a `cordon_delay_ms` lets cordoned nodes be drained with that delay.
+
+        Without an `activation` nothing is written that was not released or activated before.
+        """
         self.state = state
         self.head: Head | None = None
         self._journal = journal
@@ -115,6 +108,7 @@ class Leading:
         self._wake = asyncio.Event()
         self._next_head_check_s = 0.0
         self._upkeep = Upkeep(journal, speakers, clock)
+        self._activation = activation or Activation(None, clock, None)
         self._traces = ChangeTraces(instrumentation)
 
     async def run(self, beginning: Beginning, recovery: Recovery) -> None:
@@ -135,8 +129,8 @@ class Leading:
             while not deposed.done():
                 await self._wait()
                 await self._step()
-            # What waits is still tried: the epoch, not the lease, decides whether it may be appended. A process that
-            # was stopped past its lease learns this way, from FENCED, that another one leads.
+            # What waits is still tried: the epoch, not the lease, decides. A process that was stopped past its lease
+            # learns this way, from FENCED, that another one leads.
             await asyncio.sleep(LAST_WORDS_S)
             await self._step()
         finally:
@@ -153,10 +147,13 @@ class Leading:
 
         Raises:
             OverflowError: too many actions wait.
+            NotPossible: not every reader of the journal reads such an event yet.
             JournalError: this process stopped leading before the action was journaled.
         """
         if len(self._actions) >= MAX_ACTIONS_WAITING:
             raise OverflowError(f"{MAX_ACTIONS_WAITING} operator actions are waiting for the journal; try again later")
+        if self._version(action) is None:
+            raise actions.NotPossible(self._activation.held(self.state.ledger.activated, action))
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._actions.append((action, answer))
         self._wake.set()
@@ -191,10 +188,8 @@ class Leading:
             adopted = adopt(self.state, recovery.holders)
             await self._append_all(Draft(payload) for payload in adopted)
             inventory = self.state.inventory
-            synced = InventorySynced(
-                len(inventory.services), len(inventory.nodes), len(inventory.pools), len(inventory.peers)
-            )
-            closing = [Draft(synced)]
+            tables = (inventory.services, inventory.nodes, inventory.pools, inventory.peers)
+            closing = [Draft(InventorySynced(*(len(table) for table in tables)))]
             if beginning.recovering:
                 closing.append(Draft(RecoveryCompleted(len(adopted), recovery.heard, recovery.missing)))
             await self._append_all(closing)
@@ -244,7 +239,7 @@ class Leading:
         await self._check_head()
         await self._keep_up()
 
-    def _take_actions(self, batch: _Batch) -> list[asyncio.Future[int]]:
+    def _take_actions(self, batch: Batch) -> list[asyncio.Future[int]]:
         answers = []
         while self._actions and len(batch.drafts) < FACTS_PER_COMMIT:
             action, answer = self._actions.popleft()
@@ -253,7 +248,7 @@ class Leading:
         self._answers = answers
         return answers
 
-    def _take_elapsed(self, batch: _Batch) -> None:
+    def _take_elapsed(self, batch: Batch) -> None:
         """What is due by now; a hold's end is looked at when all that it was made for is journaled."""
         room = FACTS_PER_COMMIT - len(batch.drafts)
         found = [*elapsed(self.state, batch.time_ms), *(ended(self.state) if self._intake.settled else ())]
@@ -265,14 +260,14 @@ class Leading:
             since = self.state.pools.cooling[cool_down.address]
             self._fold(batch, cool_down, causation=since.position, correlation=cool_down.aggregate)
 
-    def _take_facts(self, batch: _Batch, *, hurry: bool) -> None:
+    def _take_facts(self, batch: Batch, *, hurry: bool) -> None:
         taken = self._intake.take(
             lambda: self.state, lambda: len(batch.drafts) >= FACTS_PER_COMMIT, time_ms=batch.time_ms, hurry=hurry
         )
         for fact, correlation in taken:
             self._fold(batch, fact, correlation=correlation)
 
-    def _take_decisions(self, batch: _Batch) -> None:
+    def _take_decisions(self, batch: Batch) -> None:
         for payload in assign(self.state):
             if batch.room:
                 self._fold(batch, payload, correlation=payload.aggregate)
@@ -285,18 +280,26 @@ class Leading:
             for decision in decisions:
                 self._fold(batch, decision, causation=causation, correlation=decision.aggregate)
 
-    def _new_batch(self) -> _Batch:
+    def _new_batch(self) -> Batch:
         assert self.head is not None
-        return _Batch(self._clock.wall_ms(), self.head.position + 1)
+        return Batch(self._clock.wall_ms(), self.head.position + 1)
 
-    def _fold(self, batch: _Batch, payload: Event, *, causation: int = 0, correlation: str = "") -> None:
+    def _version(self, payload: Event) -> int | None:
+        return self._activation.version(self.state.ledger.activated, payload)
+
+    def _fold(self, batch: Batch, payload: Event, *, causation: int = 0, correlation: str = "") -> None:
         assert self.head is not None
+        version = self._version(payload)
+        if version is None:
+            self._activation.held(self.state.ledger.activated, payload)
+            return
+        payload = as_read(payload, version)
         trace = self._traces.traceparent(payload, causation, batch.position)
         envelope = Envelope(batch.position, self.head.epoch, batch.time_ms, causation, correlation, trace, payload)
         self.state = evolve(self.state, envelope)
         self._desk.touched(envelope)
         self._view.note(envelope)
-        batch.drafts.append(Draft(payload, causation, correlation, trace))
+        batch.drafts.append(Draft(payload, causation, correlation, trace, version))
         batch.position += 1
 
     # ------------------------------------------------------------------------------------------------- durability
@@ -311,7 +314,7 @@ class Leading:
         if batch.drafts:
             await self._append(batch)
 
-    async def _append(self, batch: _Batch) -> Commit:
+    async def _append(self, batch: Batch) -> Commit:
         assert self.head is not None
         genesis = self.head.genesis
         with self._traces.appending() as appended:
@@ -325,7 +328,7 @@ class Leading:
         self._committed(genesis, commit)
         return commit
 
-    async def _append_again(self, batch: _Batch, failed: JournalUnavailable | None) -> Commit:
+    async def _append_again(self, batch: Batch, failed: JournalUnavailable | None) -> Commit:
         """Append what did not get in at once. A retrying costs as much as an append: it is set up when it is needed."""
         commit: Commit
         async for attempt in AsyncRetrying(
@@ -382,10 +385,15 @@ class Leading:
         self._view.journal_problem = ""
 
     async def _keep_up(self) -> None:
-        assert self.head is not None
         await self._append_all(Draft(event) for event in self._upkeep.heads())
+        activated = self._activation.due(self.state.ledger.activated) if self.state.ledger.open else None
+        if activated is not None:
+            await self._append_all((Draft(activated),))
+            # What was held back, or told in an older form, is told now.
+            self._intake.dirty |= facts.all_keys(self.state, self._source)
+            self._wake.set()
         recorded = self._upkeep.baseline(self.state)
-        if recorded is not None:
+        if recorded is not None and self.head is not None:
             before = self.head.checkpoint
             await self._append_all((Draft(recorded),))
             await self._upkeep.recorded(recorded, before)

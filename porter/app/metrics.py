@@ -57,7 +57,9 @@ def _one(number: float) -> Samples:
 
 
 def _controller(self_: Self) -> Iterator[Measured]:
-    parts: Samples = tuple(((name,), float(said == "ok")) for name, said in sorted(self_.parts.items()))
+    parts: Samples = tuple(
+        ((name,), float(said == "ok" or said.startswith("ok,"))) for name, said in sorted(self_.parts.items())
+    )
     yield Measured("build_info", "gauge", "The version that runs; always 1.", ("version",), (((__version__,), 1.0),))
     text = "Kubernetes Events that were given up, because too many waited or the API server refused them."
     yield Measured("events_dropped", "counter", text, (), _one(self_.untold))

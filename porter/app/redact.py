@@ -121,7 +121,7 @@ class _Chain:
         if self._state is None:
             self._state = self._mapped(recorded.state)
         encoded = baseline.encode(self._state)
-        return BaselineRecorded(baseline.REDUCER_VERSION, baseline.digest(encoded), encoded)
+        return BaselineRecorded(baseline.layout(self._state), baseline.digest(encoded), encoded)
 
     def _mapped(self, state: bytes) -> ClusterState:
         """A state with pseudonyms; encoded, its maps are in their new order."""

@@ -17,6 +17,7 @@ DEFAULT_LOAD_BALANCER_CLASS = "porter.io/porter"
 DEFAULT_HOLD_SHARE_PERCENT = 25
 DEFAULT_HOLD_MINIMUM = 20
 DEFAULT_HOLD_BOUND_S = 600
+DEFAULT_ACTIVATE_AFTER_S = 60.0
 DRAIN_DELAY_MS = 10_000
 """How long a drain announces GRACEFUL_SHUTDOWN before it withdraws, where nobody says otherwise."""
 
@@ -62,6 +63,8 @@ class Settings:
     """of at least so many of them, are held"""
     hold_bound_s: int = DEFAULT_HOLD_BOUND_S
     """for so long."""
+    activate_after_s: float | None = DEFAULT_ACTIVATE_AFTER_S
+    """How long every live reader must have read a newer event before it is written; None: it never is."""
 
     def http_address(self) -> tuple[str, int]:
         """Split `--http` into host and port.

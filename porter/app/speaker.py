@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
 
 from porter import __version__
-from porter.app import engine_rib, last_good
+from porter.app import last_good
 from porter.app.adj_rib import AdjRibsOut
 from porter.app.follow import from_newest_baseline
 from porter.app.local_address import AddressBook
 from porter.app.passwords import POLL_S, Passwords
-from porter.app.process import set_imports_aside
-from porter.app.publishers import publisher_of
-from porter.app.ready_file import announce_readiness, forget_readiness
+from porter.app.readers import declare
+from porter.app.ready_file import announce_readiness
 from porter.app.route_traces import RouteTraces
 from porter.app.settings import Settings
-from porter.app.traced import ends
 from porter.bgp.outcomes import rib_digest, state_changed
 from porter.events.catalogue import Event
 from porter.events.decided import EpochStarted
@@ -29,13 +26,23 @@ from porter.events.envelope import BEGINNING, Checkpoint, Commit
 from porter.events.routed import JournalLost, RibSynced, SessionStateChanged, SpeakerStarted
 from porter.model.address import Address
 from porter.model.bgp import Negotiated, PeerKey, SessionSettings, SpeakerName
-from porter.ports import NO_INSTRUMENTATION, ForeignJournal, Journal, JournalError, JournalUnavailable, Publisher
+from porter.ports import (
+    NO_INSTRUMENTATION,
+    SPEAKER,
+    ForeignJournal,
+    Journal,
+    JournalError,
+    JournalUnavailable,
+    Newer,
+    Publisher,
+    Readers,
+)
 from porter.projections import baseline
 from porter.projections.adj_rib_out import exported_from, malformed, session_settings
 from porter.projections.cluster import ClusterState, fold
-from porter.telemetry import tracing
 
 RETRY_S = 0.2
+NEWER_RETRY_S = 5.0
 TELL_PRESENT_EVENTS = 5_000
 """After so many outcomes the sessions are told anew: the speaker's stream only keeps the newest ones."""
 CONFIGURE_INTERVAL_S = 1.0
@@ -71,6 +78,8 @@ class Speaker:
     ) -> None:
         self.state = ClusterState.empty()
         self.checkpoint: Checkpoint = BEGINNING
+        self.problem = ""
+        """Why the journal is not followed any further; "" while it is."""
         self._name = SpeakerName(settings.name)
         self._settings = settings
         self._journal = journal
@@ -111,6 +120,16 @@ class Speaker:
             if self._passwords is not None:
                 tasks.create_task(self._watch_passwords(self._passwords), name="passwords")
 
+    async def declare(self, readers: Readers, after: Callable[[], None]) -> None:
+        """Tell, until cancelled, that this speaker reads the journal, and what of it."""
+        await declare(
+            readers,
+            f"{SPEAKER}/{self._name}",
+            lambda: self.checkpoint.position,
+            lambda: self.problem,
+            after,
+        )
+
     # ------------------------------------------------------------------------------------------------ the journal
 
     async def _follow(self) -> None:
@@ -123,6 +142,9 @@ class Speaker:
                     await self._apply_all()
             except JournalUnavailable as error:
                 _log.warning("the journal is unavailable; all routes stay", reason=str(error))
+            except Newer as error:
+                await self._stand_still(error)
+                continue
             except ForeignJournal as error:
                 self._certain = False
                 _log.error("the journal is another cluster's; all routes stay", reason=str(error))
@@ -132,6 +154,13 @@ class Speaker:
                 if self.checkpoint != BEGINNING:
                     self._lost(JournalError("the journal is gone"))
             await asyncio.sleep(RETRY_S)
+
+    async def _stand_still(self, error: Newer) -> None:
+        """The journal went beyond this release: nothing is lost, and nothing further can be known."""
+        if self.problem != str(error):
+            _log.error("this release cannot read the journal any further; all routes stay", reason=str(error))
+        self.problem = str(error)
+        await asyncio.sleep(NEWER_RETRY_S)
 
     def _check_genesis(self, genesis: str) -> None:
         if self._genesis and genesis != self._genesis:
@@ -174,6 +203,7 @@ class Speaker:
         self.state = fold(self.state, commit.events)
         self._traces.folded(self.state, commit.events, live=commit.last_position > self._target_position)
         self.checkpoint = commit.checkpoint
+        self.problem = ""
 
     def _publish_page(self) -> None:
         """Bring the publisher's desired routes up to the state."""
@@ -339,41 +369,12 @@ class Speaker:
             if self._certain:
                 began_s = time.monotonic()
                 encoded = baseline.encode(self.state)
-                good = last_good.Encoded(self._genesis, self.checkpoint, encoded, self._sessions)
+                good = last_good.Encoded(
+                    self._genesis, self.checkpoint, encoded, self._sessions, baseline.layout(self.state)
+                )
                 cost_s = time.monotonic() - began_s
                 try:
                     await asyncio.to_thread(last_good.write, self._settings.last_good_file, good)
                 except OSError as error:
                     _log.error("the last-good file cannot be written", reason=str(error))
             await asyncio.sleep(max(LAST_GOOD_MIN_INTERVAL_S, cost_s * LAST_GOOD_COST_FACTOR))
-
-
-async def run_speaker(settings: Settings) -> None:
-    """Run a speaker until cancelled.
-
-    Raises:
-        InvalidSettings: the options contradict each other.
-    """
-    from porter.journal.outcomes import OutcomeStream  # noqa: PLC0415
-    from porter.journal.redis import RedisJournals  # noqa: PLC0415
-
-    settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    forget_readiness(settings.ready_file)
-    journals = RedisJournals(settings.redis_url, settings.cluster, writer=settings.name)
-    outcomes = OutcomeStream(journals.speaker(settings.name), holder=settings.name)
-    passwords = Passwords(settings.secrets_dir, settings.passwords_file)
-    publisher = publisher_of(settings, passwords)
-    tracer = tracing.connect("agent" if settings.topology == "node" else "speaker", settings.name)
-    traced = ends(settings, publisher, outcomes, tracer)
-    speaker = Speaker(settings, journals.journal(), traced.publisher, traced.outcomes, passwords, traces=traced.traces)
-    set_imports_aside()
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(outcomes.run(), name="outcome stream")
-            tasks.create_task(speaker.run(), name="speaker")
-            tasks.create_task(engine_rib.serve(publisher, settings.engine_rib_file), name="engine's routes")
-    finally:
-        if tracer is not None:
-            tracer.close()
-        with contextlib.suppress(JournalError):
-            await journals.close()

@@ -11,11 +11,12 @@ import structlog
 from porter.events.decided import HeadWitnessed
 from porter.events.envelope import BEGINNING, Checkpoint, Envelope
 from porter.events.routed import JournalLost
-from porter.ports import Journal, JournalError, JournalUnavailable
+from porter.ports import Journal, JournalError, JournalUnavailable, Newer
 from porter.projections.sessions import Sessions, evolve_sessions, forget_speaker
 
 DISCOVERY_INTERVAL_S = 1.0
 RETRY_S = 0.5
+NEWER_RETRY_S = 30.0
 
 OutcomeListener = Callable[[Sessions, str, Envelope], None]
 
@@ -103,6 +104,10 @@ class SpeakerStreams:
                         self._on_change()
             except JournalUnavailable:
                 await asyncio.sleep(RETRY_S)
+            except Newer as error:
+                # What is known of its sessions stays; the release that reads it goes on from here.
+                _log.warning("a speaker's stream is beyond this release", speaker=name, reason=str(error))
+                await asyncio.sleep(NEWER_RETRY_S)
             except JournalError as error:
                 _log.info("speaker's stream begins anew", speaker=name, reason=str(error))
                 checkpoint = BEGINNING

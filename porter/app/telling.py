@@ -169,6 +169,9 @@ _SENTENCES: dict[type, Callable[[Any, Envelope], str]] = {
     decided.EpochStarted: _started,
     decided.PositionsLost: lambda e, _: f"#{e.first} to #{e.last} are lost: {e.reason}",
     decided.RecoveryCompleted: lambda e, _: f"{e.adopted} addresses adopted",
+    decided.SchemaActivated: lambda e, _: (
+        f"{', '.join(f'{name} version {version}' for name, version in e.types)} is written from here on"
+    ),
     decided.SpeakerDrained: lambda e, _: f"speaker {e.speaker}{_why(e)}",
     decided.SpeakerUndrained: lambda e, _: f"speaker {e.speaker}{_why(e)}",
     decided.NodeDrained: lambda e, _: f"node {e.node}{_why(e)}",

@@ -155,6 +155,8 @@ def _controller_options(settings: Settings) -> list[str]:
         options.append("--drain-cordoned")
     options += ["--hold-share", str(settings.hold_share_percent), "--hold-minimum", str(settings.hold_minimum)]
     options += ["--hold-bound", str(settings.hold_bound_s)]
+    after_s = settings.activate_after_s
+    options += ["--activate-schema-after", "never" if after_s is None else f"{round(after_s * 1000)}ms"]
     for name in sorted(settings.unsafe):
         options += ["--unsafe", name]
     return options

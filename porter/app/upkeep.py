@@ -48,7 +48,7 @@ class Upkeep:
         if state.ledger.position - state.ledger.baseline_position < BASELINE_INTERVAL_EVENTS:
             return None
         encoded = baseline.encode(state)
-        return BaselineRecorded(baseline.REDUCER_VERSION, baseline.digest(encoded), encoded)
+        return BaselineRecorded(baseline.layout(state), baseline.digest(encoded), encoded)
 
     async def recorded(self, recorded: BaselineRecorded, before: Checkpoint) -> None:
         """A baseline is durable: trim what lies before it, where the journal is over its size limit."""

@@ -114,7 +114,7 @@ class _JournalReader:
             if baseline.digest(recorded.state) != recorded.digest:
                 self._found.add(JOURNAL, f"{told} does not match its own digest")
                 return
-            if self._broken or recorded.reducer_version != baseline.REDUCER_VERSION:
+            if self._broken or recorded.reducer_version not in baseline.READABLE_VERSIONS:
                 # What another release folded is that release's to check.
                 return
             if self._state is None:

@@ -21,6 +21,8 @@ from porter.projections.sessions import Sessions
 
 if TYPE_CHECKING:
     # The commands read a view as well, and should not wait for what only a controller measures with.
+    from porter.app.activation import Activation
+    from porter.app.readers import LiveReaders
     from porter.telemetry.instruments import Instruments
 
 Action = (
@@ -40,6 +42,13 @@ class ReadModel(NamedTuple):
 
     state: ClusterState
     sessions: Sessions
+
+
+class Reading(NamedTuple):
+    """Who reads the journal, and what is held back for them."""
+
+    readers: LiveReaders
+    activation: Activation
 
 
 def _nothing(_envelope: Envelope) -> None:
@@ -69,6 +78,7 @@ class View:
     instruments: Instruments | None = None
     """What is measured as it happens."""
     act: Callable[[Action], Awaitable[int]] | None = None
+    readers: Reading | None = None
 
     def read_model(self) -> ReadModel:
         """The folds as they stand."""

@@ -11,7 +11,20 @@ import sys
 import typer
 
 from porter.app.settings import InvalidSettings
-from porter.cli import actions, doctor, exits, explain, history, incident, migrate, plan, programs, questions, replay
+from porter.cli import (
+    actions,
+    doctor,
+    exits,
+    explain,
+    history,
+    incident,
+    migrate,
+    plan,
+    programs,
+    questions,
+    readers,
+    replay,
+)
 from porter.cli.groups import spread
 
 app = typer.Typer(
@@ -70,6 +83,7 @@ for name in ("uncordon", "undrain"):
     ended.command("speaker")(actions.uncordon_speaker)
     app.add_typer(ended, name=name, hidden=name == "undrain")
 app.command()(actions.approve)
+app.command()(readers.readers)
 journal.command("tail")(spread(questions.journal_tail))
 journal.command("show")(spread(replay.journal_show))
 journal.command("cat")(spread(replay.journal_cat))

@@ -78,6 +78,13 @@ HoldShare = Annotated[
 ]
 HoldMinimum = Annotated[int, typer.Option(metavar="N", min=1, help="Never hold fewer withdrawals than this.")]
 HoldBound = Annotated[int, typer.Option(metavar="SECONDS", min=1, max=86400, help="Hold them for so long at most.")]
+ActivateSchemaAfter = Annotated[
+    str,
+    typer.Option(
+        metavar="DURATION",
+        help="Write newer events once all readers have known them for so long, which ends the way back; or `never`.",
+    ),
+]
 
 
 class Topology(StrEnum):

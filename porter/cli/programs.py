@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,9 @@ import typer
 from porter.app import settings as defaults
 from porter.app.settings import Settings
 from porter.cli import options
+
+NEVER = "never"
+ACTIVATE_SCHEMA_AFTER = "60s"
 
 
 def up(
@@ -37,6 +41,7 @@ def up(
     hold_share: options.HoldShare = defaults.DEFAULT_HOLD_SHARE_PERCENT,
     hold_minimum: options.HoldMinimum = defaults.DEFAULT_HOLD_MINIMUM,
     hold_bound: options.HoldBound = defaults.DEFAULT_HOLD_BOUND_S,
+    activate_schema_after: options.ActivateSchemaAfter = ACTIVATE_SCHEMA_AFTER,
     unsafe: options.Unsafe = None,
     log_level: options.Level = options.LogLevel.INFO,
     supervisor: options.SupervisorPid = 0,
@@ -67,6 +72,7 @@ def up(
         hold_share_percent=hold_share,
         hold_minimum=hold_minimum,
         hold_bound_s=hold_bound,
+        activate_after_s=_activate_after_s(activate_schema_after),
         unsafe=frozenset(unsafe or ()),
         name=name or socket.gethostname(),
         topology="node" if topology is options.Topology.NODE else "central",
@@ -100,6 +106,7 @@ def controller(
     hold_share: options.HoldShare = defaults.DEFAULT_HOLD_SHARE_PERCENT,
     hold_minimum: options.HoldMinimum = defaults.DEFAULT_HOLD_MINIMUM,
     hold_bound: options.HoldBound = defaults.DEFAULT_HOLD_BOUND_S,
+    activate_schema_after: options.ActivateSchemaAfter = ACTIVATE_SCHEMA_AFTER,
     unsafe: options.Unsafe = None,
     log_level: options.Level = options.LogLevel.INFO,
     supervisor: options.SupervisorPid = 0,
@@ -124,6 +131,7 @@ def controller(
         hold_share_percent=hold_share,
         hold_minimum=hold_minimum,
         hold_bound_s=hold_bound,
+        activate_after_s=_activate_after_s(activate_schema_after),
         unsafe=frozenset(unsafe or ()),
         name=name or socket.gethostname(),
     )
@@ -178,7 +186,7 @@ def speaker(
     check_name(settings)
     _begin(supervisor, settings)
     configure_logging("speaker", level=log_level.value)
-    from porter.app.speaker import run_speaker
+    from porter.app.speaking import run_speaker
 
     process.run_until_signalled(run_speaker(settings))
 
@@ -225,7 +233,7 @@ def agent(
     check_node_name(settings)
     _begin(supervisor, settings)
     configure_logging("agent", level=log_level.value)
-    from porter.app.speaker import run_speaker
+    from porter.app.speaking import run_speaker
 
     process.run_until_signalled(run_speaker(settings))
 
@@ -280,10 +288,18 @@ def _require_redis(settings: Settings) -> None:
         )
 
 
+def _activate_after_s(text: str) -> float | None:
+    """Seconds, or None for never."""
+    from porter.cli.durations import duration_ms
+
+    return None if text == NEVER else duration_ms(text, "--activate-schema-after") / 1000
+
+
 def _begin(supervisor: int, settings: Settings) -> None:
     """Tie this process to its supervisor, if it has one, and make its directory."""
-    from porter.app import process
+    from porter.app import process, rehearsal
 
+    rehearsal.rehearse(os.environ)
     if supervisor:
         process.end_with(supervisor)
     settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, NoReturn, cast, get_args, get_origin, get_ty
 import msgpack
 
 from porter.events.catalogue import EVENT_TYPES, VERSIONS, Event
+from porter.events.downcast import MissingDowncaster, downcast
 from porter.events.envelope import MAX_EVENTS_PER_COMMIT, Commit, Draft, Envelope
 from porter.events.upcast import UPCASTERS, MissingUpcaster, Step, upcast
 
@@ -50,7 +51,8 @@ class UnknownEvent(CodecError):
         knows = "does not know this type" if known is None else f"knows it up to version {known}"
         super().__init__(
             f"position {position} holds {name} version {version}, and this release {knows}; "
-            f"read this journal with the release that wrote it, or a newer one"
+            f"read this journal with the release that wrote it, or a newer one: there is no way back behind a "
+            f"SchemaActivated"
         )
 
 
@@ -153,13 +155,17 @@ def encode_commit(
         raise Unencodable(f"a commit holds 1 to {MAX_EVENTS_PER_COMMIT} events, not {len(drafts)}")
     if len(previous_hash) != HASH_BYTES:
         raise Unencodable(f"a previous hash has {HASH_BYTES} bytes, not {len(previous_hash)}")
-    events = []
-    for payload, causation, correlation, traceparent in drafts:
+    events: list[tuple[Any, ...]] = []
+    for payload, causation, correlation, traceparent, version in drafts:
         name = type(payload).__name__
         shape = SHAPES.get(name)
         if shape is None or shape.cls is not type(payload):
             raise Unencodable(f"{name} is not in the catalogue of events; add it there with its version")
-        events.append((name, shape.version, causation, correlation, traceparent, payload))
+        if version in {0, shape.version}:
+            events.append((name, shape.version, causation, correlation, traceparent, payload))
+        else:
+            older = _older(name, shape.version, version, payload)
+            events.append((name, version, causation, correlation, traceparent, older))
     try:
         body = _pack((FORMAT, first_position, epoch, time_ms, writer, events))
     except (TypeError, ValueError, OverflowError) as error:
@@ -167,6 +173,33 @@ def encode_commit(
     if len(body) > MAX_COMMIT_BYTES:
         raise Unencodable(f"a commit of {len(body)} bytes is larger than the limit of {MAX_COMMIT_BYTES}")
     return cast("bytes", previous_hash + body)
+
+
+def _older(name: str, present: int, version: int, payload: Any) -> tuple[Any, ...]:
+    try:
+        return downcast(name, present, version, tuple(payload))
+    except MissingDowncaster as error:
+        raise Unencodable(f"{name} has no form of version {version}: {error}") from error
+
+
+def as_read(payload: Event, version: int) -> Event:
+    """An event as its readers get it when it is written in an older version: what that cannot say is gone.
+
+    The writer folds this one, so that its state is that of its readers.
+
+    Raises:
+        Unencodable: there is no way back to that version.
+    """
+    name = type(payload).__name__
+    shape = SHAPES[name]
+    if version in {0, shape.version}:
+        return payload
+    return _decode_slowly(name, version, 0, _plain(_older(name, shape.version, version, payload)))
+
+
+def _plain(value: Any) -> Any:
+    """A payload as msgpack gives it back: arrays for named tuples."""
+    return tuple(_plain(one) for one in value) if isinstance(value, tuple) else value
 
 
 def hash_commit(blob: bytes) -> bytes:
@@ -180,7 +213,7 @@ def commit_of(
     """The commit that `decode_commit(blob)` would return, made from its drafts without decoding."""
     events = tuple(
         Envelope(position, epoch, time_ms, causation, correlation, traceparent, payload)
-        for position, (payload, causation, correlation, traceparent) in enumerate(drafts, first_position)
+        for position, (payload, causation, correlation, traceparent, _) in enumerate(drafts, first_position)
     )
     return Commit(epoch, blob[:HASH_BYTES], hash_commit(blob), time_ms, writer, events)
 

@@ -150,6 +150,21 @@ class BaselineRecorded(NamedTuple):
         return "journal"
 
 
+class SchemaActivated(NamedTuple):
+    """From here on these versions of these types are written: every live reader had declared that it reads them.
+
+    `types` are (type, version); `readers` are (name, release) of those who had, sorted. A release that does not read
+    one of the types cannot follow this journal any more.
+    """
+
+    types: tuple[tuple[str, int], ...]
+    readers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def aggregate(self) -> str:
+        return "journal"
+
+
 class HeadWitnessed(NamedTuple):
     """The leader has seen a speaker's stream up to here: this orders the streams, and proves them later."""
 

@@ -15,13 +15,15 @@ class Draft(NamedTuple):
     """An event on its way into a commit: the journal adds position, epoch and time.
 
     `causation` is the position of the event that led here (0: none); `correlation` names the change that everything
-    about it shares; `traceparent` is the W3C trace context, or "" when not sampled.
+    about it shares; `traceparent` is the W3C trace context, or "" when not sampled. `version` is the schema version
+    that it is written in, for readers that know no newer one; 0 is the present one.
     """
 
     payload: Event
     causation: int = 0
     correlation: str = ""
     traceparent: str = ""
+    version: int = 0
 
 
 class Envelope(NamedTuple):

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from porter.events.catalogue import Event
-from porter.events.codec import CodecError, decode_commit, decode_commits
+from porter.events.codec import CodecError, UnknownEvent, decode_commit, decode_commits
 from porter.events.decided import EpochStarted, PositionsLost
 from porter.events.envelope import Checkpoint, Commit, Draft
-from porter.ports import Claim, Corrupt, Fork
+from porter.ports import Claim, Corrupt, Fork, Newer
 
 
 class MissingPositions(Corrupt):
@@ -44,10 +44,13 @@ def decode(blob: bytes) -> Commit:
     """Decode one entry.
 
     Raises:
-        Corrupt: the bytes are no commit, or hold an event that this release does not know.
+        Corrupt: the bytes are no commit.
+        Newer: they hold an event that this release does not know.
     """
     try:
         return decode_commit(blob)
+    except UnknownEvent as error:
+        raise Newer(str(error)) from error
     except CodecError as error:
         raise Corrupt(str(error)) from error
 
@@ -102,9 +105,12 @@ class Chain:
 
         Raises:
             Corrupt, Fork, MissingPositions: see `advance`.
+            Newer: an event is of a newer release.
         """
         try:
             commits = decode_commits(blobs)
+        except UnknownEvent as error:
+            raise Newer(str(error)) from error
         except CodecError as error:
             raise Corrupt(f"behind position {self.position}: {error}") from error
         epoch, position, hash_ = self.epoch, self.position, self.hash

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from porter.events.decided import BaselineRecorded
@@ -16,7 +16,7 @@ from porter.journal.clock import SYSTEM_CLOCK
 from porter.journal.limits import MAX_STREAM_BYTES, SPEAKER_STREAM_ENTRIES, Trim
 from porter.journal.local import NOTHING_TRIMMED, LocalJournal, Stored
 from porter.journal.names import check_name
-from porter.ports import Clock, JournalUnavailable
+from porter.ports import CONTROLLER, SPEAKER, Clock, Declaration, Declared, JournalUnavailable
 
 
 class MemoryStore:
@@ -106,6 +106,7 @@ class MemoryServer:
     def __init__(self) -> None:
         self.down = ""
         self.identity = uuid.uuid4().hex
+        self.readers: dict[str, Declared] = {}
         self._stores: dict[str, MemoryStore] = {}
 
     def store(self, name: str) -> MemoryStore:
@@ -117,13 +118,45 @@ class MemoryServer:
         return [name for name, store in self._stores.items() if store.entries]
 
     def flush(self) -> None:
-        """Lose every stream, as FLUSHALL does."""
+        """Lose everything, as FLUSHALL does."""
+        self.readers.clear()
         for store in self._stores.values():
             store.clear()
 
     def restart(self) -> None:
         """Become another process, with the same data."""
         self.identity = uuid.uuid4().hex
+
+
+class MemoryReaders:
+    """`porter.ports.Readers` in a `MemoryServer`."""
+
+    def __init__(self, server: MemoryServer, speakers: Callable[[], Awaitable[tuple[str, ...]]]) -> None:
+        self._server = server
+        self._speakers = speakers
+
+    async def declare(self, name: str, declaration: Declaration) -> None:
+        """See `porter.ports.Readers`."""
+        self._refresh()
+        known = self._server.readers.get(name, Declared(None))
+        self._server.readers[name] = Declared(declaration, known.beat + 1)
+
+    async def declared(self) -> Mapping[str, Declared]:
+        """See `porter.ports.Readers`."""
+        self._refresh()
+        undeclared = {f"{SPEAKER}/{name}": Declared(None) for name in await self._speakers()}
+        return {**undeclared, **self._server.readers}
+
+    async def forget(self, name: str) -> None:
+        """See `porter.ports.Readers`."""
+        known = (await self.declared()).get(name, Declared(None))
+        self._server.readers[name] = known._replace(forgotten=True)
+        if name.startswith(f"{CONTROLLER}/"):
+            del self._server.readers[name]
+
+    def _refresh(self) -> None:
+        if self._server.down:
+            raise JournalUnavailable(f"the server in memory is down: {self._server.down}")
 
 
 class MemoryJournals:
@@ -158,6 +191,10 @@ class MemoryJournals:
         """The names of all speakers that claimed their stream here, sorted."""
         prefix = f"{self._cluster}:s:"
         return tuple(sorted(n.removeprefix(prefix) for n in self.server.names() if n.startswith(prefix)))
+
+    def readers(self) -> MemoryReaders:
+        """Where the readers of the journal declare themselves."""
+        return MemoryReaders(self.server, self.speakers)
 
     async def check(self, unsafe: frozenset[str] = frozenset()) -> list[object]:
         """Memory promises nothing, and says so to nobody: it is for tests."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
@@ -20,11 +20,15 @@ from porter.events.codec import Unencodable
 from porter.events.decided import EpochStarted, PositionsLost
 from porter.events.envelope import GENESIS_HASH, MAX_EVENTS_PER_COMMIT, Draft, Head
 from porter.events.routed import OutcomesDropped
+from porter.events.schema import version_to_write
 from porter.journal.chain import short
 from porter.ports import Claim, Fenced, Journal, JournalError, JournalMissing, JournalUnavailable
 
 MAX_BUFFERED_EVENTS = 20_000
 """Outcomes that wait while the server is away."""
+
+MAX_HELD_EVENTS = 1_000
+"""Outcomes that no reader knew so far; each is replaced by the next about the same."""
 
 GATHER_S = 0.002
 """How long a commit waits for company."""
@@ -48,12 +52,22 @@ class OutcomeStream:
     """Journals the outcomes of one speaker. One task runs `run`; any task of the same loop may `add`."""
 
     def __init__(
-        self, journal: Journal, holder: str, *, version: str = "", max_buffered_events: int = MAX_BUFFERED_EVENTS
+        self,
+        journal: Journal,
+        holder: str,
+        *,
+        version: str = "",
+        max_buffered_events: int = MAX_BUFFERED_EVENTS,
+        activated: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
+        """`activated` gives what the journal's readers agreed upon, see `porter.events.schema`."""
         self._journal = journal
         self._holder = holder
         self._version = version
         self._limit = max_buffered_events
+        self._activated = activated
+        self._held: dict[tuple[type, str], Draft] = {}
+        """What nobody may write yet: the newest of each type about each thing."""
         self._waiting: deque[Draft] = deque()
         self._sending: tuple[Draft, ...] = ()
         self._dropped = 0
@@ -71,7 +85,12 @@ class OutcomeStream:
 
     def add(self, events: Sequence[Event], *, causation: int = 0, correlation: str = "", traceparent: str = "") -> None:
         """Queue outcomes; never blocks. `causation` is the journal's position that they realise."""
-        self._waiting.extend(Draft(event, causation, correlation, traceparent) for event in events)
+        for event in events:
+            draft = Draft(event, causation, correlation, traceparent)
+            if version_to_write(self._activated(), type(event).__name__):
+                self._waiting.append(draft)
+            elif len(self._held) < MAX_HELD_EVENTS:
+                self._held[type(event), event.aggregate] = draft
         surplus = len(self._waiting) - self._limit
         if surplus > 0:
             for _ in range(surplus):
@@ -80,6 +99,14 @@ class OutcomeStream:
                 _log.warning("outcomes are dropped: the journal is away for too long", limit=self._limit)
             self._dropped += surplus
         self._arrived.set()
+
+    def release(self) -> None:
+        """Queue what was held back and may be written by now; to be called now and then."""
+        for key, draft in list(self._held.items()):
+            if version_to_write(self._activated(), key[0].__name__):
+                del self._held[key]
+                self._waiting.append(draft)
+                self._arrived.set()
 
     async def drained(self) -> None:
         """Wait until everything that was added is journaled."""
@@ -200,7 +227,9 @@ class OutcomeStream:
             drafts.append(Draft(OutcomesDropped(self._dropped)))
             self._dropped = 0
         while self._waiting and len(drafts) < MAX_EVENTS_PER_COMMIT:
-            drafts.append(self._waiting.popleft())
+            draft = self._waiting.popleft()
+            version = version_to_write(self._activated(), type(draft.payload).__name__)
+            drafts.append(draft._replace(version=version))
         self._sending = tuple(drafts)
 
 

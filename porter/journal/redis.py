@@ -10,6 +10,7 @@ from porter.journal.gate import Finding, check_server
 from porter.journal.limits import MAX_STREAM_BYTES, SPEAKER_STREAM_ENTRIES
 from porter.journal.link import Link
 from porter.journal.names import check_name
+from porter.journal.readers import RedisReaders
 from porter.journal.redis_head import StreamKeys
 from porter.journal.redis_stream import RedisJournal
 from porter.ports import Clock
@@ -57,6 +58,10 @@ class RedisJournals:
         prefix = f"{self._tag}:s:"
         members = await self._link.ask("SMEMBERS", self._registry)
         return tuple(sorted(member.decode().removeprefix(prefix) for member in members))
+
+    def readers(self) -> RedisReaders:
+        """Where the readers of the journal declare themselves."""
+        return RedisReaders(self._link, self._tag, self._registry, self._clock)
 
     async def check(self, unsafe: frozenset[str] = frozenset()) -> list[Finding]:
         """The start-up gate: see `porter.journal.gate.check_server`."""

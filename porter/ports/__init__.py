@@ -31,13 +31,17 @@ from porter.ports.journal import (
     JournalError,
     JournalMissing,
     JournalUnavailable,
+    Newer,
     Trimmed,
     UnsafeServer,
 )
+from porter.ports.readers import CONTROLLER, SPEAKER, Declaration, Declared, Readers
 
 __all__ = [
+    "CONTROLLER",
     "NO_INSTRUMENTATION",
     "NO_SPAN",
+    "SPEAKER",
     "Anchor",
     "AnchorUnavailable",
     "Baseline",
@@ -45,6 +49,8 @@ __all__ = [
     "Clock",
     "Conflict",
     "Corrupt",
+    "Declaration",
+    "Declared",
     "Desired",
     "Election",
     "EventRecorder",
@@ -58,9 +64,11 @@ __all__ = [
     "JournalError",
     "JournalMissing",
     "JournalUnavailable",
+    "Newer",
     "ObjectStatus",
     "PeerView",
     "Publisher",
+    "Readers",
     "Source",
     "Span",
     "StatusWriter",

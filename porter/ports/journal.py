@@ -54,6 +54,13 @@ class Corrupt(JournalError):
     """A commit does not decode, or does not link to the one before it; the message names the position."""
 
 
+class Newer(Corrupt):
+    """The journal holds what only a newer release reads. Nothing is lost: this program must go no further.
+
+    The message names the position and the mend.
+    """
+
+
 class UnsafeServer(JournalError):
     """The server would lose or refuse what it acknowledges; the message names each setting and its mend."""
 

@@ -1,6 +1,6 @@
 """The whole state as bytes: canonical, versioned, and the same on every machine.
 
-A baseline is zlib over one msgpack array: [reducer version, ledger, inventory, pools, loc-rib, [drains, holds]]. Maps
+A baseline is zlib over one msgpack array: [layout, ledger, inventory, pools, loc-rib, [drains, holds], activated]. Maps
 are arrays of pairs sorted by key, facts are arrays in field order, as in the journal. Only what is folded is written;
 what follows from it is derived again. The digest is taken before compression, since zlib's output differs between its
 versions.
@@ -42,7 +42,11 @@ from porter.projections.readiness import NotReady
 REDUCER_VERSION = 4
 """Rises with every change of what a fold yields; the golden digests in the tests say when that is."""
 
-READABLE_VERSIONS = (3, REDUCER_VERSION)
+ACTIVATED = 1000
+"""Added to the version of a state in which a schema was activated: it has one part more. A state without is written as
+before, so that the previous release can start from it as long as it can read the journal at all."""
+
+READABLE_VERSIONS = (3, REDUCER_VERSION, ACTIVATED + REDUCER_VERSION)
 """A baseline of version 3 is one of version 4 that says nothing of extended next hops."""
 
 MAX_BASELINE_BYTES = 1 << 30
@@ -67,14 +71,21 @@ def digest(encoded: bytes) -> str:
 def encode(state: ClusterState) -> bytes:
     """Encode a state; equal states give equal content, whatever the order in which they were folded."""
     content = [
-        REDUCER_VERSION,
+        layout(state),
         _encode_ledger(state.ledger),
         _encode_inventory(state.inventory),
         _encode_pools(state.pools),
         _encode_loc_rib(state.loc_rib),
         [encode_maintenance(state.ledger.maintenance), encode_holds(state.ledger.holds)],
     ]
+    if state.ledger.activated:
+        content.append(_pairs(state.ledger.activated))
     return zlib.compress(cast("bytes", msgpack.packb(content)), _COMPRESSION_LEVEL)
+
+
+def layout(state: ClusterState) -> int:
+    """The number that stands in front of a state's encoding: who knows it can decode the state."""
+    return REDUCER_VERSION + (ACTIVATED if state.ledger.activated else 0)
 
 
 def previous(encoded: bytes) -> int:
@@ -125,8 +136,11 @@ def _decompress(encoded: bytes) -> bytes:
     return raw
 
 
-def _decode_state(ledger_row: Any, inventory_row: Any, pools_row: Any, rib_row: Any, acts_row: Any) -> ClusterState:
+def _decode_state(*rows: Any) -> ClusterState:
+    ledger_row, inventory_row, pools_row, rib_row, acts_row, *rest = rows
+    activated = rest[0] if rest else ()
     ledger = _decode_ledger(ledger_row)
+    ledger.activated = dict(activated)
     maintenance, holds = acts_row
     ledger.maintenance, ledger.holds = decode_maintenance(maintenance), decode_holds(holds)
     inventory = _decode_inventory(inventory_row)

@@ -18,7 +18,8 @@ from porter.projections.bgp_objects import BGP_OBJECT_STEPS
 from porter.projections.drains_and_holds import DRAIN_AND_HOLD_STEPS
 from porter.projections.exports import Exports
 from porter.projections.inventory import Inventory
-from porter.projections.ledger import Drain, Ledger, WitnessedHead
+from porter.projections.journal_steps import JOURNAL_STEPS
+from porter.projections.ledger import Ledger
 from porter.projections.loc_rib import LocRib
 from porter.projections.pools import Pools
 
@@ -290,44 +291,6 @@ def _allocation_refused(state: ClusterState, event: decided.AllocationRefused, p
     state.pools.refused(event, position)
 
 
-# -------------------------------------------------------------------------------------------------- the journal itself
-
-
-def _epoch_started(state: ClusterState, event: decided.EpochStarted, position: int, _time_ms: int) -> None:
-    state.ledger.epoch_starts(event, position)
-    state.pools.ask_again()
-
-
-def _recovery_completed(state: ClusterState, _event: object, _position: int, _time_ms: int) -> None:
-    state.ledger.recovering = False
-    state.pools.ask_again()
-
-
-def _inventory_synced(state: ClusterState, _event: object, _position: int, _time_ms: int) -> None:
-    state.ledger.synced = True
-    state.pools.ask_again()
-
-
-def _positions_lost(state: ClusterState, event: decided.PositionsLost, _position: int, _time_ms: int) -> None:
-    state.ledger.positions_lost(event)
-
-
-def _baseline_recorded(state: ClusterState, _event: object, position: int, _time_ms: int) -> None:
-    state.ledger.baseline_position = position
-
-
-def _head_witnessed(state: ClusterState, event: decided.HeadWitnessed, _position: int, _time_ms: int) -> None:
-    state.ledger.witnessed[event.stream] = WitnessedHead(event.epoch, event.position, event.hash)
-
-
-def _speaker_drained(state: ClusterState, event: decided.SpeakerDrained, position: int, _time_ms: int) -> None:
-    state.ledger.drained[event.speaker] = Drain(event.by, event.why, position)
-
-
-def _speaker_undrained(state: ClusterState, event: decided.SpeakerUndrained, _position: int, _time_ms: int) -> None:
-    state.ledger.drained.pop(event.speaker, None)
-
-
 Step = Callable[[ClusterState, Any, int, int], None]
 
 _STEPS: dict[type, Step] = {
@@ -342,20 +305,13 @@ _STEPS: dict[type, Step] = {
     observed.PoolGone: _pool_gone,
     observed.ServiceRangeObserved: _service_range_observed,
     observed.ServiceRangeGone: _service_range_gone,
-    observed.InventorySynced: _inventory_synced,
     decided.AddressAllocated: _address_given,
     decided.AddressAdopted: _address_given,
     decided.AddressReleased: _address_released,
     decided.CoolDownElapsed: _cool_down_elapsed,
     decided.AllocationRefused: _allocation_refused,
     decided.PathIdentifierAssigned: _path_identifier_assigned,
-    decided.EpochStarted: _epoch_started,
-    decided.PositionsLost: _positions_lost,
-    decided.RecoveryCompleted: _recovery_completed,
-    decided.BaselineRecorded: _baseline_recorded,
-    decided.HeadWitnessed: _head_witnessed,
-    decided.SpeakerDrained: _speaker_drained,
-    decided.SpeakerUndrained: _speaker_undrained,
     **BGP_OBJECT_STEPS,
+    **JOURNAL_STEPS,
     **DRAIN_AND_HOLD_STEPS,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from porter.events.decided import EpochStarted, PathIdentifierAssigned, PositionsLost
+from porter.events.decided import EpochStarted, PathIdentifierAssigned, PositionsLost, SchemaActivated
 from porter.projections.holds import Holds
 from porter.projections.maintenance import Maintenance
 
@@ -34,7 +34,8 @@ class Ledger:
     """The fold of everything that is not about an object of the API.
 
     `synced` holds from the first `InventorySynced` on, until positions are lost: only then absence means absence.
-    `lost` are inclusive ranges of positions. `baseline_position` is that of the newest `BaselineRecorded`.
+    `lost` are inclusive ranges of positions. `baseline_position` is that of the newest `BaselineRecorded`. `activated`
+    are the types and versions that are written beside what every release reads.
     """
 
     genesis: str = ""
@@ -53,6 +54,7 @@ class Ledger:
     highest_path_identifier: int = 0
     maintenance: Maintenance = field(default_factory=Maintenance)
     holds: Holds = field(default_factory=Holds)
+    activated: dict[str, int] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:
@@ -68,6 +70,7 @@ class Ledger:
             path_identifiers=dict(self.path_identifiers),
             maintenance=self.maintenance.fork(),
             holds=self.holds.fork(),
+            activated=dict(self.activated),
         )
 
     def epoch_starts(self, event: EpochStarted, position: int) -> None:
@@ -78,6 +81,11 @@ class Ledger:
         if event.recovering:
             self.recovering = True
             self.synced = False
+
+    def schema_activated(self, event: SchemaActivated) -> None:
+        """Remember what is written from here on; a version never falls."""
+        for name, version in event.types:
+            self.activated[name] = max(version, self.activated.get(name, 0))
 
     def positions_lost(self, event: PositionsLost) -> None:
         """Remember a loss."""

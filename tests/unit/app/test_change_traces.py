@@ -118,6 +118,7 @@ def test_every_event_that_changes_something_begins_a_trace_or_is_known_not_to():
         decided.RecoveryCompleted,
         decided.BaselineRecorded,
         decided.HeadWitnessed,
+        decided.SchemaActivated,
         observed.InventorySynced,
     }
     modules = {decided.__name__, observed.__name__}
