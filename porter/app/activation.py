@@ -59,6 +59,9 @@ class Activation:
         if activated != self._versions_of:
             self._versions, self._versions_of = {}, dict(activated)
         kind = type(payload)
+        if kind is SchemaActivated:
+            # Made by `due` alone, and what it says holds for itself.
+            return 0
         if kind not in self._versions:
             name = kind.__name__
             version = schema.version_to_write(activated, name)
@@ -97,7 +100,7 @@ class Activation:
         if not wanted.keys() - {ITSELF}:
             return {}
         found = schema.read_by_all(wanted, {"": schema.reads(), **self._reads()})
-        found = {name: version for name, version in found.items() if version > activated.get(name, 0)}
+        found = {name: version for name, version in found.items() if version > schema.agreed(activated, name)}
         knows_itself = ITSELF not in wanted or found.get(ITSELF)
         return found if knows_itself and found.keys() - {ITSELF} else {}
 

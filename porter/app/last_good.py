@@ -77,4 +77,8 @@ def read(path: Path) -> LastGood | None:
         return None
     genesis, checkpoint, state, sessions = content_rows
     settings = tuple(SessionSettings(*session) for session in sessions)
-    return LastGood(genesis, Checkpoint(*checkpoint), baseline.decode(state), settings)
+    try:
+        return LastGood(genesis, Checkpoint(*checkpoint), baseline.decode(state), settings)
+    except baseline.UnreadableBaseline as error:
+        _log.warning("the last-good file is of another release and is not used", path=str(path), reason=str(error))
+        return None

@@ -16,6 +16,7 @@ from porter.cli.exits import Finding
 from porter.cli.groups import HERE, Where
 from porter.cli.history import print_changes
 from porter.cli.options import Output
+from porter.cli.redecided import decide_again
 from porter.cli.render import print_answer
 
 
@@ -29,6 +30,15 @@ def plan(
     ] = None,
     node_down: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A Node that would fail.")] = None,
     peer_down: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A BgpPeer that would fail.")] = None,
+    with_version: Annotated[
+        bool,
+        typer.Option(
+            "--with-version", help="Decide the cluster's own history again with this build, before an upgrade."
+        ),
+    ] = False,
+    since: Annotated[
+        str, typer.Option(metavar="TIME|POSITION", help="With --with-version: only what was decided behind this.")
+    ] = "",
     at: options.At = "",
     where: Where = HERE,
     load_balancer_class: options.LoadBalancerClass = defaults.DEFAULT_LOAD_BALANCER_CLASS,
@@ -38,7 +48,17 @@ def plan(
     """Decide a change on a copy of the present, and show which addresses, routes and next hops would change, and why.
 
     Nothing is written. Exit code 1 if a Service would lose an address, or all routes of one.
+
+    With --with-version no change is planned: the journal is replayed, and this build says at each decision what it
+    would have decided. Exit code 1 if any decision would differ.
     """
+    if with_version:
+        if file or delete or node_down or peer_down or at:
+            raise defaults.InvalidSettings("--with-version replays history as it was; it takes --since, and no change")
+        decide_again(since, where, output)
+        return
+    if since:
+        raise defaults.InvalidSettings("--since goes with --with-version; a change is planned upon a moment with --at")
     from porter.app import direct
     from porter.app.migrate.reading import Unreadable
     from porter.app.moments import Moment
@@ -53,8 +73,8 @@ def plan(
         with journal_errors(where.source):
             wanted = with_moments({"at": at}, where.source)
             moment = Moment.from_query(wanted, "at")
-            since = {"since": wanted["at"]} if wanted else {}
-            place = history_of(since, where)
+            behind = {"since": wanted["at"]} if wanted else {}
+            place = history_of(behind, where)
             answer = direct.with_streams(place, lambda streams, _: plan_at(streams, moment, changes, settings))
     except Unreadable as error:
         raise defaults.InvalidSettings(f"-f: {error}") from error

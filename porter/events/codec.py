@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, NoReturn, cast, get_args, get_origin, get_ty
 import msgpack
 
 from porter.events.catalogue import EVENT_TYPES, VERSIONS, Event
+from porter.events.decided import SchemaActivated
 from porter.events.downcast import MissingDowncaster, downcast
 from porter.events.envelope import MAX_EVENTS_PER_COMMIT, Commit, Draft, Envelope
 from porter.events.upcast import UPCASTERS, MissingUpcaster, Step, upcast
@@ -46,11 +47,11 @@ class Malformed(CodecError):
 class UnknownEvent(CodecError):
     """A type or version that this release does not know: a reader stops here, it never skips."""
 
-    def __init__(self, name: str, version: int, position: int, *, known: int | None) -> None:
+    def __init__(self, name: str, version: int, position: int, *, known: int | None, verb: str = "holds") -> None:
         self.name, self.version, self.position = name, version, position
         knows = "does not know this type" if known is None else f"knows it up to version {known}"
         super().__init__(
-            f"position {position} holds {name} version {version}, and this release {knows}; "
+            f"position {position} {verb} {name} version {version}, and this release {knows}; "
             f"read this journal with the release that wrote it, or a newer one: there is no way back behind a "
             f"SchemaActivated"
         )
@@ -137,6 +138,26 @@ def _restorer(cls: type[Any], restorers: list[tuple[int, Restore]]) -> Restore |
 
 
 SHAPES: dict[str, Shape] = {name: shape_of(cls, VERSIONS[name]) for name, cls in EVENT_TYPES.items()}
+
+
+class _Unreadable(Exception):
+    """What a `SchemaActivated` names will come, and this release does not read it."""
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(name)
+        self.name, self.version = name, version
+
+
+def _activated(payload: tuple[Any, ...]) -> SchemaActivated:
+    """A reader stops where it is told that it will not read all, and not where it first does not."""
+    event: SchemaActivated = _new(SchemaActivated, payload)
+    for name, version in event.types:
+        if name not in SHAPES or SHAPES[name].version < version:
+            raise _Unreadable(name, version)
+    return event
+
+
+SHAPES["SchemaActivated"] = SHAPES["SchemaActivated"]._replace(restore=_activated)
 
 _UNKNOWN: Shape = Shape(-1, -1, tuple, None, ())
 _pack = msgpack.Packer().pack
@@ -260,6 +281,9 @@ def decode_commits(blobs: Iterable[bytes]) -> list[Commit]:
                 position += 1
         except CodecError:
             raise
+        except _Unreadable as error:
+            known_version = SHAPES[error.name].version if error.name in SHAPES else None
+            raise UnknownEvent(error.name, error.version, position, known=known_version, verb="activates") from error
         except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
             raise _malformed(blob, error) from error
         if not 1 <= len(events) <= MAX_EVENTS_PER_COMMIT:

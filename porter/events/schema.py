@@ -21,6 +21,11 @@ def reads() -> dict[str, int]:
     return {name: shape.version for name, shape in codec.SHAPES.items()}
 
 
+def agreed(activated: Schema, name: str) -> int:
+    """The version of a type that all readers are known to read: released, or activated; 0: none."""
+    return max(RELEASED.get(name, 0), activated.get(name, 0))
+
+
 def version_to_write(activated: Schema, name: str) -> int:
     """The version that events of a type are written in now; 0: they are held back.
 
@@ -29,17 +34,13 @@ def version_to_write(activated: Schema, name: str) -> int:
     shape = codec.SHAPES.get(name)
     if shape is None:
         return 0
-    version = min(shape.version, max(RELEASED.get(name, 0), activated.get(name, 0)))
+    version = min(shape.version, agreed(activated, name))
     return version if reaches(name, shape.version, version) else 0
 
 
 def pending(activated: Schema) -> dict[str, int]:
     """What this build could write and does not yet."""
-    return {
-        name: version
-        for name, version in reads().items()
-        if version > max(RELEASED.get(name, 0), activated.get(name, 0))
-    }
+    return {name: version for name, version in reads().items() if version > agreed(activated, name)}
 
 
 def read_by_all(wanted: Schema, readers: Mapping[str, Schema]) -> dict[str, int]:

@@ -89,10 +89,12 @@ class Chain:
     With `start` None the first commit may be any: the reader begins at whatever is left of a bounded stream.
     """
 
-    __slots__ = ("epoch", "hash", "position", "started")
+    __slots__ = ("beyond", "epoch", "hash", "position", "started")
 
     def __init__(self, start: Checkpoint | None) -> None:
         self.started = start is not None
+        self.beyond: Newer | None = None
+        """What only a newer release reads, once it was met: the chain goes no further."""
         self.epoch, self.position, self.hash = start or Checkpoint(0, 0, b"")
 
     @property
@@ -105,12 +107,19 @@ class Chain:
 
         Raises:
             Corrupt, Fork, MissingPositions: see `advance`.
-            Newer: an event is of a newer release.
+            Newer: an event is of a newer release, and nothing before it was left to read.
         """
+        if self.beyond is not None:
+            raise self.beyond
+        blobs = list(blobs)
         try:
             commits = decode_commits(blobs)
         except UnknownEvent as error:
-            raise Newer(str(error)) from error
+            # What comes before it is read all the same, and what it says is raised when the reader asks for more.
+            self.beyond = Newer(str(error))
+            commits = _before_unknown(blobs)
+            if not commits:
+                raise self.beyond from error
         except CodecError as error:
             raise Corrupt(f"behind position {self.position}: {error}") from error
         epoch, position, hash_ = self.epoch, self.position, self.hash
@@ -154,6 +163,16 @@ class Chain:
             raise Fork(message) if starts_epoch else Corrupt(message)
         if commit.epoch > self.epoch and not starts_epoch:
             raise Corrupt(f"{at} is the first of its epoch, and does not begin with EpochStarted")
+
+
+def _before_unknown(blobs: Iterable[bytes]) -> list[Commit]:
+    commits: list[Commit] = []
+    for blob in blobs:
+        try:
+            commits += decode_commits((blob,))
+        except UnknownEvent:
+            break
+    return commits
 
 
 FREEZE_EVENTS = 10_000

@@ -113,6 +113,8 @@ class RedisReader:
                 await self._request(entries[-1][0].decode())
             for start in range(0, len(entries), PAGE_COMMITS):
                 yield await self._checked(entries[start : start + PAGE_COMMITS], asked=not done)
+            if done and self._chain.beyond is not None:
+                raise self._chain.beyond
             if done and self._chain.position < self._head.position:
                 raise Corrupt(
                     f"{self._keys.stream} ends at position {self._chain.position}, "
@@ -176,6 +178,8 @@ class RedisReader:
             if self._bounded or (await fetch_head(self._link, self._keys)).trims(before):
                 raise self._trimmed(before) from None
             raise
+        if chain.beyond is not None:
+            entries, self.blobs = entries[: len(commits)], self.blobs[: len(commits)]
         if commits and entries[-1][0].decode() != entry_id(chain.checkpoint):
             raise Corrupt(f"entry {entries[-1][0].decode()} holds the commit {entry_id(chain.checkpoint)}")
         return commits

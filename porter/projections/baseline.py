@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import msgpack
 
+from porter.events import schema
 from porter.events.codec import payload_builder
 from porter.events.decided import AllocationRefused
 from porter.events.observed import (
@@ -140,7 +141,7 @@ def _decode_state(*rows: Any) -> ClusterState:
     ledger_row, inventory_row, pools_row, rib_row, acts_row, *rest = rows
     activated = rest[0] if rest else ()
     ledger = _decode_ledger(ledger_row)
-    ledger.activated = dict(activated)
+    ledger.activated = _readable(activated)
     maintenance, holds = acts_row
     ledger.maintenance, ledger.holds = decode_maintenance(maintenance), decode_holds(holds)
     inventory = _decode_inventory(inventory_row)
@@ -149,6 +150,18 @@ def _decode_state(*rows: Any) -> ClusterState:
     rib = LocRib(ledger, inventory, pools)
     _decode_loc_rib(rib, rib_row)
     return ClusterState(ledger, inventory, pools, rib)
+
+
+def _readable(activated: Any) -> dict[str, int]:
+    """What was activated, unless this release does not read it: it would stop at some later event, and not here."""
+    reads = schema.reads()
+    for name, version in activated:
+        if reads.get(name, 0) < version:
+            raise UnreadableBaseline(
+                f"in its journal {name} version {version} is activated, which this release does not read; "
+                "use the release that wrote it, or a newer one"
+            )
+    return dict(activated)
 
 
 def _pairs(mapping: Mapping[Any, Any]) -> list[Any]:

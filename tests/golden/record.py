@@ -11,6 +11,7 @@ from typing import get_args, get_origin, get_type_hints
 
 from porter.events.catalogue import EVENT_TYPES, VERSIONS
 from porter.events.codec import encode_commit
+from porter.events.decided import SchemaActivated
 from porter.events.envelope import Draft
 
 FOLDER = Path(__file__).parent / "events"
@@ -47,6 +48,10 @@ def sample_payload(cls):
     return cls(*(sample_value(get_type_hints(cls)[field], field) for field in cls._fields))
 
 
+TAKEN = {"SchemaActivated": SchemaActivated((("NodeGone", 1), ("NodeObserved", 1)), (("speaker/s1", "0.1.0"),))}
+"""Samples of types whose values are not free."""
+
+
 def path_of(name, version):
     return FOLDER / f"{name}.v{version}.json"
 
@@ -57,7 +62,7 @@ def main():
         path = path_of(name, VERSIONS[name])
         if path.exists():
             continue
-        payload = sample_payload(cls)
+        payload = TAKEN.get(name) or sample_payload(cls)
         draft = Draft(payload, 41876, "shop/web", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
         blob = encode_commit(
             [draft],

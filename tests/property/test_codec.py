@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from porter.events.catalogue import EVENT_TYPES
 from porter.events.codec import CodecError, commit_of, decode_commit, encode_commit
+from porter.events.decided import SchemaActivated
 from porter.events.envelope import Draft
 from porter.events.observed import ServiceGone
 
@@ -17,6 +18,11 @@ PLAIN = {
     bytes: st.binary(max_size=40),
     type(None): st.none(),
 }
+
+TAKEN = {
+    (SchemaActivated, "types"): st.lists(st.tuples(st.sampled_from(list(EVENT_TYPES)), st.integers(0, 1))).map(tuple)
+}
+"""What is activated is known to whoever reads on."""
 
 
 def values_of(kind):
@@ -35,7 +41,7 @@ def values_of(kind):
 
 def payloads_of(cls):
     hints = get_type_hints(cls)
-    return st.builds(cls, *(values_of(hints[field]) for field in cls._fields))
+    return st.builds(cls, *(TAKEN.get((cls, field)) or values_of(hints[field]) for field in cls._fields))
 
 
 drafts = st.builds(

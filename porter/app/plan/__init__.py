@@ -2,5 +2,6 @@
 
 from porter.app.plan.answer import plan, plan_at
 from porter.app.plan.changes import Changes, NotPlannable, read_changes
+from porter.app.plan.versions import redecided
 
-__all__ = ["Changes", "NotPlannable", "plan", "plan_at", "read_changes"]
+__all__ = ["Changes", "NotPlannable", "plan", "plan_at", "read_changes", "redecided"]

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from porter.allocator.withdrawals import Rule
+from porter.app.activation import Activation
 from porter.app.leader import Leading
 from porter.app.start import Recovery, Seen, begin
 from porter.app.view import View
@@ -92,6 +93,7 @@ class World:
         self.cordon_delay_ms: int | None = None
         self.journals = MemoryJournals(writer="leader")
         self.view = View()
+        self.activation: Activation | None = None
 
     @property
     def journal(self) -> Journal:
@@ -115,6 +117,7 @@ class World:
             state=fold(ClusterState.empty(), [event for commit in await self.commits() for event in commit.events]),
             rule=self.rule,
             cordon_delay_ms=self.cordon_delay_ms,
+            activation=self.activation,
         )
         running = asyncio.create_task(leading.run(beginning, Recovery()))
         try:

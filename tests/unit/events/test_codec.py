@@ -5,13 +5,15 @@ from typing import NamedTuple
 import msgpack
 import pytest
 
-from porter.events import codec
+from porter.events import codec, schema
 from porter.events.catalogue import EVENT_TYPES
 from porter.events.codec import Malformed, Shape, Unencodable, UnknownEvent, commit_of, decode_commit, encode_commit
 from porter.events.decided import AddressAllocated, AllocationRefused
+from porter.events.downcast import DOWNCASTERS
 from porter.events.envelope import GENESIS_HASH, Draft
 from porter.events.observed import NodeObserved, ServiceGone, ServiceObserved
 from porter.events.routed import Path, RoutesAnnounced
+from porter.events.upcast import UPCASTERS
 from porter.model.reasons import Candidate, Problem, Reason
 
 HEADING = {"first_position": 41877, "epoch": 8, "time_ms": 1700000000000, "writer": "controller-0"}
@@ -142,6 +144,55 @@ def test_an_old_version_goes_through_its_upcasters():
     assert decode("Moved", 2, 5, ("N1",), shapes=shapes, steps=steps) == Moved("N1", "rack-of-N1", "z")
     with pytest.raises(UnknownEvent, match="position 5"):
         decode("Moved", 1, 5, ("N1",), shapes=shapes, steps={})
+
+
+@pytest.fixture
+def second_version(monkeypatch):
+    """NodeObserved as if `cordoned` had come with a version 2 of it."""
+    monkeypatch.setitem(codec.SHAPES, "NodeObserved", codec.shape_of(NodeObserved, 2))
+    monkeypatch.setitem(UPCASTERS, ("NodeObserved", 1), lambda payload: (*payload, False))
+    monkeypatch.setitem(DOWNCASTERS, ("NodeObserved", 2), lambda payload: payload[:-1])
+
+
+def written(version, payload):
+    blob = encode_commit([Draft(payload, version=version)], **HEADING, previous_hash=GENESIS_HASH)
+    _, stored_version, *_, stored = msgpack.unpackb(blob[32:], use_list=False)[5][0]
+    return stored_version, stored, decode_commit(blob).events[0].payload
+
+
+CORDONED = NodeObserved("n1", "u", "1", ("10.0.0.1",), True, False, (("zone", "a"),), cordoned=True)
+
+
+@pytest.mark.usefixtures("second_version")
+def test_an_event_is_written_in_an_older_version_for_older_readers():
+    version, stored, read = written(1, CORDONED)
+    assert (version, stored) == (1, tuple(CORDONED)[:-1])
+    assert read == codec.as_read(CORDONED, 1) == CORDONED._replace(cordoned=False)
+    assert written(1, read)[:2] == (version, stored)
+    assert written(0, CORDONED) == written(2, CORDONED) == (2, tuple(CORDONED), CORDONED)
+    assert codec.as_read(CORDONED, 2) is CORDONED
+
+
+def test_an_event_without_a_way_back_is_not_written_in_an_older_version(monkeypatch):
+    monkeypatch.setitem(codec.SHAPES, "NodeObserved", codec.shape_of(NodeObserved, 2))
+    with pytest.raises(Unencodable, match="NodeObserved has no form of version 1"):
+        written(1, CORDONED)
+    assert schema.version_to_write({}, "NodeObserved") == 0
+    assert schema.version_to_write({"NodeObserved": 2}, "NodeObserved") == 2
+
+
+@pytest.mark.usefixtures("second_version")
+def test_the_version_to_write_is_the_newest_that_was_agreed_upon():
+    assert schema.version_to_write({}, "NodeObserved") == 1
+    assert schema.version_to_write({"NodeObserved": 2}, "NodeObserved") == 2
+    assert schema.version_to_write({"NodeObserved": 7}, "NodeObserved") == 2
+    assert schema.version_to_write({}, "SchemaActivated") == 0
+    assert schema.version_to_write({}, "MeshJoined") == 0
+    assert schema.pending({}) == {"NodeObserved": 2, "SchemaActivated": 1}
+    old, new = dict.fromkeys(EVENT_TYPES, 1), schema.reads()
+    assert schema.read_by_all(schema.pending({}), {"a": new, "b": new}) == schema.pending({})
+    assert schema.read_by_all(schema.pending({}), {"a": new, "b": old}) == {"NodeObserved": 1, "SchemaActivated": 1}
+    assert schema.read_by_all(schema.pending({}), {"a": new, "b": {"NodeObserved": 1}}) == {"NodeObserved": 1}
 
 
 @pytest.mark.parametrize(
