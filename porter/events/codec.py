@@ -197,6 +197,8 @@ def encode_commit(
 
 
 def _older(name: str, present: int, version: int, payload: Any) -> tuple[Any, ...]:
+    if not 0 < version < present:
+        raise Unencodable(f"{name} has no version {version}; the present one is {present}")
     try:
         return downcast(name, present, version, tuple(payload))
     except MissingDowncaster as error:

@@ -41,7 +41,9 @@ def values_of(kind):
 
 def payloads_of(cls):
     hints = get_type_hints(cls)
-    return st.builds(cls, *(TAKEN.get((cls, field)) or values_of(hints[field]) for field in cls._fields))
+    return st.builds(
+        cls, *(TAKEN[cls, field] if (cls, field) in TAKEN else values_of(hints[field]) for field in cls._fields)
+    )
 
 
 drafts = st.builds(
@@ -50,6 +52,7 @@ drafts = st.builds(
     st.integers(min_value=0, max_value=2**63),
     st.text(max_size=20),
     st.text(max_size=55),
+    st.just(0),
 )
 headings = st.fixed_dictionaries(
     {

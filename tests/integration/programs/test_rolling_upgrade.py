@@ -155,7 +155,7 @@ class Cluster:
 
     def end(self) -> None:
         self._ending.set()
-        for thread in self._threads:
+        for thread in filter(threading.Thread.is_alive, self._threads):
             thread.join(30)
         for each in (*self.controllers.values(), *self.speakers.values(), *self.engines):
             each.stop()
