@@ -25,7 +25,7 @@ from porter.journal.outcomes import OutcomeStream
 from porter.journal.redis import RedisJournals
 from porter.journal.redis_stream import RedisJournal
 from porter.journal.restore import restore
-from porter.ports import Claim, JournalError
+from porter.ports import Claim, Declaration, JournalError
 from tests.chart.helm import find, render
 from tests.integration.kube.control_plane import free_port
 from tests.lab import programs
@@ -180,6 +180,12 @@ async def test_a_controller_may_do_what_it_does_and_no_more(server: Server) -> N
         await follow(journal, recorded.checkpoint, journal)
         await journals.speakers()
         assert await journals.speaker("x").head() is None
+        readers = journals.readers()
+        for name in ("controller/a", "controller/b"):
+            await readers.declare(name, Declaration({"NodeGone": 1}, "0"))
+        await readers.forget("speaker/x")
+        await readers.forget("controller/b")
+        assert list(await readers.declared()) == ["controller/a"]
         # What is left of a journal whose head is gone, and of one whose stream is.
         await server.call("DEL", f"{{porter:{CLUSTER}}}:j:h")
         await recover(journals.journal(), 10, first=20, left=6)
@@ -209,6 +215,7 @@ async def test_a_speaker_may_do_what_it_does_and_no_more(server: Server) -> None
                 await outcomes.drained()
             running.cancel()
             await asyncio.wait([running])
+            await journals.readers().declare("speaker/s", Declaration({"NodeGone": 1}, "0"))
 
     used = await server.used_by(speak)
     await journals.close()

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from porter.events.codec import decode_commit, hash_commit
-from porter.events.decided import AddressReleased, BaselineRecorded, EpochStarted, PositionsLost
+from porter.events.codec import SHAPES, decode_commit, hash_commit
+from porter.events.decided import AddressReleased, BaselineRecorded, EpochStarted, PositionsLost, SchemaActivated
 from porter.events.envelope import BEGINNING, GENESIS_HASH, MAX_EVENTS_PER_COMMIT, Checkpoint, Draft
-from porter.events.observed import ServiceGone
+from porter.events.observed import NodeGone, ServiceGone
 from porter.ports import (
     Claim,
     Conflict,
@@ -18,8 +18,10 @@ from porter.ports import (
     JournalError,
     JournalMissing,
     JournalUnavailable,
+    Newer,
     Trimmed,
 )
+from tests.conformance.conftest import FilePlace
 
 GENESIS = "0f" * 16
 
@@ -343,3 +345,31 @@ async def test_a_writer_that_another_history_overtook_conflicts(place):
     await twin.append([Draft(AddressReleased("u", "n", "s", "192.0.2.1", "p", "r"))])
     with pytest.raises(Conflict):
         await journal.append([draft(2)])
+
+
+@pytest.mark.parametrize("unknown", ["NodeGone", "SchemaActivated"])
+async def test_an_older_release_reads_up_to_what_it_does_not_know_and_says_where_that_is(place, monkeypatch, unknown):
+    journal = place.journals().journal()
+    await claim_next(journal)
+    await journal.append([draft(2)])
+    await journal.append([draft(3)])
+    events = {"NodeGone": NodeGone("n1"), "SchemaActivated": SchemaActivated((("NodeGone", 1),))}
+    await journal.append([draft(4), Draft(events[unknown])])
+    await journal.append([draft(6)])
+    monkeypatch.delitem(SHAPES, unknown)
+    for follow in (False, True):
+        read = []
+        with pytest.raises(Newer, match=f"position 5 holds {unknown} version 1, and this release does not know"):
+            async for page in place.journals().journal().read(BEGINNING, follow=follow):
+                read += [commit.last_position for commit in page]
+        # A file is gone through when it is opened, and not read at all.
+        assert read == ([] if isinstance(place, FilePlace) else [1, 2, 3])
+
+
+async def test_a_release_that_does_not_read_what_is_activated_stops_there(place, monkeypatch):
+    journal = place.journals().journal()
+    await claim_next(journal)
+    await journal.append([Draft(SchemaActivated((("NodeGone", 1), ("SchemaActivated", 1))))])
+    monkeypatch.delitem(SHAPES, "NodeGone")
+    with pytest.raises(Newer, match="position 2 activates NodeGone version 1, and this release does not know"):
+        await read_all(place.journals().journal())

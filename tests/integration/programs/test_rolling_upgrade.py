@@ -292,7 +292,10 @@ def test_a_rolling_upgrade_writes_newer_events_only_when_all_read_them_and_can_g
     standby = b if cluster.leader() is a else a
     standby.becomes(FORMER)
     until(
-        lambda: f"position {activated} holds SchemaActivated" in standby.get("/readyz")[1]["parts"]["journal"],
+        lambda: (
+            f"position {activated} holds SchemaActivated"
+            in standby.get("/readyz")[1].get("parts", {}).get("journal", "")
+        ),
         "the former controller is not ready, and says why",
         WITHIN_S,
     )

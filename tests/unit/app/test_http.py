@@ -29,6 +29,7 @@ ANSWERS = {
     "/v1/pools": "pools",
     "/v1/services": "services",
     "/v1/peers": "peers",
+    "/v1/readers": "readers",
     "/v1/explain?service=shop/web": "explain",
     "/v1/explain?ip=192.0.2.0": "explain",
     "/v1/explain?prefix=192.0.2.0/32": "explain",

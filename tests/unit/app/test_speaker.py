@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,11 @@ from porter.app import speaker as module
 from porter.app.settings import Settings
 from porter.app.speaker import Speaker
 from porter.events.catalogue import Event
+from porter.events.codec import SHAPES, encode_commit
 from porter.events.decided import EpochStarted
 from porter.events.envelope import Draft
-from porter.events.observed import ConfObserved, InventorySynced, PeerObserved, ServiceObserved
+from porter.events.observed import ConfObserved, InventorySynced, NodeGone, PeerObserved, ServiceObserved
+from porter.journal import local
 from porter.journal.local import LocalJournal
 from porter.journal.memory import MemoryJournals
 from porter.model.address import Address
@@ -148,3 +151,26 @@ async def test_an_engine_that_needs_the_routes_before_a_session_is_up_gets_them(
     await world.append(InventorySynced(0, 0, 0, 1))
     told = [(desired.peer, dict(desired.routes), desired.certain) for desired in world.publisher.desired]
     assert told == [("tor", {}, False), ("tor", {}, True)]
+
+
+async def test_a_speaker_that_is_too_old_for_the_journal_keeps_its_state_and_says_why(world, monkeypatch):
+    before = world.speaker.checkpoint
+    monkeypatch.setattr(module, "NEWER_RETRY_S", 0.01)
+    shape = SHAPES["NodeGone"]
+    monkeypatch.delitem(SHAPES, "NodeGone")
+
+    def newer(*drafts: Any, **heading: Any) -> bytes:
+        """What a newer release encodes."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(SHAPES, "NodeGone", shape)
+            return encode_commit(*drafts, **heading)
+
+    monkeypatch.setattr(local, "encode_commit", newer)
+    await world.journal.append([Draft(NodeGone("n1"))], time_ms=1000)
+    async with asyncio.timeout(TIMEOUT_S):
+        while "holds NodeGone version 1" not in world.speaker.problem:  # noqa: ASYNC110 - it tells nobody.
+            await asyncio.sleep(0.01)
+    assert world.speaker.checkpoint == before, "nothing is lost, and nothing is begun anew"
+    monkeypatch.setitem(SHAPES, "NodeGone", shape)
+    await world.folded(before.position + 1)
+    assert not world.speaker.problem

@@ -44,7 +44,7 @@ Call it with `cluster`, and the SHA-256 digest of each of their passwords.
 {{- define "redis.users" -}}
 {{- $tag := printf "{porter:%s}" .cluster -}}
 user default on nopass resetkeys resetchannels -@all +ping
-user porter-controller on #{{ .controller }} resetkeys resetchannels %RW~{{ $tag }}:j %RW~{{ $tag }}:j:h %R~{{ $tag }}:s:* %R~{{ $tag }}:speakers -@all +client|setname +info +config|get +evalsha +eval +evalsha_ro +eval_ro +hmget +hset +del +xadd +xlen +xrange +xrevrange +xread +xtrim +memory|usage +smembers
+user porter-controller on #{{ .controller }} resetkeys resetchannels %RW~{{ $tag }}:j %RW~{{ $tag }}:j:h %RW~{{ $tag }}:j:r %R~{{ $tag }}:s:* %R~{{ $tag }}:speakers -@all +client|setname +info +config|get +evalsha +eval +evalsha_ro +eval_ro +hmget +hgetall +hset +hdel +del +xadd +xlen +xrange +xrevrange +xread +xtrim +memory|usage +smembers
 user porter-speaker on #{{ .speaker }} resetkeys resetchannels %R~{{ $tag }}:j %R~{{ $tag }}:j:h %RW~{{ $tag }}:s:* %W~{{ $tag }}:speakers -@all +client|setname +info +evalsha +eval +evalsha_ro +eval_ro +hmget +hset +del +xadd +xlen +xrange +xrevrange +xread +sadd
 user porter-reader on #{{ .reader }} resetkeys resetchannels %R~{{ $tag }}:* -@all +client|setname +info +evalsha_ro +eval_ro +hmget +xrange +xrevrange +xread +smembers
 user porter-operator on #{{ .operator }} resetkeys resetchannels %RW~{{ $tag }}:* -@all +client|setname +exists +hset +sadd +xadd
