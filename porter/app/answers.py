@@ -74,7 +74,7 @@ def services(model: ReadModel) -> Json:
     found = sorted(state.inventory.services.values(), key=lambda service: (service.namespace, service.name))
     return {
         "position": state.ledger.position,
-        "services": [_service(state, service, state.inventory.position_of(service.uid)) for service in found],
+        "services": [service_json(state, service) for service in found],
     }
 
 
@@ -91,11 +91,12 @@ def allocation_json(allocation: Allocation) -> Json:
     }
 
 
-def _service(state: ClusterState, service: ServiceObserved, position: int) -> Json:
+def service_json(state: ClusterState, service: ServiceObserved) -> Json:
+    """One Service of ours."""
     refusal = state.pools.refusal(service.uid)
     return {
         "service": {"namespace": service.namespace, "name": service.name, "uid": service.uid},
-        "position": position,
+        "position": state.inventory.position_of(service.uid),
         "trafficPolicy": service.traffic_policy,
         "families": list(service.families),
         "ports": [{"protocol": protocol, "port": port} for protocol, port in service.ports],

@@ -30,6 +30,8 @@ DESIRED, SENT, CONFIRMED = "desired", "sent", "confirmed"
 
 NO_SESSION = PeerSession()
 
+Routes = Mapping[RouteKey, PathAttributes]
+
 
 class Sent(NamedTuple):
     """One route of one Adj-RIB-Out, and what became of it."""
@@ -103,8 +105,12 @@ def _unknown(model: ReadModel, wanted: RouteFilter) -> list[str]:
 def route_counts(model: ReadModel) -> Json:
     """How many routes there are in each state."""
     counts = dict.fromkeys((DESIRED, SENT, CONFIRMED), 0)
-    for sent in _adj_ribs_out(model, EVERY_ROUTE):
-        counts[sent.became] += 1
+    for _, peer, session, rib in _ribs(model, EVERY_ROUTE):
+        if not session.established:
+            counts[DESIRED] += len(rib)
+            continue
+        for key, attributes in rib.items():
+            counts[_became(model, peer, session, key, attributes)] += 1
     return {"total": sum(counts.values()), **counts}
 
 
@@ -193,7 +199,14 @@ def _session(speaker: str, session: PeerSession) -> Json:
 
 
 def _adj_ribs_out(model: ReadModel, wanted: RouteFilter) -> Iterator[Sent]:
-    """The Adj-RIB-Out of each session that there is to be, with what became of each route."""
+    """The routes of each session that there is to be, with what became of each."""
+    for speaker, peer, session, rib in _ribs(model, wanted):
+        for key in sorted(rib):
+            yield Sent(speaker, peer, key, rib[key], _became(model, peer, session, key, rib[key]))
+
+
+def _ribs(model: ReadModel, wanted: RouteFilter) -> Iterator[tuple[str, str, PeerSession, Routes]]:
+    """The Adj-RIB-Out of each session that there is to be: speaker, peer, session, routes."""
     state = model.state
     every = state.loc_rib.routes
     # Nothing but itself lies inside of a host prefix.
@@ -208,9 +221,7 @@ def _adj_ribs_out(model: ReadModel, wanted: RouteFilter) -> Iterator[Sent]:
                 continue
             session = told.peers.get(name, NO_SESSION)
             touched = concerned(state, name, prefixes)
-            rib = adj_rib_out(state, name, speaker, _negotiated(session, peer), touched)
-            for key in sorted(rib):
-                yield Sent(speaker, name, key, rib[key], _became(model, name, session, key, rib[key]))
+            yield speaker, name, session, adj_rib_out(state, name, speaker, _negotiated(session, peer), touched)
 
 
 def _negotiated(session: PeerSession, peer: PeerObserved) -> Negotiated:

@@ -95,16 +95,14 @@ async def timeline(streams: Streams, question: TimelineQuestion) -> Json:
     told = [one for one in merged(events, outcomes) if not isinstance(one.envelope.payload, NOT_TOLD)]
     concerned = Concerned(question.subject, state, events)
     teller, times = Teller(before_of(state)), {one.position: one for one in events}
-    entries = []
-    for one in told:
-        summary = teller.tell(one.stream, one.envelope)
-        if concerned.holds(one):
-            entries.append(entry(one, summary, times))
+    # Every event is told, because the next one about the same thing is told by what it changed.
+    summaries = [teller.tell(one.stream, one.envelope) for one in told]
+    wanted = [number for number, one in enumerate(told) if concerned.holds(one)]
     return {
         "position": stretch.last,
         "first": stretch.first,
-        "left": max(0, len(entries) - question.limit),
-        "entries": entries[-question.limit :],
+        "left": max(0, len(wanted) - question.limit),
+        "entries": [entry(told[number], summaries[number], times) for number in wanted[-question.limit :]],
     }
 
 

@@ -13,6 +13,7 @@ import typer
 from porter.app.settings import InvalidSettings
 from porter.cli import (
     actions,
+    console,
     doctor,
     exits,
     explain,
@@ -51,6 +52,7 @@ for program in (
     programs.exabgp,
     programs.gobgp,
     programs.demo,
+    console.console,
 ):
     app.command()(program)
 for question in (
