@@ -53,6 +53,8 @@ export class AsOf {
     } catch (error) {
       if (error.name === "AbortError") return;
       this.time = "";
+      // The moment lies outside of what is kept; the slider still shows what that is.
+      if (at !== undefined) this.bounds = await ask("moment", {}, this.asked.signal).catch(() => this.bounds);
     }
     this.draw();
   }

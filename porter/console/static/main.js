@@ -42,7 +42,7 @@ function open(path) {
   redraw(element("nav"), PAGES.map(([each, name], number) =>
     h("a", { href: to(each), "aria-current": each === known[0] ? "page" : undefined, key: each, title: `${name} (${number + 1})` }, name)));
   if (page?.path === known[0]) return;
-  page = { path: known[0], name: known[1], ...known[2](console_) };
+  page = Object.assign(known[2](console_), { path: known[0], name: known[1] });
   region = h("div", { id: "region" });
   redraw(main, h("div", { class: "head" }, h("h1", {}, known[1]), page.toolbar ?? ""), region);
   redraw(region, h("p", { class: "empty" }, "Reading…"));

@@ -19,6 +19,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 STARTED_S = 60.0
 """A cold start, on a machine that runs other tests beside."""
 ANSWER_S = 60.0
+LIMIT_S = 40.0
 KEYS = {
     "Tab": (9, ""),
     "Enter": (13, "\r"),
@@ -46,6 +47,9 @@ class Page:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, session: str, target: str) -> None:
         self.requests: list[str] = []
         self.complaints: list[str] = []
+        self.expected: list[str] = []
+        """Words of complaints that a test provokes."""
+        self.host = ""
         self._socket, self._session, self.target = socket, session, target
 
     _numbers = itertools.count(1)
@@ -57,8 +61,13 @@ class Page:
 
     async def open(self, url: str) -> None:
         """Go to an address; what is fetched later is for `until` to wait for."""
+        self.host = url.split("/")[2]
         await self.call("Page.navigate", url=url)
         await self.until("document.readyState === 'complete'")
+
+    async def close(self) -> None:
+        """Close the tab."""
+        await self.call("Target.closeTarget", targetId=self.target)
 
     async def js(self, expression: str) -> Any:
         """The value of an expression."""
@@ -68,12 +77,12 @@ class Page:
             raise Failed(details.get("exception", {}).get("description") or details["text"])
         return answer["result"].get("value")
 
-    async def until(self, condition: str, timeout_s: float = 30.0) -> Any:
+    async def until(self, condition: str, timeout_s: float = LIMIT_S) -> Any:
         """Wait until an expression is true."""
         end = asyncio.get_running_loop().time() + timeout_s
         while True:
             # Where a page is being left there is nothing to ask.
-            value = await self.js(f"(() => {{ try {{ return {condition} }} catch (e) {{ return false }} }})()")
+            value = await self.js(f"(() => {{ try {{ return Boolean({condition}) }} catch (e) {{ return false }} }})()")
             if value:
                 return value
             if asyncio.get_running_loop().time() > end:
@@ -83,7 +92,7 @@ class Page:
 
     async def press(self, key: str, times: int = 1) -> None:
         """Press a key, as a keyboard does."""
-        code, text = KEYS.get(key, (ord(key.upper()), key))
+        code, text = KEYS[key] if key in KEYS else (ord(key.upper()), key)
         event: dict[str, object] = {"key": key, "windowsVirtualKeyCode": code}
         if text:
             event["text"] = text
@@ -120,10 +129,9 @@ class Page:
         await self.call("Emulation.setEmulatedMedia", features=features)
 
     async def picture(self) -> bytes:
-        """What is seen, as PNG."""
-        return base64.b64decode(
-            (await self.call("Page.captureScreenshot", format="png", optimizeForSpeed=False))["data"]
-        )
+        """What is seen, as WebP."""
+        answer = await self.call("Page.captureScreenshot", format="webp", quality=82)
+        return base64.b64decode(answer["data"])
 
 
 async def call(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -174,12 +175,18 @@ async def many(count: int) -> History:
         name, address = f"web-{number:05}", Address(f"10.{64 + number // 65536}.{number // 256 % 256}.{number % 256}")
         facts += [service(name), endpoints(name, "n1", "n2")]
         facts.append(decided.AddressAllocated(name, "shop", name, address, "wide", "RequestedPool"))
-    await it.says(*facts, settle=False)
-    await it.records()
+    for first in range(0, len(facts), COMMIT_EVENTS):
+        await it.journal.append([Draft(one) for one in facts[first : first + COMMIT_EVENTS]], time_ms=it.now_ms)
     return it
 
 
-def write(path: Path, history: History) -> Path:
-    """The history as a file."""
-    path.write_bytes(asyncio.run(history.content()))
+def write(path: Path, telling: Coroutine[None, None, History]) -> Path:
+    """A history as a file."""
+
+    async def content() -> bytes:
+        return await (await telling).content()
+
+    # Fixtures run beside a loop of the tests.
+    with ThreadPoolExecutor(1) as aside:
+        path.write_bytes(aside.submit(asyncio.run, content()).result())
     return path
