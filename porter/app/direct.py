@@ -6,7 +6,7 @@ The journal is a server's, or an exported file's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -126,11 +126,16 @@ async def answer(streams: Streams, cluster: str, question: str, query: Mapping[s
     else:
         told = ANSWERS[question](then, query, cluster)
     if "problems" in told:
-        told["problems"] += [
-            f"what speaker {name} told by then is not kept any more: its sessions of that time are not known"
-            for name in then.forgotten
-        ]
+        told["problems"] += forgotten_problems(then.forgotten)
     return told
+
+
+def forgotten_problems(speakers: Sequence[str]) -> list[str]:
+    """A sentence for each speaker whose stream does not go back that far."""
+    return [
+        f"what speaker {name} told by then is not kept any more: its sessions of that time are not known"
+        for name in speakers
+    ]
 
 
 def tail(place: Place, query: Mapping[str, str], *, follow: bool) -> Iterator[Json]:

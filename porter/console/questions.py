@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
-from porter.app import answers, diff, explain, pages, route_answers, timeline
+from porter.app import answers, diff, direct, explain, explain_question, pages, route_answers, timeline
 from porter.app.answer_json import Json
 from porter.app.events import BadQuestion
 from porter.app.moments import Moment
@@ -67,22 +67,26 @@ Answer = Callable[[Books, Query], Awaitable[Json]]
 def _of_folds(answer: Callable[[Then, Query, str], Json]) -> Answer:
     async def answered(books: Books, query: Query) -> Json:
         then = await books.then(query)
-        told = answer(then, query, books.about.cluster)
-        if "problems" in told and then.forgotten:
-            told["problems"] += [
-                f"what speaker {name} told by then is not kept any more: its sessions of that time are not known"
-                for name in then.forgotten
-            ]
-        return told
+        return _with_forgotten(answer(then, query, books.about.cluster), then)
 
     return answered
 
 
+def _with_forgotten(told: Json, then: Then) -> Json:
+    if "problems" in told:
+        told["problems"] += direct.forgotten_problems(then.forgotten)
+    return told
+
+
 async def _explain(books: Books, query: Query) -> Json:
-    question = explain.Question.from_query(query)
     then = await books.then(query)
-    history = await explain.recall_for(then.model, books.streams.journal(), question)
-    return explain.answer(then.model if "at" in query else (await books.then(query)).model, question, history)
+    question = explain_question.resolved(explain_question.Question.from_query(query), then.model.state)
+    journal = books.streams.journal()
+    if not (question.service or question.address):
+        return _with_forgotten(await explain.explain(then.model, journal, question), then)
+    history = await explain.recall_for(then.model, journal, question)
+    # The present went on while the journal was read.
+    return _with_forgotten(explain.answer((await books.then(query)).model, question, history), then)
 
 
 async def _about(books: Books, _query: Query) -> Json:
@@ -127,7 +131,7 @@ QUESTIONS: Mapping[str, Question] = {
     "services": Question(_of_folds(lambda then, query, _cluster: pages.services(then.model, query)), PAGED),
     "rib": Question(_of_folds(lambda then, query, _cluster: pages.rib(then.model, query)), PAGED),
     "routes": Question(_routes, AT | {"peer", "prefix", "speaker"}),
-    "explain": Question(_explain, AT | {"ip", "service"}),
+    "explain": Question(_explain, AT | {"ip", "name", "namespace", "node", "peer", "prefix", "service"}),
     "timeline": Question(_timeline, frozenset({"ip", "limit", "peer", "service", "since", "until"})),
     "diff": Question(lambda books, query: diff.diff(books.streams, query), frozenset({"a", "b"})),
     "events": Question(

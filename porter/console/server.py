@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from porter.app.events import BadQuestion
-from porter.app.explain import Unknown
+from porter.app.explain_question import Unknown
 from porter.app.settings import InvalidSettings
 from porter.console.live import Live
 from porter.console.questions import QUESTIONS
