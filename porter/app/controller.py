@@ -326,7 +326,9 @@ async def run_controller(settings: Settings) -> None:
     view.note = latency.note
     try:
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-            source, election, writer, recorder, passwords, beside = await connect(settings, clock, stack, instruments)
+            source, election, writer, recorder, passwords, beside, access = await connect(
+                settings, clock, stack, instruments
+            )
             desk: StatusDesk
             speakers = SpeakerStreams(journals, lambda: _sessions_changed(view, speakers, desk), latency.outcome)
             desk = StatusDesk(writer, recorder, lambda: speakers.sessions)
@@ -355,7 +357,7 @@ async def run_controller(settings: Settings) -> None:
                 ("declaration", declare(journals.readers(), f"{CONTROLLER}/{settings.name}", *controller.reading())),
                 ("controller", controller.run()),
                 ("passwords", keep_inline(settings.passwords_file, passwords)),
-                ("http", serve(settings, view, journals)),
+                ("http", serve(settings, view, journals, access)),
             ):
                 tasks.create_task(part, name=name)
             for name, run in beside:

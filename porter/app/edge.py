@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from porter.app.settings import InvalidSettings, Settings
 from porter.kube.facts import FactSettings
-from porter.ports import Clock, Election, EventRecorder, Instrumentation, Source, StatusWriter
+from porter.ports import Access, Clock, Election, EventRecorder, Instrumentation, Source, StatusWriter
 
 if TYPE_CHECKING:
     from porter.kube.manifests import ManifestSource
@@ -27,6 +27,8 @@ class Edge(NamedTuple):
     recorder: EventRecorder
     passwords: Callable[[], Mapping[str, str] | None]
     beside: tuple[tuple[str, Callable[[], Coroutine[None, None, None]]], ...] = ()
+    access: Access | None = None
+    """Who may ask from other machines; None where nobody may."""
 
 
 async def connect(
@@ -70,6 +72,7 @@ async def _cluster(
     settings: Settings, clock: Clock, stack: contextlib.AsyncExitStack, instrumentation: Instrumentation
 ) -> Edge:
     # The client's import costs tens of megabytes, which a controller over manifests does without.
+    from porter.kube.access import KubeAccess  # noqa: PLC0415
     from porter.kube.client import ApiError, InvalidKubeconfig, KubeClient  # noqa: PLC0415
     from porter.kube.events import KubeEventRecorder  # noqa: PLC0415
     from porter.kube.finalizers import FinalizerWriter  # noqa: PLC0415
@@ -92,7 +95,7 @@ async def _cluster(
     recorder = KubeEventRecorder(client, election.leads, settings.name)
     finalizers = FinalizerWriter(client, source.inventory, election.leads)
     beside = (("OpenELB's finalizers", finalizers.run),)
-    return Edge(source, election, writer, recorder, _passwords_of(source), beside)
+    return Edge(source, election, writer, recorder, _passwords_of(source), beside, KubeAccess(client))
 
 
 def _passwords_of(source: KubeSource | ManifestSource) -> Callable[[], Mapping[str, str] | None]:

@@ -1,7 +1,7 @@
 """A controller's HTTP side: health, answers from the folds, the journal's events, and operators' actions.
 
-Nothing is authenticated yet. So outside of a cluster it binds loopback addresses only, and an action is taken only
-from a client on loopback. Every answer is computed by `porter.app.answers`, which the commands share.
+Who may ask is decided in `porter.app.http_access`; outside of a cluster, where nobody can be authenticated, only
+loopback addresses are bound. Every answer is computed by `porter.app.answers`, which the commands share.
 """
 
 from __future__ import annotations
@@ -33,13 +33,14 @@ from porter.app.answer_json import Json
 from porter.app.doctor.answer import of_controller
 from porter.app.events import BadQuestion, EventFilter, read_events
 from porter.app.exporting import export_bytes
+from porter.app.http_access import USER, guard
 from porter.app.moments import Moment
 from porter.app.settings import InvalidSettings, Settings
-from porter.app.settings_check import check_http, is_loopback
+from porter.app.settings_check import check_http
 from porter.app.streams import Streams
 from porter.app.view import Action, ReadModel, View
 from porter.files import write_atomically
-from porter.ports import JournalError, JournalUnavailable
+from porter.ports import Access, JournalError, JournalUnavailable
 from porter.telemetry.metrics import expose
 
 BODY_BYTES_MAX = 64 * 1024
@@ -90,8 +91,9 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Api:
     """The routes over one controller's view and the journal that it reads."""
 
-    def __init__(self, settings: Settings, view: View, streams: Streams) -> None:
+    def __init__(self, settings: Settings, view: View, streams: Streams, access: Access | None = None) -> None:
         self._settings = settings
+        self._access = access
         self._view = view
         self._streams = streams
         self._journal = streams.journal()
@@ -100,7 +102,7 @@ class Api:
 
     def application(self) -> web.Application:
         """The aiohttp application; limits and errors are the same for every route."""
-        app = web.Application(middlewares=[_errors_as_json], client_max_size=BODY_BYTES_MAX)
+        app = web.Application(middlewares=[_errors_as_json, guard(self._access)], client_max_size=BODY_BYTES_MAX)
         app.router.add_get("/livez", self.livez)
         app.router.add_get("/readyz", self.readyz)
         app.router.add_get("/metrics", self.metrics)
@@ -248,22 +250,20 @@ class Api:
 
     async def forget(self, request: web.Request) -> web.StreamResponse:
         """Count a reader of the journal as gone for good: `{"reader": "speaker/one"}`. Nothing is journaled by it."""
-        _only_from_here(request)
         name = (await _json_body(request)).get("reader", "")
         reading = self._view.readers
         if reading is None or not isinstance(name, str) or not await reading.readers.forget(name):
             known = [] if reading is None else list(reading.readers.live())
             raise actions.NotKnown(route_answers.not_known("reader", str(name), known))
-        _log.warning("a reader is forgotten", reader=name, by=f"loopback:{request.remote}")
+        _log.warning("a reader is forgotten", reader=name, by=request[USER])
         return _json({"reader": name})
 
     async def _act(
         self, request: web.Request, read: Callable[[Mapping[str, Any], str, ReadModel], Action]
     ) -> web.StreamResponse:
         """Have the leader journal an action upon something that is known; answer its position."""
-        _only_from_here(request)
         body = await _json_body(request)
-        action = read(body, f"loopback:{request.remote}", self._view.read_model())
+        action = read(body, request[USER], self._view.read_model())
         if self._view.act is None:
             leader = self._view.leader or "another process"
             raise web.HTTPConflict(text=f"this controller does not lead; ask the leader, {leader}")
@@ -275,7 +275,7 @@ class Api:
             ) from error
 
 
-async def serve(settings: Settings, view: View, streams: Streams) -> None:
+async def serve(settings: Settings, view: View, streams: Streams, access: Access | None = None) -> None:
     """Answer HTTP until cancelled.
 
     Raises:
@@ -283,7 +283,9 @@ async def serve(settings: Settings, view: View, streams: Streams) -> None:
     """
     check_http(settings)
     host, port = settings.http_address()
-    runner = web.AppRunner(Api(settings, view, streams).application(), access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(
+        Api(settings, view, streams, access).application(), access_log=None, shutdown_timeout=SHUTDOWN_S
+    )
     await runner.setup()
     try:
         try:
@@ -306,7 +308,10 @@ async def _errors_as_json(request: web.Request, handler: Answer) -> web.StreamRe
     try:
         return await handler(request)
     except web.HTTPException as error:
-        return _json({"message": error.text or error.reason}, error.status)
+        response = _json({"message": error.text or error.reason}, error.status)
+        if error.status == web.HTTPUnauthorized.status_code:
+            response.headers["WWW-Authenticate"] = error.headers["WWW-Authenticate"]
+        return response
     except (BadQuestion, actions.NotKnown, actions.NotPossible) as error:
         return _json({"message": str(error)}, REFUSALS[type(error)])
     except JournalUnavailable as error:
@@ -329,14 +334,6 @@ def _understood(name: str, handler: Answer) -> Answer:
         return await handler(request)
 
     return asked
-
-
-def _only_from_here(request: web.Request) -> None:
-    if not is_loopback(request.remote or ""):
-        raise web.HTTPForbidden(
-            text="actions are taken from this machine only, until clients can be authenticated; "
-            "run the command where the controller runs"
-        )
 
 
 def _json(answer: object, status: int = 200) -> web.Response:

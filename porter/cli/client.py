@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -18,6 +19,7 @@ from porter.cli.exits import Finding, Unreachable
 TIMEOUT_S = 10.0
 CONTENT_TIMEOUT_S = 300.0
 """For a whole history."""
+CREDENTIAL_VARIABLE = "PORTER_TOKEN_FILE"  # noqa: S105 (a name)
 ADDRESS_FILE = "http"
 """In the state directory: the address that a controller there answers on."""
 
@@ -78,7 +80,10 @@ class Controller:
     def _request(self, path: str, query: Mapping[str, str] | None) -> urllib.request.Request:
         wanted = {name: value for name, value in (query or {}).items() if value}
         suffix = f"?{urllib.parse.urlencode(wanted)}" if wanted else ""
-        return urllib.request.Request(f"http://{self.address}{path}{suffix}")
+        request = urllib.request.Request(f"http://{self.address}{path}{suffix}")
+        if token := _token():
+            request.add_header("Authorization", f"Bearer {token}")
+        return request
 
     @contextmanager
     def _answer(self, request: urllib.request.Request, timeout_s: float | None) -> Iterator[IO[bytes]]:
@@ -116,6 +121,21 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise _NotPorter("its answer is no JSON object")
     return answer
+
+
+def _token() -> str:
+    """The bearer token in the file that PORTER_TOKEN_FILE names; never an argument, which every process could read.
+
+    Raises:
+        InvalidSettings: the file cannot be read.
+    """
+    named = os.environ.get(CREDENTIAL_VARIABLE, "")
+    if not named:
+        return ""
+    try:
+        return Path(named).read_text().strip()
+    except OSError as error:
+        raise InvalidSettings(f"{CREDENTIAL_VARIABLE} names {named}, which cannot be read: {error}") from error
 
 
 def _host_and_port(server: str) -> str:

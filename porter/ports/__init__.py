@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, Protocol
 from porter.events.catalogue import Event
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
 from porter.model.object_event import ObjectEvent
+from porter.ports.access import Access, AccessUnavailable, Forbidden, Unauthenticated
 from porter.ports.instrumentation import (
     NO_INSTRUMENTATION,
     NO_SPAN,
@@ -42,6 +43,8 @@ __all__ = [
     "NO_INSTRUMENTATION",
     "NO_SPAN",
     "SPEAKER",
+    "Access",
+    "AccessUnavailable",
     "Anchor",
     "AnchorUnavailable",
     "Baseline",
@@ -57,6 +60,7 @@ __all__ = [
     "FactKey",
     "FactKind",
     "Fenced",
+    "Forbidden",
     "ForeignJournal",
     "Fork",
     "Instrumentation",
@@ -74,6 +78,7 @@ __all__ = [
     "StatusWriter",
     "Tracer",
     "Trimmed",
+    "Unauthenticated",
     "UnsafeServer",
 ]
 

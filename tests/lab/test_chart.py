@@ -166,12 +166,22 @@ def test_every_right_is_used_and_none_is_missing(lab: Lab, installed: Installati
             "spec": {"eips": ["pool"], "communities": ["64500:1"]},
         }
     )
+    # Who asks from another Pod is looked up, and whether they may.
+    assert ask_from_elsewhere(installed, "porter-viewer", "/v1/status") == 200
     granted = rights_of(installed)
 
     eventually(lambda: granted <= used(installed), "every right is used", USED_WITHIN_S)
 
     assert not refused(installed)
     assert not used(installed) - granted
+
+
+def test_other_pods_need_a_token_that_is_bound_to_a_role(installed: Installation) -> None:
+    pod, asking = installed.controllers[0], installed.speakers[0].namespace
+    status, body = asking.http_get(pod.address, 9179, "/v1/status")
+    assert status == 401
+    assert "kubectl create token" in body
+    assert ask_from_elsewhere(installed, None, "/v1/status") == 403
 
 
 def test_the_speaker_asks_the_api_server_nothing(installed: Installation) -> None:
@@ -243,6 +253,24 @@ def test_an_upgrade_keeps_the_passwords(lab: Lab, installed: Installation) -> No
     installed.helm("upgrade", RELEASE, str(chart()), "--reuse-values", "--set", "controller.replicas=1")
     assert lab.client.get("Secret", "porter-redis", NAMESPACE)["data"] == before
     assert installed.workload("porter-controller")["spec"]["replicas"] == 1
+
+
+def ask_from_elsewhere(installed: Installation, role: str | None, path: str) -> int:
+    """The HTTP status of a controller's answer to an account in another Pod, bound to a role of the chart or to none."""
+    plane, account = installed.plane, role or "nobody"
+    plane.kubectl("-n", NAMESPACE, "create", "serviceaccount", account)
+    try:
+        if role is not None:
+            bound = (f"--clusterrole={NAMESPACE}:{role}", f"--serviceaccount={NAMESPACE}:{account}")
+            plane.kubectl("create", "clusterrolebinding", account, *bound)
+        token = plane.kubectl("-n", NAMESPACE, "create", "token", account, "--audience", "porter").strip()
+        pod = installed.controllers[0]
+        words = ("--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--header", "@-")
+        url = f"http://{pod.address}:9179{path}"
+        return int(installed.speakers[0].namespace.run("curl", *words, url, stdin=f"Authorization: Bearer {token}"))
+    finally:
+        plane.kubectl("-n", NAMESPACE, "delete", "serviceaccount", account)
+        plane.kubectl("delete", "clusterrolebinding", account, "--ignore-not-found")
 
 
 def rights_of(installed: Installation) -> set[Right]:
