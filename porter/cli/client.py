@@ -19,7 +19,7 @@ from porter.cli.exits import Finding, Unreachable
 TIMEOUT_S = 10.0
 CONTENT_TIMEOUT_S = 300.0
 """For a whole history."""
-CREDENTIAL_VARIABLE = "PORTER_TOKEN_FILE"  # noqa: S105 (a name)
+CREDENTIAL_VARIABLE = "PORTER_TOKEN_FILE"
 ADDRESS_FILE = "http"
 """In the state directory: the address that a controller there answers on."""
 

@@ -256,7 +256,7 @@ def test_an_upgrade_keeps_the_passwords(lab: Lab, installed: Installation) -> No
 
 
 def ask_from_elsewhere(installed: Installation, role: str | None, path: str) -> int:
-    """The HTTP status of a controller's answer to an account in another Pod, bound to a role of the chart or to none."""
+    """The HTTP status of a controller's answer to an account in another Pod, bound to a role or to none."""
     plane, account = installed.plane, role or "nobody"
     plane.kubectl("-n", NAMESPACE, "create", "serviceaccount", account)
     try:
