@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from porter.app.answer_json import Json, as_json, time_json
 from porter.app.operated_answers import drained_nodes, drained_services, holds, operated_problems
-from porter.app.route_answers import map_problems, peer_answers, route_counts, session_problems
+from porter.app.route_answers import bfd_problems, map_problems, peer_answers, route_counts, session_problems
 from porter.app.view import ReadModel
 from porter.events.decided import AllocationRefused
 from porter.events.envelope import Head
@@ -58,6 +58,7 @@ def status(model: ReadModel, cluster: str, head: Head | None = None) -> Json:
             *operated_problems(state),
             *map_problems(state),
             *session_problems(model),
+            *bfd_problems(model),
             *_waiting_services(state),
         ],
     }

@@ -13,6 +13,7 @@ from porter import __version__
 from porter.app.operated_answers import held_prefixes
 from porter.app.route_answers import route_counts
 from porter.app.view import ReadModel
+from porter.model.bgp import BFD_UP
 from porter.projections.adj_rib_out import serves
 from porter.projections.cluster import ClusterState
 from porter.projections.maintenance import routes_on_last_resort
@@ -115,6 +116,9 @@ def _speakers(sessions: Sessions) -> Iterator[Measured]:
     told: Samples = tuple(((name,), speaker.time_ms / 1000) for name, speaker in speakers)
     dropped: Samples = tuple(((name,), float(speaker.dropped)) for name, speaker in speakers)
     yield Measured("engine_up", "gauge", "Whether a speaker's BGP engine is there.", ("speaker",), up)
+    bfd: Samples = tuple(((name,), float(one.bfd_up)) for name, one in speakers if one.bfd_up is not None)
+    text = "Whether the program that runs BFD beside a speaker is there, where a peer asks for BFD."
+    yield Measured("bfd_daemon_up", "gauge", text, ("speaker",), bfd)
     text = "When a speaker told an outcome last, in seconds since the Unix epoch."
     yield Measured("speaker_last_outcome_timestamp_seconds", "gauge", text, ("speaker",), told)
     text = "Outcomes that a speaker gave up, because the journal was away for too long."
@@ -177,6 +181,13 @@ def _sessions(state: ClusterState, sessions: Sessions) -> Iterator[Measured]:
     yield Measured("bgp_peer_rejected", "gauge", text, _SESSION, rejected)
     yield Measured("bgp_routes_confirmed", "gauge", "Routes that a session confirmed.", _SESSION, routes)
     yield Measured("bgp_session_flaps", "counter", "How often a session went down.", _SESSION, flaps)
+    watched: Samples = tuple(
+        (labels, float(session.bfd == BFD_UP))
+        for labels, session in told
+        if state.inventory.peers[labels[0]].bfd_receive_ms
+    )
+    text = "Whether BFD finds the path of a session up, where the peer asks for BFD."
+    yield Measured("bfd_session_up", "gauge", text, _SESSION, watched)
     yield Measured("bgp_rib_drifts", "counter", "How often a session's routes differed from ours.", _SESSION, drifts)
 
 

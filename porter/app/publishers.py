@@ -16,12 +16,16 @@ def publisher_of(settings: Settings, passwords: Passwords) -> Publisher:
         return GoBgpPublisher(
             speaker=settings.name, directory=settings.gobgp_directory, clock=SystemClock(), passwords=passwords
         )
+    from porter.bgp.bfd.publisher import BfdPublisher  # noqa: PLC0415
+    from porter.bgp.bfd.watch import BfdWatch  # noqa: PLC0415
     from porter.bgp.publisher import ExaBgpPublisher  # noqa: PLC0415
 
-    return ExaBgpPublisher(
+    engine = ExaBgpPublisher(
         speaker=settings.name,
         socket_path=settings.relay_socket,
         configuration_path=settings.engine_configuration,
         clock=SystemClock(),
         passwords=passwords,
     )
+    watch = BfdWatch(settings.name, settings.bfd_configuration, settings.bfd_socket, SystemClock())
+    return BfdPublisher(engine, watch)

@@ -24,6 +24,7 @@ from porter.projections.adj_rib_out import (
 )
 from porter.projections.cluster import ClusterState
 from porter.projections.sessions import PeerSession
+from porter.projections.status import bfd_gap
 
 DESIRED, SENT, CONFIRMED = "desired", "sent", "confirmed"
 """What became of a route: its session is down; it was handed to the session; the session wrote it."""
@@ -159,6 +160,17 @@ def session_problems(model: ReadModel) -> list[str]:
     return problems
 
 
+def bfd_problems(model: ReadModel) -> list[str]:
+    """Every peer that asks for BFD and whose session is up without it, each as a sentence."""
+    problems = []
+    for name, peer in sorted(model.state.inventory.peers.items()):
+        up = [one for one in sessions_of(model.state, model.sessions, name) if one[1].established]
+        gap = bfd_gap(peer, model.sessions, up)
+        if gap is not None:
+            problems.append(f"BgpPeer {name}: {gap.message}")
+    return problems
+
+
 def readiness(parts: Mapping[str, str], model: ReadModel, *, all_sessions: bool) -> Json:
     """Whether every part is ok, and with `all_sessions` also every session that there is to be."""
     ready = all(state == "ok" or state.startswith("ok,") for state in parts.values())
@@ -195,6 +207,7 @@ def _session(speaker: str, session: PeerSession) -> Json:
         "synced": session.synced,
         "flaps": session.flaps,
         "confirmed": session.routes,
+        "bfd": session.bfd,
     }
 
 

@@ -93,6 +93,16 @@ class Settings:
         return self.directory / "exabgp.conf"
 
     @property
+    def bfd_configuration(self) -> Path:
+        """The configuration that the speaker writes for BIRD, while a peer wants BFD."""
+        return self.directory / "bfd.conf"
+
+    @property
+    def bfd_socket(self) -> Path:
+        """Where BIRD is asked for its sessions of BFD."""
+        return self.directory / "bfd.sock"
+
+    @property
     def gobgp_directory(self) -> Path:
         """Where the speaker and the keeper of its GoBGP daemons meet."""
         return self.directory / "gobgp"

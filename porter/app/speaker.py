@@ -23,7 +23,7 @@ from porter.bgp.outcomes import rib_digest, state_changed
 from porter.events.catalogue import Event
 from porter.events.decided import EpochStarted
 from porter.events.envelope import BEGINNING, Checkpoint, Commit
-from porter.events.routed import JournalLost, RibSynced, SessionStateChanged, SpeakerStarted
+from porter.events.routed import BfdStateChanged, JournalLost, RibSynced, SessionStateChanged, SpeakerStarted
 from porter.model.address import Address
 from porter.model.bgp import Negotiated, PeerKey, SessionSettings, SpeakerName
 from porter.ports import (
@@ -339,6 +339,8 @@ class Speaker:
         """The sessions as they stand, for readers who can no longer read how they came about."""
         told: list[Event] = []
         for peer, view in sorted(self._publisher.peers().items()):
+            if view.bfd and not established_only:
+                told.append(BfdStateChanged(peer, view.bfd))
             negotiated = view.negotiated if view.state == "Established" else None
             if negotiated is None and established_only:
                 continue

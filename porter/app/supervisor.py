@@ -38,6 +38,7 @@ LOOK_SLOW_S = 0.5
 LOOK_FAST_S = 0.05
 LOOK_FAST_FOR_S = 5.0
 TAIL_S = 0.25
+WANTED_POLL_S = 0.5
 EXIT_USAGE = 2
 
 PIDS_FILE = "pids.json"
@@ -68,6 +69,8 @@ class Part:
     ready: Callable[[], Awaitable[None]] | None = None
     helper: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    wanted: Path | None = None
+    """A file that says whether the part is wanted: it is started when the file is there; None: always."""
 
 
 class Supervisor:
@@ -209,6 +212,8 @@ class Supervisor:
                     first = False
 
     async def _run_once(self, part: Part, *, first: bool) -> None:
+        while part.wanted is not None and not part.wanted.exists() and not self._stopping.is_set():
+            await self._pause(WANTED_POLL_S)
         if self._stopping.is_set():
             return
         started_s = time.monotonic()
@@ -229,7 +234,7 @@ class Supervisor:
             return
         self._show_new_lines()
         ran_s = time.monotonic() - started_s
-        if first and code == EXIT_USAGE:
+        if first and code == EXIT_USAGE and part.wanted is None:
             self._console.say("up", f"{part.name} refused its settings, see above and {self._log(part)}: ending")
             self.exit_code = EXIT_USAGE
             self.stop()

@@ -187,6 +187,7 @@ _SENTENCES: dict[type, Callable[[Any, Envelope], str]] = {
     observed.AdvertisementGone: lambda *_: "deleted",
     routed.RoutesAnnounced: lambda e, _: f"{_paths(e)} → {e.peer}",
     routed.RoutesWithdrawn: lambda e, _: f"{_paths(e)} → {e.peer}",
+    routed.BfdStateChanged: lambda e, _: f"{e.peer}: {e.state or 'not watched'}{f' ({e.reason})' if e.reason else ''}",
     routed.RibSynced: lambda e, _: f"{e.peer} has all {e.routes} routes of #{e.position}",
     routed.EndOfRibSent: lambda e, _: f"{', '.join(e.families)} → {e.peer}",
     routed.PeerUnsynced: lambda e, _: f"{e.peer}: {e.reason}",

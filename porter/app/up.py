@@ -70,6 +70,9 @@ def parts_of(settings: Settings, *, log_level: str = "info") -> list[Part]:
         Part("speaker", (*program, *_speaker_command(settings), *tail), 1, environment=environment),
         _engine_part(settings, program),
     ]
+    if settings.engine == "exabgp":
+        bird = (*program, "bfd", "--state-dir", str(settings.directory))
+        parts.append(Part("bfd", bird, 2, wanted=settings.bfd_configuration))
     return parts
 
 

@@ -69,10 +69,15 @@ GOBGP_RETRIES = "GoBGP, which waits 5 to 10 seconds before each attempt"
 
 def unsupported(settings: SessionSettings, retries: str) -> tuple[Problem, ...]:
     """What the engine has no counterpart for, with what it does instead (`retries`: one of the above)."""
-    if settings.connect_retry_s == SessionSettings._field_defaults["connect_retry_s"]:
-        return ()
-    field = "spec.timers.config.connectRetry"
-    return (Problem(Reason.FIELD_UNSUPPORTED, field, f"{field} has no effect with {retries}; leave it out"),)
+    found = []
+    if settings.connect_retry_s != SessionSettings._field_defaults["connect_retry_s"]:
+        field = "spec.timers.config.connectRetry"
+        message = f"{field} has no effect with {retries}; leave it out"
+        found.append(Problem(Reason.FIELD_UNSUPPORTED, field, message))
+    if settings.wants_bfd and retries == GOBGP_RETRIES:
+        message = "spec.bfd has no effect with --engine gobgp; take --engine exabgp, or choose a short hold time"
+        found.append(Problem(Reason.FIELD_UNSUPPORTED, "spec.bfd", message))
+    return tuple(found)
 
 
 def is_password(text: str) -> bool:

@@ -1,8 +1,11 @@
-"""Runs ExaBGP as its own program, with TCP_NODELAY on its sockets.
+"""Runs ExaBGP as its own program, with TCP_NODELAY and TCP_SYNCNT on its sockets.
 
 ExaBGP leaves Nagle's algorithm on for the connections that it opens. A fresh session's first updates then wait for the
 peer's delayed acknowledgement of the ones before, some 40 ms each. What is told to ExaBGP is already batched, so that
 there is nothing to gain by holding small segments back.
+
+The kernel repeats an attempt to connect ever more rarely, for two minutes. A path that comes back meanwhile would wait
+for the next repetition, so that an attempt is given up early, and ExaBGP makes a new one at once.
 
 Run as `python porter/bgp/launcher.py ARGUMENTS...`, which takes ExaBGP's own arguments.
 """
@@ -12,6 +15,9 @@ import socket
 import sys
 from typing import Any
 
+SYN_REPETITIONS = 2
+"""An attempt then fails after 3 to 7 seconds, by the kernel's version."""
+
 
 class PromptSocket(socket.socket):
     """A socket that sends small segments at once, if it is TCP."""
@@ -20,6 +26,7 @@ class PromptSocket(socket.socket):
         super().__init__(*arguments, **options)
         if self.family in (socket.AF_INET, socket.AF_INET6) and self.type == socket.SOCK_STREAM:
             self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, SYN_REPETITIONS)
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from types import MappingProxyType
 import msgspec
 import structlog
 
-from porter.bgp.backends.exabgp import Dialogue, Hello
+from porter.bgp.backends.asking import Hello
+from porter.bgp.backends.exabgp import Dialogue
 from porter.bgp.configuration import (
     EXABGP_RETRIES,
     InvalidSession,
@@ -177,6 +178,11 @@ class ExaBgpPublisher:
         }
 
     # ------------------------------------------------------------------------------------------------------- beside it
+
+    def cut(self, peer: PeerKey, reason: str) -> None:
+        """End a peer's session at once, if it is up; ExaBGP goes on to try for the next one."""
+        self._dialogue.cut(peer, reason)
+        self._flush()
 
     async def held(self) -> Mapping[PeerKey, Mapping[RouteKey, PathAttributes]]:
         """Every route that ExaBGP holds, by peer, read from ExaBGP now.

@@ -50,6 +50,7 @@ for program in (
     programs.speaker,
     programs.agent,
     programs.exabgp,
+    programs.bfd,
     programs.gobgp,
     programs.demo,
     console.console,

@@ -247,6 +247,15 @@ def exabgp(state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR) -> None:
     become_exabgp(Settings(state_dir=state_dir))
 
 
+def bfd(state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR) -> None:
+    """Wait until a peer of the speaker beside it wants BFD, then become BIRD, which runs it."""
+    from porter.app.bfd import become_bird
+    from porter.telemetry.logs import configure_logging
+
+    configure_logging("bfd")
+    become_bird(Settings(state_dir=state_dir))
+
+
 def gobgp(*, state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR, supervisor: options.SupervisorPid = 0) -> None:
     """Keep a GoBGP daemon for each session that the speaker beside it wants (--engine gobgp)."""
     from porter.app import process

@@ -54,6 +54,8 @@ Event = (
     | routed.SpeakerStarted
     | routed.EngineStateChanged
     | routed.SessionStateChanged
+    | routed.BfdStateChanged
+    | routed.BfdDaemonStateChanged
     | routed.RibSynced
     | routed.EndOfRibSent
     | routed.RoutesAnnounced

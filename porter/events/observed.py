@@ -247,6 +247,11 @@ class PeerObserved(NamedTuple):
     node_expressions: tuple[Requirement, ...] = ()
     extended_next_hop: bool = False
     """IPv4 routes are given the nodes' IPv6 addresses as next hops (RFC 8950)."""
+    bfd_receive_ms: int = 0
+    """0: no BFD with this peer (RFC 5880)."""
+    bfd_transmit_ms: int = 0
+    bfd_multiplier: int = 0
+    bfd_passive: bool = False
 
     @property
     def aggregate(self) -> str:

@@ -57,6 +57,30 @@ class SessionStateChanged(NamedTuple):
         return f"peer/{self.peer}"
 
 
+class BfdStateChanged(NamedTuple):
+    """BFD (RFC 5880) found the path to a peer up or down ("Up", "Down"); "": nothing watches it, and `reason` why."""
+
+    peer: str
+    state: str
+    reason: str = ""
+
+    @property
+    def aggregate(self) -> str:
+        return f"peer/{self.peer}"
+
+
+class BfdDaemonStateChanged(NamedTuple):
+    """The program that runs BFD beside the speaker came or went; sessions of BGP stand without it."""
+
+    speaker: str
+    up: bool
+    reason: str
+
+    @property
+    def aggregate(self) -> str:
+        return f"speaker/{self.speaker}"
+
+
 class RibSynced(NamedTuple):
     """A whole SYNC in one event: `routes` confirmed, `digest` over the sorted Adj-RIB-Out (hex)."""
 

@@ -22,6 +22,18 @@ MAX_AS_NUMBER = 4294967295
 MIN_HOLD_TIME_S = 3
 MAX_HOLD_TIME_S = 65535
 MAX_PATH_ID = 4294967295
+DEFAULT_BFD_INTERVAL_MS = 300
+MIN_BFD_INTERVAL_MS = 10
+MAX_BFD_INTERVAL_MS = 60000
+DEFAULT_BFD_MULTIPLIER = 3
+MIN_BFD_MULTIPLIER = 2
+MAX_BFD_MULTIPLIER = 255
+"""RFC 5880, section 4.1: it has eight bits. One missed packet must not end a session."""
+
+BFD_UP = "Up"
+BFD_DOWN = "Down"
+"""Of the states of RFC 5880, section 6.2, the two that are told; Init, and AdminDown, count as down."""
+
 GRACEFUL_SHUTDOWN = "65535:0"
 """RFC 8326, section 5; BGP engines that know no name for it take the number."""
 MAX_NEXT_HOPS = 64
@@ -115,6 +127,22 @@ class SessionSettings(NamedTuple):
     description: str = ""
     extended_next_hop: bool = False
     """Whether IPv6 next hops of IPv4 routes are offered (RFC 8950)."""
+    bfd_receive_ms: int = 0
+    """The least interval between packets of BFD that are received (RFC 5880); 0: no BFD with this peer. The engine has
+    no part in BFD, so that none of these restarts the session."""
+    bfd_transmit_ms: int = 0
+    bfd_multiplier: int = 0
+    bfd_passive: bool = False
+
+    @property
+    def wants_bfd(self) -> bool:
+        """Whether BFD watches the path to this peer."""
+        return self.bfd_receive_ms > 0
+
+    @property
+    def bfd_multihop(self) -> bool:
+        """Whether BFD's packets may pass routers (RFC 5883): with internal peers, too, as routers have it."""
+        return self.multihop_ttl > 1 or self.local_as == self.peer_as
 
 
 class Negotiated(NamedTuple):

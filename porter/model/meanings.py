@@ -183,6 +183,19 @@ GROUPS: tuple[Group, ...] = (
         },
     ),
     Group(
+        "Why BFD does not watch the path to a router",
+        {
+            Reason.BFD_DOWN: Meaning(
+                "The router does not answer BFD. A session of BGP that came up all the same stands without it.",
+                "See that the router runs BFD with this peer, and that nothing drops UDP port 3784 (multihop: 4784).",
+            ),
+            Reason.BFD_UNAVAILABLE: Meaning(
+                "The program that runs BFD beside a speaker is not there. Porter ends no session for that.",
+                "See its log, and in the chart that `bfd.enabled` is true.",
+            ),
+        },
+    ),
+    Group(
         "What a pool is warned of",
         {
             Reason.POOL_OVERLAPS_NODES: Meaning("The Eip holds the address of a node.", "Put it into `spec.excludes`."),

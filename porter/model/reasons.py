@@ -59,6 +59,9 @@ class Reason(StrEnum):
     NODE_WITHOUT_ADDRESS = "NodeWithoutAddress"
     NO_ENDPOINT_ON_NODE = "NoEndpointOnNode"
     NODE_NOT_SELECTED = "NodeNotSelected"
+    # What BFD says of the path to a router.
+    BFD_DOWN = "BfdDown"
+    BFD_UNAVAILABLE = "BfdUnavailable"
     # What a pool is warned of; it is used all the same.
     POOL_OVERLAPS_NODES = "PoolOverlapsNodes"
     POOL_OVERLAPS_SERVICE_RANGE = "PoolOverlapsServiceRange"

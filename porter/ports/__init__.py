@@ -238,7 +238,7 @@ class Desired(NamedTuple):
 
 
 class PeerView(NamedTuple):
-    """One peer as the publisher sees it. `sync` is "DOWN", "SYNC", "LIVE" or "UNSYNCED"."""
+    """One peer as the publisher sees it. `sync` is "DOWN", "SYNC", "LIVE" or "UNSYNCED"; `bfd` "Up", "Down" or ""."""
 
     peer: PeerKey
     sync: str
@@ -249,6 +249,7 @@ class PeerView(NamedTuple):
     negotiated: Negotiated | None
     desired: int
     confirmed: int
+    bfd: str = ""
 
 
 class Publisher(Protocol):

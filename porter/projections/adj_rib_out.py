@@ -277,6 +277,10 @@ def session_settings(
         password_source=_password_source(fact),
         description=fact.description or f"Porter speaker {speaker}",
         extended_next_hop=fact.extended_next_hop,
+        bfd_receive_ms=fact.bfd_receive_ms,
+        bfd_transmit_ms=fact.bfd_transmit_ms,
+        bfd_multiplier=fact.bfd_multiplier,
+        bfd_passive=fact.bfd_passive,
     )
 
 

@@ -61,6 +61,10 @@ class PeerSession:
     rejected_field: str = ""
     rejected: str = ""
     unsupported: tuple[Problem, ...] = ()
+    bfd: str = ""
+    """"Up" or "Down" as BFD told last; "" where nothing watches the path."""
+    bfd_since_ms: int = 0
+    bfd_reason: str = ""
     confirmed: dict[RouteKey, Confirmed] = field(default_factory=dict)
 
     @property
@@ -87,6 +91,9 @@ class SpeakerSessions:
     started_ms: int = 0
     engine_up: bool = False
     engine_reason: str = ""
+    bfd_up: bool | None = None
+    """Whether the program that runs BFD is there; None where no peer asked for BFD."""
+    bfd_reason: str = ""
     epoch: int = 0
     position: int = 0
     time_ms: int = 0
@@ -165,8 +172,10 @@ def _session(speaker: SpeakerSessions, peer: str) -> PeerSession:
 def _speaker_started(speaker: SpeakerSessions, event: routed.SpeakerStarted, time_ms: int) -> None:
     # The engine outlives a speaker: sessions and routes are what they were until it tells otherwise.
     speaker.version, speaker.local_address, speaker.started_ms = event.version, event.local_address, time_ms
+    speaker.bfd_up, speaker.bfd_reason = None, ""
     for session in speaker.peers.values():
         session.synced, session.unsupported = False, ()
+        session.bfd = session.bfd_reason = ""
         # What it still refuses it tells anew.
         session.rejected = session.rejected_field = ""
 
@@ -199,6 +208,19 @@ def _session_state_changed(speaker: SpeakerSessions, event: routed.SessionStateC
     if event.reason:
         session.last_error = event.reason
     session.down()
+
+
+def _bfd_state_changed(speaker: SpeakerSessions, event: routed.BfdStateChanged, time_ms: int) -> None:
+    session = _session(speaker, event.peer)
+    if session.bfd != event.state:
+        session.bfd_since_ms = time_ms
+    session.bfd, session.bfd_reason = event.state, event.reason
+    if event.state:
+        speaker.bfd_up, speaker.bfd_reason = True, ""
+
+
+def _bfd_daemon_state_changed(speaker: SpeakerSessions, event: routed.BfdDaemonStateChanged, _time_ms: int) -> None:
+    speaker.bfd_up, speaker.bfd_reason = event.up, event.reason
 
 
 def _rib_synced(speaker: SpeakerSessions, event: routed.RibSynced, _time_ms: int) -> None:
@@ -269,6 +291,8 @@ _STEPS: dict[type, Callable[[SpeakerSessions, Any, int], None]] = {
     routed.SpeakerStarted: _speaker_started,
     routed.EngineStateChanged: _engine_state_changed,
     routed.SessionStateChanged: _session_state_changed,
+    routed.BfdStateChanged: _bfd_state_changed,
+    routed.BfdDaemonStateChanged: _bfd_daemon_state_changed,
     routed.RibSynced: _rib_synced,
     routed.EndOfRibSent: _end_of_rib_sent,
     routed.RoutesAnnounced: _routes_announced,

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
+from porter.bgp.backends.asking import Asked, Hello
 from porter.bgp.backends.exabgp_agreements import AGREEMENT, Agreements
 from porter.bgp.backends.exabgp_text import (
     Answer,
@@ -32,6 +33,7 @@ from porter.bgp.backends.exabgp_text import (
     UnknownText,
     UpdateSent,
     command_line,
+    cut_line,
     read_event,
     read_neighbors,
     read_route,
@@ -55,30 +57,6 @@ REMOVED = "stop, message"
 """How ExaBGP's reason begins when it removes a neighbour, and forgets what it held for it."""
 
 Rib = dict[RouteKey, PathAttributes]
-
-
-class Hello(NamedTuple):
-    """The relay's first line. `boot` is the same for as long as the same ExaBGP process lives.
-
-    `unanswered` counts the answers still to come that an earlier speaker had asked for.
-    """
-
-    relay_pid: int
-    engine_pid: int
-    boot: str
-    dropped: bool
-    unanswered: int = 0
-
-
-class Asked(NamedTuple):
-    """One command on its way, and who takes its answer.
-
-    `alone` marks a command that ExaBGP answers on the spot, out of the order of the others.
-    """
-
-    line: str
-    answer: Callable[[Answer], None]
-    alone: bool = False
 
 
 class Dialogue:
@@ -105,6 +83,7 @@ class Dialogue:
         self._late_events: list[EngineEvent] = []
         self._counters: dict[SessionId, int] = {}
         self._agreements = Agreements()
+        self._cut: dict[SessionId, str] = {}
         self._stock_taken_s = float("-inf")
         self._stock_wanted = False
         self._newcomers = False
@@ -175,6 +154,13 @@ class Dialogue:
     def session(self, peer: PeerKey) -> PeerSession | None:
         """The session of a peer."""
         return next((session for session in self.sessions.values() if session.settings.peer == peer), None)
+
+    def cut(self, peer: PeerKey, reason: str) -> None:
+        """End a session that is up, and tell `reason` of it; ExaBGP goes on to try for the next one at once."""
+        for session_id, session in self.sessions.items():
+            if session.settings.peer == peer and self.attached and session.sync is not DOWN:
+                self._cut[session_id] = reason
+                self._queue.appendleft(Asked(cut_line(session_id), lambda _: None, alone=True))
 
     # -------------------------------------------------------------------------------------------------- taking stock
 
@@ -328,7 +314,7 @@ class Dialogue:
                 session.attempts.connected(now_s)
             case StateEvent("down", reason):
                 self._agreements.ended(event.session)
-                session.closed(reason, now_s)
+                session.closed(self._cut.pop(event.session, reason), now_s)
                 if reason.startswith(REMOVED):
                     session.rib.engine.clear()
 

@@ -15,6 +15,7 @@ from porter.model.address import IPV4, IPV6, Address, Family, Prefix
 from porter.model.bgp import Negotiated, PathAttributes, RouteKey, SessionSettings
 
 FAMILY_NAMES: dict[Family, str] = {IPV4: "ipv4 unicast", IPV6: "ipv6 unicast"}
+BFD_DOWN_SUBCODE = 10
 FAMILIES_BY_NAME: dict[str, Family] = {name: family for family, name in FAMILY_NAMES.items()}
 
 
@@ -56,6 +57,14 @@ def command_line(session: SessionId, settings: SessionSettings, command: Command
         # The filter is one word; neighbours whose address begins alike answer too, and are told apart by their names.
         return f"show adj-rib out {session.peer_address} extensive"
     return f"{session.selector} {_action(settings, command)}"
+
+
+def cut_line(session: SessionId) -> str:
+    """Render the end of a session that is up: Cease, "BFD Down" (RFC 9384).
+
+    With graceful restart in its settings ExaBGP closes the connection without sending it.
+    """
+    return f"{session.selector} teardown {BFD_DOWN_SUBCODE}"
 
 
 def _action(settings: SessionSettings, command: Announce | Withdraw | SendEndOfRib | Resend) -> str:

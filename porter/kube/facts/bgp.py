@@ -14,10 +14,16 @@ from porter.kube.facts.selectors import read_selector
 from porter.kube.objects import Custom, Malformed, Metadata
 from porter.model.address import FAMILIES, IPV4, IPV6, Address, parse_address
 from porter.model.bgp import (
+    DEFAULT_BFD_INTERVAL_MS,
+    DEFAULT_BFD_MULTIPLIER,
     DEFAULT_BGP_PORT,
     MAX_AS_NUMBER,
+    MAX_BFD_INTERVAL_MS,
+    MAX_BFD_MULTIPLIER,
     MAX_HOLD_TIME_S,
     MAX_NEXT_HOPS,
+    MIN_BFD_INTERVAL_MS,
+    MIN_BFD_MULTIPLIER,
     MIN_HOLD_TIME_S,
     PASSWORD_INLINE,
     PASSWORD_SECRET_PREFIX,
@@ -111,9 +117,7 @@ def peer_fact(peer: Custom) -> PeerObserved | None:
         node_expressions=nodes.expressions,
         extended_next_hop=_extended_next_hop(spec, families),
     )
-    if spec.taken("bfd"):
-        spec.unsupported("bfd", "has no effect: ExaBGP speaks no BFD; remove it, and choose a short hold time")
-    fact = _with_timers(fact, timers.below("config"))
+    fact = _with_timers(_with_bfd(fact, spec.below("bfd")), timers.below("config"))
     if fact.multihop_ttl and fact.ttl_security:
         spec.invalid("ttlSecurity", "contradicts ebgpMultihop; keep one of the two (RFC 5082)")
     for level in (conf, transport, timers, spec):
@@ -230,6 +234,19 @@ def _extended_next_hop(spec: Fields, families: tuple[str, ...]) -> bool:
         spec.unsupported("extendedNextHop", "has no effect unless afiSafis names both families, or none; add the other")
         return False
     return wanted
+
+
+def _with_bfd(fact: PeerObserved, bfd: Fields) -> PeerObserved:
+    enabled = bfd.flag("enabled")
+    bounds = MIN_BFD_INTERVAL_MS, MAX_BFD_INTERVAL_MS
+    wanted = fact._replace(
+        bfd_receive_ms=bfd.integer("receiveInterval", DEFAULT_BFD_INTERVAL_MS, *bounds, unit="milliseconds"),
+        bfd_transmit_ms=bfd.integer("transmitInterval", DEFAULT_BFD_INTERVAL_MS, *bounds, unit="milliseconds"),
+        bfd_multiplier=bfd.integer("detectMultiplier", DEFAULT_BFD_MULTIPLIER, MIN_BFD_MULTIPLIER, MAX_BFD_MULTIPLIER),
+        bfd_passive=bfd.flag("passiveMode") or False,
+    )
+    bfd.finish()
+    return wanted if enabled else fact
 
 
 def _multihop_ttl(spec: Fields) -> int:

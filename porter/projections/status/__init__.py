@@ -5,7 +5,7 @@ A condition carries no time of its last transition: whoever writes it knows what
 
 from porter.projections.status.advertisements import advertisement_status, advertisement_statuses
 from porter.projections.status.confs import conf_status
-from porter.projections.status.peers import peer_status
+from porter.projections.status.peers import bfd_gap, peer_status
 from porter.projections.status.pools import pool_status
 from porter.projections.status.services import (
     DECISION_ANNOTATION,
@@ -22,6 +22,7 @@ __all__ = [
     "POOL_LABEL",
     "advertisement_status",
     "advertisement_statuses",
+    "bfd_gap",
     "conf_status",
     "decision_hash",
     "peer_status",

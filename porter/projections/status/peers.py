@@ -6,7 +6,7 @@ import datetime as dt
 
 from porter.events.observed import PeerObserved
 from porter.model.address import IPV4
-from porter.model.bgp import node_of
+from porter.model.bgp import BFD_DOWN, BFD_UP, node_of
 from porter.model.reasons import Problem, Reason
 from porter.policy.next_hops import first_address
 from porter.policy.racks import local_as
@@ -35,7 +35,7 @@ def peer_status(state: ClusterState, sessions: Sessions, name: str) -> Tree:
             titled(speaker): _peer_of_speaker(state, peer, speaker, session) for speaker, session in told
         },
         "observedGeneration": peer.generation,
-        "conditions": _peer_conditions(state, peer, told),
+        "conditions": [*_peer_conditions(state, peer, told), *_bfd(peer, sessions, told)],
     }
 
 
@@ -56,6 +56,7 @@ def _peer_of_speaker(state: ClusterState, peer: PeerObserved, speaker: str, sess
         "flaps": session.flaps,
         "lastError": session.last_error,
         "synced": session.synced,
+        **({"bfdState": session.bfd} if peer.bfd_receive_ms else {}),
     }
 
 
@@ -135,3 +136,29 @@ def _extended_next_hop(state: ClusterState, peer: PeerObserved, told: list[tuple
         f"these have IPv4 next hops there{left_out}; enable extended next hops (RFC 8950) for IPv4 unicast there"
     )
     return [condition(reason, True, reason, message, generation)]
+
+
+def bfd_gap(peer: PeerObserved, sessions: Sessions, told: list[tuple[str, PeerSession]]) -> Problem | None:
+    """Why BFD does not watch each session with a peer that asks for it; None where it does, or nobody can say yet."""
+    for speaker, session in told if peer.bfd_receive_ms else ():
+        if session.bfd == BFD_DOWN:
+            message = (
+                f"the router at {peer.address} does not answer the BFD of speaker {speaker}; see that it runs BFD with "
+                "this peer, and that nothing drops UDP port 3784 (multihop: 4784)"
+            )
+            return Problem(Reason.BFD_DOWN, "spec.bfd", message)
+        if not session.bfd:
+            why = session.bfd_reason or sessions.speakers[speaker].bfd_reason or "nothing was told of it yet"
+            message = f"nothing watches the path from speaker {speaker} to the router: {why}"
+            return Problem(Reason.BFD_UNAVAILABLE, "spec.bfd", message)
+    return None
+
+
+def _bfd(peer: PeerObserved, sessions: Sessions, told: list[tuple[str, PeerSession]]) -> list[Tree]:
+    if not peer.bfd_receive_ms or not told:
+        return []
+    gap = bfd_gap(peer, sessions, told)
+    if gap is not None:
+        message = f"{gap.message}; a session that is up stands without BFD"
+        return [condition("BfdUp", False, gap.reason, message, peer.generation)]
+    return [condition("BfdUp", True, BFD_UP, "BFD watches the path of every session", peer.generation)]

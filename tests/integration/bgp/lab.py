@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from porter.bgp.backends.gobgp.keeper import Keeper
+from porter.bgp.bfd.daemon import command as bfd_command
+from porter.bgp.bfd.publisher import BfdPublisher
+from porter.bgp.bfd.watch import BfdWatch
 from porter.bgp.canonical import WELL_KNOWN_COMMUNITIES
 from porter.bgp.engine import exabgp_command, relay_pid, wait_for_configuration
 from porter.bgp.publisher import ExaBgpPublisher
@@ -114,6 +117,37 @@ class Engine:
         return relay_pid(self.pid)
 
 
+class BfdDaemon:
+    """The BIRD that runs BFD beside a speaker, as a supervisor keeps it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.configuration = directory / "bfd.conf"
+        self.control = directory / "bfd.sock"
+        self.process: asyncio.subprocess.Process | None = None
+        self.wanted = asyncio.Event()
+        self.wanted.set()
+
+    async def run(self) -> None:
+        log = (self.configuration.parent / "bfd.log").open("ab")
+        while True:
+            await wait_for_configuration(self.configuration)
+            await self.wanted.wait()
+            self.process = await asyncio.create_subprocess_exec(
+                *bfd_command(self.configuration, self.control), stdout=log, stderr=log
+            )
+            try:
+                await self.process.wait()
+            except asyncio.CancelledError:
+                with contextlib.suppress(ProcessLookupError):
+                    self.process.kill()
+                await self.process.wait()
+                raise
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+
+
 class GoBgpEngine:
     """GoBGP's daemons as their keeper keeps them."""
 
@@ -131,7 +165,10 @@ class GoBgpEngine:
 class Speaker:
     """A publisher with the application's part: it desires again whenever a session was established."""
 
-    def __init__(self, directory: Path, name: str = "speaker-0", engine: str = "exabgp") -> None:
+    def __init__(
+        self, directory: Path, name: str = "speaker-0", engine: str = "exabgp", *, with_bfd: bool = False
+    ) -> None:
+        self.with_bfd = with_bfd
         self.directory = directory
         self.engine = engine
         self.name = name
@@ -153,13 +190,17 @@ class Speaker:
 
             clock = SystemClock()
             return GoBgpPublisher(speaker=self.name, directory=self.directory / "gobgp", clock=clock, **options)
-        return ExaBgpPublisher(
+        publisher = ExaBgpPublisher(
             speaker=self.name,
             socket_path=self.directory / "relay.sock",
             configuration_path=self.directory / "exabgp.conf",
             clock=SystemClock(),
             **options,
         )
+        if not self.with_bfd:
+            return publisher
+        watch = BfdWatch(self.name, self.directory / "bfd.conf", self.directory / "bfd.sock", SystemClock())
+        return BfdPublisher(publisher, watch)
 
     async def follow(self) -> None:
         while True:
@@ -265,6 +306,14 @@ def settings(peer: str, address: str, local: str | None = None, **changes) -> Se
     return base._replace(**changes)
 
 
+BFD_OF_A_ROUTER = """protocol bfd {
+  strict bind yes; debug { states, events };
+  multihop { min rx interval 100 ms; min tx interval 100 ms; multiplier 5; };
+  %s
+}
+"""
+
+
 class Router:
     """A router daemon of this test's own."""
 
@@ -332,6 +381,7 @@ class Bird(Router):
         calls: bool = False,
         ttl_security: bool = False,
         extended_next_hop: bool = False,
+        bfd: bool = False,
     ) -> Bird:
         # Path identifiers are shown by `show route all` of newer releases only; the next hop stands for them.
         rx = "add paths rx;" if add_path else ""
@@ -340,17 +390,20 @@ class Bird(Router):
             multihop = "multihop 2; ttl security on;"
         passive, port = ("off", f" port {PORT}") if calls else ("on", "")
         key = f'password "{password}";' if password else ""
+        watched = "bfd on;" if bfd else ""
         extended = "extended next hop on;" if extended_next_hop else ""
         channels = f"ipv4 {{ import all; export none; {rx} {extended} }}; ipv6 {{ import all; export none; {rx} }};"
         protocols = "\n".join(
             f"""protocol bgp p{number} {{
   local {self.address} port {PORT} as {own_as}; neighbor {peer}{port} as {speaker_as};
-  {multihop} {key} passive {passive}; strict bind on; graceful restart on; {channels}
+  {multihop} {key} {watched} passive {passive}; strict bind on; graceful restart on; {channels}
   error wait time 1, 5; connect delay time 1; connect retry time 2;
 }}"""
             for number, peer in enumerate(peers or [self.speaker])
         )
         text = f"router id {self.router_id};\nlog stderr all;\nprotocol device {{}}\n{protocols}\n"
+        if bfd:
+            text += BFD_OF_A_ROUTER % ""
         configuration = self.directory / f"{self.name}.conf"
         configuration.write_text(text)
         self.spawn(

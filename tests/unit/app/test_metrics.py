@@ -36,9 +36,13 @@ def exposed(accepts: str = "") -> str:
     story = Story(node(1), pool("p", "192.0.2.0-192.0.2.1", default=True), service("a"), service("b"), service("c"))
     story.settles()
     story.says(endpoints("a", "n1"), PEER, PEER._replace(name="off", admin_down=True))
+    story.says(PEER._replace(name="watched", bfd_receive_ms=300, bfd_transmit_ms=300, bfd_multiplier=3))
     started = told(
         routed.SpeakerStarted("s1", "0", "10.0.0.1", 0),
         routed.SessionStateChanged("r1", "Established", "", ("IPv4",), ("IPv4",), 9),
+        routed.BfdDaemonStateChanged("s1", up=True, reason=""),
+        routed.BfdStateChanged("watched", "Up"),
+        routed.SessionStateChanged("watched", "Established", "", ("IPv4",), ("IPv4",), 9),
         routed.SessionStateChanged("off", "Idle", "meant to be down"),
         routed.SessionStateChanged("deleted", "Idle", "the peer was removed"),
     )
@@ -68,7 +72,16 @@ def test_pools_services_and_sessions_have_true_numbers() -> None:
 
 def test_a_peer_that_is_deleted_or_meant_to_be_down_has_no_session_that_could_fail() -> None:
     assert {key for key in samples(exposed()) if key[0] == "porter_bgp_session_up"} == {
-        ("porter_bgp_session_up", "r1", "s1")
+        ("porter_bgp_session_up", "r1", "s1"),
+        ("porter_bgp_session_up", "watched", "s1"),
+    }
+
+
+def test_bfd_is_measured_only_where_it_is_asked_for() -> None:
+    found = samples(exposed())
+    assert {key: value for key, value in found.items() if key[0].startswith("porter_bfd")} == {
+        ("porter_bfd_session_up", "watched", "s1"): 1,
+        ("porter_bfd_daemon_up", "s1"): 1,
     }
 
 

@@ -167,7 +167,33 @@ def test_what_gobgp_had_and_porter_has_not_is_named():
     spec = {
         "conf": BASE["conf"] | {"removePrivateAs": "ALL", "allowOwnAs": 0, "vrf": ""},
         "transport": {"tcpMss": 1400},
-        "bfd": {"enabled": True},
+        "bfd": {"enabled": True, "echoMode": True},
     }
-    assert {p.field for p in peer(spec).problems} == {"spec.conf.removePrivateAs", "spec.transport.tcpMss", "spec.bfd"}
+    assert {p.field for p in peer(spec).problems} == {
+        "spec.conf.removePrivateAs",
+        "spec.transport.tcpMss",
+        "spec.bfd.echoMode",
+    }
     assert {p.reason for p in peer(spec).problems} == {Reason.FIELD_UNSUPPORTED}
+
+
+@pytest.mark.parametrize(
+    ("bfd", "wanted"),
+    [
+        (None, (0, 0, 0, False)),
+        ({"enabled": False, "receiveInterval": 50}, (0, 0, 0, False)),
+        ({"receiveInterval": 50}, (0, 0, 0, False)),
+        ({"enabled": True}, (300, 300, 3, False)),
+        ({"enabled": True, "receiveInterval": 50, "transmitInterval": 60, "detectMultiplier": 5}, (50, 60, 5, False)),
+        ({"enabled": True, "passiveMode": True}, (300, 300, 3, True)),
+    ],
+)
+def test_bfd_counts_only_where_it_is_enabled(bfd, wanted):
+    fact = peer(BASE | {"bfd": bfd})
+    assert (fact.bfd_receive_ms, fact.bfd_transmit_ms, fact.bfd_multiplier, fact.bfd_passive) == wanted
+    assert not fact.problems
+
+
+@pytest.mark.parametrize("bfd", [{"receiveInterval": 9}, {"transmitInterval": 60001}, {"detectMultiplier": 1}])
+def test_timers_that_bfd_cannot_have_are_refused(bfd):
+    assert [problem.reason for problem in peer(BASE | {"bfd": {"enabled": True} | bfd}).problems] == ["FieldInvalid"]

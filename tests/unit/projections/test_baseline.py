@@ -15,7 +15,7 @@ from porter.projections.cluster import ClusterState
 from tests.unit.projections.story import DUAL, Story, endpoints, node, pool, service
 
 EMPTY_DIGEST = "287638508c1d76764876c2749877c062a146f2fb5f4f293f0710806437f73210"
-FULL_DIGEST = "70f2129c8217bedfb942c537a8db233c255d85ee7592322a352cde3b99199a9a"
+FULL_DIGEST = "c9e79544ad3bb70ad07f6ff55847209a8afe538735aade96132f53bdaf0ae2ac"
 
 
 def full() -> Story:

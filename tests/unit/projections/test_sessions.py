@@ -119,3 +119,13 @@ def test_speakers_are_apart_and_can_be_forgotten() -> None:
 def test_a_decision_is_no_outcome() -> None:
     with pytest.raises(UnknownOutcome, match="NodeObserved"):
         told(node(1))
+
+
+def test_what_bfd_told_holds_until_a_speaker_starts_anew() -> None:
+    up, down = routed.BfdStateChanged("r1", "Up"), routed.BfdStateChanged("r1", "Down", "no answer")
+    sessions = told(routed.BfdDaemonStateChanged("s", True, ""), up, down)
+    speaker = sessions.speakers["s"]
+    assert (speaker.bfd_up, speaker.peers["r1"].bfd, speaker.peers["r1"].bfd_reason) == (True, "Down", "no answer")
+    assert speaker.peers["r1"].bfd_since_ms == 3000
+    told(routed.SpeakerStarted("s", "1", "10.0.0.1", 0), sessions=sessions)
+    assert (speaker.bfd_up, speaker.peers["r1"].bfd) == (None, "")

@@ -500,3 +500,24 @@ def test_a_malformed_advertisement_does_not_say_that_what_it_names_is_there() ->
     status = advertisement_status(Story(wrong).state, "a")
     assert conditions(status)["Accepted"] == ("False", "FieldInvalid")
     assert message(status, "Degraded") == "what it names is not looked at before it is well-formed"
+
+
+def test_what_bfd_finds_of_the_path_is_a_condition_of_its_own() -> None:
+    story = Story(CONF, PEER._replace(bfd_receive_ms=300, bfd_transmit_ms=300, bfd_multiplier=3))
+    up = routed.SessionStateChanged("r1", "Established", "", ("IPv4",), ("IPv4",), 9)
+
+    def tree(*told):
+        return peer_status(story.state, heard(up, *told), "r1")
+
+    assert conditions(tree())["BfdUp"] == ("False", "BfdUnavailable")
+    watched = tree(routed.BfdStateChanged("r1", "Up"))
+    assert conditions(watched)["BfdUp"] == ("True", "Up")
+    assert watched["nodesPeerStatus"]["s"]["bfdState"] == "Up"
+    down = tree(routed.BfdStateChanged("r1", "Up"), routed.BfdStateChanged("r1", "Down", "no answer"))
+    assert conditions(down)["BfdUp"] == ("False", "BfdDown")
+    assert conditions(down)["Ready"] == ("True", "Established")
+    gone = tree(routed.BfdStateChanged("r1", "Up"), routed.BfdStateChanged("r1", "", "the program is not there"))
+    assert "the program is not there" in message(gone, "BfdUp")
+    dead = tree(routed.BfdDaemonStateChanged("s", False, "it is dead"))
+    assert "it is dead" in message(dead, "BfdUp")
+    assert "BfdUp" not in conditions(peer_status(Story(CONF, PEER).state, heard(up), "r1"))
