@@ -161,6 +161,8 @@ class Lab:
             self.network.mend(router.name)
             if not router.add_path:
                 router.set_add_path(True)
+            if router.bfd:
+                router.set_bfd()
             router.flush()
             router.kernel.begin_anew()
 

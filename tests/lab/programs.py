@@ -28,6 +28,7 @@ DEBIAN_PACKAGES = {
     "birdc": "bird2",
     "zebra": "frr",
     "bgpd": "frr",
+    "bfdd": "frr",
     "vtysh": "frr",
     "redis-server": "redis-server",
     "nft": "nftables",

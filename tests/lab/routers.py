@@ -26,6 +26,9 @@ SESSION_TIMEOUT_S = 30.0
 FLUSH_TIMEOUT_S = 10.0
 MULTIPATH_MAX = 64
 ESTABLISHED = "Established"
+BFD_INTERVAL_MS = 200
+BFD_MULTIPLIER = 5
+"""A path counts as down after a second, which leaves a busy machine some room."""
 _AWAITED = "passive on; graceful restart on;"
 
 
@@ -39,6 +42,7 @@ class Router(ABC):
         self.namespace = namespace
         self.client_namespace: Namespace | None = None
         self.add_path = True
+        self.bfd: tuple[str, ...] = ()
         self._run = run
         self._processes: list[Process] = []
         namespace.forward()
@@ -70,6 +74,14 @@ class Router(ABC):
     @abstractmethod
     def set_add_path(self, receive: bool) -> None:
         """Receive ADD-PATH (RFC 7911) or not; running sessions are reset."""
+
+    @abstractmethod
+    def set_bfd(self, *speakers: str) -> None:
+        """Watch the paths to these speakers alone, and end sessions whose path BFD finds down."""
+
+    @abstractmethod
+    def bfd_up(self) -> set[str]:
+        """The neighbours whose path BFD finds up."""
 
     def restart(self) -> None:
         """SIGKILL and start again, as after a power cut; the new process has no routes."""
@@ -133,6 +145,20 @@ class Router(ABC):
         self._own = frozenset(self.kernel.look())
 
     _own: frozenset[str] = frozenset()
+
+
+_BIRD_BFD = f"""protocol bfd {{
+  interface "*" {{
+    min rx interval {BFD_INTERVAL_MS} ms; min tx interval {BFD_INTERVAL_MS} ms; multiplier {BFD_MULTIPLIER};
+  }};
+}}"""
+_FRR_BFD = f"""
+bfd
+ profile lab
+  detect-multiplier {BFD_MULTIPLIER}
+  receive-interval {BFD_INTERVAL_MS}
+  transmit-interval {BFD_INTERVAL_MS}
+"""
 
 
 class Bird(Router):
@@ -210,6 +236,16 @@ class Bird(Router):
         self._configuration.write_text(self._configured())
         self.birdc("configure")
 
+    def set_bfd(self, *speakers: str) -> None:
+        self.bfd = speakers
+        self._configuration.write_text(self._configured())
+        self.birdc("configure")
+
+    def bfd_up(self) -> set[str]:
+        if not self.bfd:
+            return set()
+        return set(re.findall(r"^([0-9a-fA-F.:]+)\s+\S+\s+Up\s", self.birdc("show bfd sessions"), re.MULTILINE))
+
     @contextlib.contextmanager
     def renumbered(self, own_as: int, speakers_as: int) -> Iterator[None]:
         """Have other AS numbers for the length of a block, which ends every session at both of its ends."""
@@ -241,6 +277,7 @@ class Bird(Router):
               direct;
               # After an error BIRD refuses sessions for a minute by default, and for up to five.
               error wait time 1, 5;
+              bfd {"on" if self.bfd else "off"};
               ipv4 {{ {channel} }};
               ipv6 {{ {channel} }};
             }}"""
@@ -266,6 +303,7 @@ class Bird(Router):
             log stderr all;
             router id {self.addresses.v4};
             protocol device {{ scan time 5; }}
+            {_BIRD_BFD if self.bfd else ""}
             {kernels}
             {speakers}
             """
@@ -276,13 +314,14 @@ class Frr(Router):
 
     # Without it zebra changes an IPv6 route by a deletion and an addition, about 70 us apart, for the sake of kernels
     # before 4.11: the router's own gap would look like a lost route.
-    _OPTIONS = {"zebra": ["--v6-rr-semantics"], "bgpd": []}
+    _OPTIONS = {"zebra": ["--v6-rr-semantics"], "bgpd": [], "bfdd": []}
 
     def __init__(self, run: Run, namespace: Namespace) -> None:
         super().__init__("frr", plan.FRR_AS, plan.FRR, run, namespace)
         self._folder = run.folder / "frr"
         self._folder.mkdir()
         self._sockets = FRR_SOCKETS / run.prefix
+        self._bfdd: Process | None = None
 
     def start(self) -> None:
         # bgpd tries zebra once and then again after 10 s, so zebra's socket has to be there, and not an old one.
@@ -349,6 +388,27 @@ class Frr(Router):
         self.vtysh(*commands)
         self.vtysh("clear bgp *")
 
+    def set_bfd(self, *speakers: str) -> None:
+        self.bfd = speakers
+        # A neighbour is one by name or one of a range for as long as its session lasts.
+        self.stop()
+        self.start()
+        self.wait_ready()
+        if self._bfdd is not None:
+            self._bfdd.stop()
+        if speakers:
+            if self._bfdd is None:
+                self._bfdd = Process("bfdd", self._daemon("bfdd"), self.namespace, self._run.folder / "bfdd.log")
+                self._run.processes.append(self._bfdd)
+            self._bfdd.start()
+            self._bfdd.wait_ready(lambda: _succeeds(lambda: self.vtysh("show bfd peers json")), "bfdd", READY_TIMEOUT_S)
+
+    def bfd_up(self) -> set[str]:
+        if not self.bfd:
+            return set()
+        peers = json.loads(self.vtysh("show bfd peers json") or "[]")
+        return {peer["peer"] for peer in peers if peer.get("status") == "up"}
+
     def vtysh(self, *commands: str) -> str:
         """Commands of vtysh, and their output. Raises CommandFailed."""
         words = [word for command in commands for word in ("-c", command)]
@@ -379,6 +439,7 @@ class Frr(Router):
         self._sockets.mkdir(parents=True, exist_ok=True)
         (self._folder / "zebra.conf").write_text("hostname frr\n")
         (self._folder / "bgpd.conf").write_text(self._configured())
+        (self._folder / "bfdd.conf").write_text(_FRR_BFD)
         # FRR's daemons run as the user frr and do not start without these.
         for path in (self._sockets, self._folder, *self._folder.iterdir()):
             shutil.chown(path, "frr", "frr")
@@ -394,6 +455,7 @@ class Frr(Router):
  exit-address-family"""
             for family in ("ipv4", "ipv6")
         )
+        named = "\n".join(f" {word}" for each in self.bfd for word in _frr_neighbor(each))
         return f"""
 hostname frr
 router bgp {self.as_number}
@@ -404,10 +466,20 @@ router bgp {self.as_number}
  bgp bestpath as-path multipath-relax
  neighbor SPEAKERS peer-group
  neighbor SPEAKERS remote-as {plan.SPEAKER_AS}
+{named}
  bgp listen range {plan.FABRIC4} peer-group SPEAKERS
  bgp listen range {plan.FABRIC6} peer-group SPEAKERS
 {families}
 """
+
+
+def _frr_neighbor(address: str) -> tuple[str, ...]:
+    """FRR 8.4 forgets the BFD of a neighbour of a range when its session ends: only named ones keep it."""
+    return (
+        f"neighbor {address} peer-group SPEAKERS",
+        f"neighbor {address} passive",
+        f"neighbor {address} bfd profile lab",
+    )
 
 
 def _global(next_hops: list[dict[str, str]]) -> str:
