@@ -37,6 +37,10 @@ FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="Porter" \
       org.opencontainers.image.description="An event-sourced load balancer for bare-metal Kubernetes" \
       org.opencontainers.image.licenses="Apache-2.0"
+# BIRD runs BFD beside a speaker that is asked for it (`porter bfd`); it comes from the base's own distribution.
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends bird2 \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log
 # ExaBGP looks its own user up by name, so that the user needs an entry in /etc/passwd.
 RUN useradd --uid 65532 --user-group --create-home --home-dir /var/lib/porter --shell /usr/sbin/nologin porter
 COPY --from=builder /opt/porter /opt/porter

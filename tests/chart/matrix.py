@@ -51,6 +51,7 @@ EVERYTHING = {
         },
         "podDisruptionBudget": {"enabled": False},
     },
+    "bfd": {"enabled": True},
     "networkPolicy": {"clientNamespaces": ["monitoring"], "extraEgressPorts": [4318]},
     "agent": {"enabled": True, "nodeSelector": {"rack": "7"}, "podAnnotations": {"note": "agent"}},
     "monitoring": {

@@ -41,6 +41,8 @@ def test_the_api_server_takes_every_object(case: str, namespaces: ControlPlane) 
 def test_every_pod_but_those_on_the_hosts_network_fits_restricted(case: str, namespaces: ControlPlane) -> None:
     for name, template in pod_templates(render(MATRIX[case])).items():
         spec = {**template["spec"], "serviceAccountName": "default"}
+        # BFD's own container has a right that no restricted Pod may have; what it has is looked at by name elsewhere.
+        spec["containers"] = [each for each in spec["containers"] if each["name"] != "bfd"]
         # Claims, and a class of priority that only a started controller makes, are no part of the question.
         spec.pop("priorityClassName", None)
         mounted = {mount["name"] for each in spec["containers"] for mount in each.get("volumeMounts", [])}

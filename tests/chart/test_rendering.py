@@ -35,7 +35,9 @@ def test_every_container_is_confined(objects: list[Object]) -> None:
         security = container["securityContext"]
         assert security["allowPrivilegeEscalation"] is False, name
         assert security["readOnlyRootFilesystem"] is True, name
-        assert security["capabilities"] == {"drop": ["ALL"]}, name
+        if container["name"] != "bfd":
+            assert security["capabilities"] == {"drop": ["ALL"]}, name
+            assert "runAsUser" not in security, name
         assert pod["securityContext"]["runAsNonRoot"] is True, name
         assert pod["securityContext"]["runAsUser"] > 0, name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
@@ -45,6 +47,15 @@ def test_every_container_is_confined(objects: list[Object]) -> None:
         assert "resources" in container, name
         seen += 1
     assert seen >= 4
+
+
+def test_bfd_is_there_when_it_is_asked_for_with_one_right_alone() -> None:
+    assert not [name for name, _, container in containers(render()) if container["name"] == "bfd"]
+    found = {name: own["securityContext"] for name, _, own in containers(render(EVERYTHING)) if own["name"] == "bfd"}
+    assert found.keys() == {"lb-speaker", "lb-agent"}
+    for security in found.values():
+        assert security["capabilities"] == {"drop": ["ALL"], "add": ["NET_RAW"]}
+        assert (security["runAsUser"], security["runAsNonRoot"]) == (0, False)
 
 
 def test_only_the_controller_is_handed_a_token(objects: list[Object]) -> None:

@@ -1,8 +1,8 @@
 """Become a container's process: `python container_entry.py SPECIFICATION`, in mount and PID namespaces of its own.
 
 What a container runtime does, as far as Porter's containers can notice it: a root that is read-only and holds the
-image, the Pod's volumes and nothing else; no capabilities, no way to gain any, and the Pod's own user. Standard
-library only.
+image, the Pod's volumes and nothing else; no capabilities but those that the container adds, which only root has, no
+way to gain any, and the Pod's own user. Standard library only.
 """
 
 import ctypes
@@ -17,6 +17,7 @@ PR_SET_PDEATHSIG = 1
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 LAST_CAPABILITY = 63
+CAPABILITIES = {"NET_ADMIN": 12, "NET_RAW": 13}
 
 
 def main(specification: Path) -> None:
@@ -46,7 +47,8 @@ def main(specification: Path) -> None:
 
 def _confine(told: dict[str, object]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    for capability in range(LAST_CAPABILITY + 1):
+    added = {CAPABILITIES[name] for name in told["capabilities"]}  # type: ignore[attr-defined]
+    for capability in set(range(LAST_CAPABILITY + 1)) - added:
         # The kernel says EINVAL for those that it does not know.
         libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
     os.setgroups([int(told["group"])])  # type: ignore[call-overload]

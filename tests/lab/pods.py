@@ -127,6 +127,7 @@ class Pod:
             "readOnly": security["readOnlyRootFilesystem"],
             "user": security["runAsUser"],
             "group": security["runAsGroup"],
+            "capabilities": security["capabilities"].get("add", []),
             "environment": IMAGE_ENVIRONMENT | environment,
             "command": command,
         }

@@ -24,6 +24,7 @@ VALUES = {
     "crds": {"install": False},
     "speaker": {"passwordSecrets": ["none-yet"]},
     "agent": {"enabled": True},
+    "bfd": {"enabled": True},
 }
 READY_TIMEOUT_S = 30.0
 USED_WITHIN_S = 20.0
@@ -151,6 +152,25 @@ def test_a_speakers_container_restarts_without_its_exabgp_and_without_a_lost_rou
         installed.wait_speakers()
         scenario.serve(lab, "after-restart")
     assert all(pod.containers["exabgp"].alive for pod in installed.speakers)
+
+
+def test_bfd_watches_the_paths_with_the_rights_that_the_chart_names(lab: Lab, installed: Installation) -> None:
+    bird = lab.routers[1]
+    bird.set_bfd(*(pod.address for pod in installed.speakers))
+    lab.client.patch("BgpPeer", bird.name, {"spec": {"bfd": {"enabled": True, "detectMultiplier": 10}}})
+    try:
+        eventually(lambda: {pod.address for pod in installed.speakers} <= bird.bfd_up(), "BFD is up", USED_WITHIN_S)
+        scenario.wait_condition(
+            lab,
+            "BgpPeer",
+            bird.name,
+            lambda one: one["type"] == "BfdUp" and one["status"] == "True",
+            "BFD watches the path of every session",
+        )
+    finally:
+        lab.client.patch("BgpPeer", bird.name, {"spec": {"bfd": {"enabled": False}}})
+        bird.set_bfd()
+        bird.wait_sessions({pod.address for pod in installed.speakers}, READY_TIMEOUT_S)
 
 
 def test_every_right_is_used_and_none_is_missing(lab: Lab, installed: Installation) -> None:

@@ -212,6 +212,32 @@ The containers that announce: a speaker or an agent, and the engine beside it. C
   volumeMounts:
     - name: state
       mountPath: /var/lib/porter
+{{- if $root.Values.bfd.enabled }}
+# BIRD, for BFD alone. A process of another user than root is given no capability, whatever is added here; this one is
+# root without any right but these, and reaches the files of the others by their group.
+- name: bfd
+  image: {{ include "porter.image" $root }}
+  imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+  args: [bfd, --state-dir=/var/lib/porter]
+  securityContext:
+    runAsNonRoot: false
+    runAsUser: 0
+    allowPrivilegeEscalation: false
+    readOnlyRootFilesystem: true
+    capabilities:
+      drop: [ALL]
+      {{- with $root.Values.bfd.capabilities }}
+      add:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+  {{- with $root.Values.bfd.resources }}
+  resources:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  volumeMounts:
+    - name: state
+      mountPath: /var/lib/porter
+{{- end }}
 {{- end -}}
 
 {{- define "porter.announcerVolumes" -}}
