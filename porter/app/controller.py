@@ -207,6 +207,8 @@ class Controller:
             head, left = await self._head()
         beginning = self._begin(head, anchor, transitions, left)
         state = await self._fold_to(head)
+        # What the leader before has journaled, and this process has not seen yet, would be taken for gone.
+        await parts.source.refresh()
         settings = self._settings
         leading = Leading(
             journal=parts.journal,

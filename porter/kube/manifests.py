@@ -52,6 +52,7 @@ class ManifestSource:
         self._problems: dict[str, str] = {}
         self._state = "not read yet"
         self._applied: dict[ObjectKey, bytes] = {}
+        self._reading = asyncio.Lock()
 
     @property
     def facts(self) -> Mapping[FactKey, Event]:
@@ -68,7 +69,8 @@ class ManifestSource:
         return await self.inventory.changed()
 
     async def refresh(self) -> None:
-        """Read the kept statuses again: what was written since an object was read says what it holds."""
+        """Read the folder once more, and the kept statuses: what was written meanwhile says what an object holds."""
+        await self._read()
         known = dict(self._encoded)
 
         def encode() -> dict[ObjectKey, tuple[dict[str, Any], bytes]]:
@@ -114,6 +116,10 @@ class ManifestSource:
 
     async def _read(self) -> bool:
         """Read what changed and apply it; return whether some file must be looked at again soon."""
+        async with self._reading:
+            return await self._read_alone()
+
+    async def _read_alone(self) -> bool:
         try:
             unsettled, raws = await asyncio.to_thread(self._scan)
         except OSError as error:

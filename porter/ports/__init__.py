@@ -116,7 +116,7 @@ class Source(Protocol):
         ...
 
     async def refresh(self) -> None:
-        """Look anew at what the objects' statuses say: recovery adopts what Services hold by them."""
+        """Look anew: a new leader takes what it does not see for gone, and recovery adopts what Services hold."""
         ...
 
     def parts(self) -> Mapping[str, str]:
