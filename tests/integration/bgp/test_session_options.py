@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Iterator
 
 import pytest
 
 from porter.events.routed import FieldsUnsupported, SessionStateChanged
 from porter.model.address import Address
 from tests.integration.bgp.lab import ADDRESS, PORT, settings, until
+from tests.integration.bgp.scripted import OPEN, ScriptedPeer, read_message
 from tests.integration.bgp.test_routers import ROUTES
 
 pytestmark = pytest.mark.timeout(180)
@@ -16,6 +19,9 @@ pytestmark = pytest.mark.timeout(180)
 DAEMONS = ["bird", "frr", "gobgp"]
 LARGE_AS = 4200000000
 STAYS_DOWN_S = 8.0
+OPENED_WITHIN_S = 30.0
+GRACEFUL_RESTART = 64
+RESTART_STATE = 0x80
 
 
 async def served(lab, router, **changes) -> None:
@@ -95,3 +101,30 @@ async def test_what_exabgp_cannot_honour_is_told(started):
         "told that it is well",
     )
     assert not [one for one in started.speaker.events if isinstance(one, SessionStateChanged) and one.reason]
+
+
+async def test_the_first_open_does_not_ask_routers_to_go_on_without_end_of_rib(started):
+    """A router that restarts gracefully itself would drop every route at once, see `porter.bgp.launcher`."""
+    opened: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def take(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        kind, body = await read_message(reader)
+        if kind == OPEN and not opened.done():
+            opened.set_result(body)
+
+    async with ScriptedPeer(ADDRESS(3), take) as router:
+        await started.speaker.publisher.configure([settings("peer", router.address)])
+        body = await asyncio.wait_for(opened, OPENED_WITHIN_S)
+    capabilities = dict(_capabilities(body))
+    assert GRACEFUL_RESTART in capabilities
+    assert not capabilities[GRACEFUL_RESTART][0] & RESTART_STATE
+
+
+def _capabilities(body: bytes) -> Iterator[tuple[int, bytes]]:
+    """Code and value of each capability in an OPEN's body (RFC 5492)."""
+    rest = body[10:]
+    while rest:
+        parameter, rest = rest[2 : 2 + rest[1]], rest[2 + rest[1] :]
+        while parameter:
+            yield parameter[0], parameter[2 : 2 + parameter[1]]
+            parameter = parameter[2 + parameter[1] :]
