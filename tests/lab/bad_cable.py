@@ -39,7 +39,8 @@ def is_bgp(frame: bytes) -> bool:
 
 def end(link: str) -> socket.socket:
     """One end of the cable."""
-    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+    # With a protocol it would take the frames of every link until it is bound, among them such as no link may carry.
+    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     made.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
     made.bind((link, ETH_P_ALL))
     made.setblocking(False)
