@@ -14,6 +14,7 @@ from porter.app import last_good
 from porter.app.adj_rib import AdjRibsOut
 from porter.app.follow import from_newest_baseline
 from porter.app.local_address import AddressBook
+from porter.app.pace import Pace
 from porter.app.passwords import POLL_S, Passwords
 from porter.app.readers import declare
 from porter.app.ready_file import announce_readiness
@@ -97,6 +98,7 @@ class Speaker:
         self._configure_again_s = 0.0
         self._genesis = ""
         self._unsaved = asyncio.Event()
+        self._pace = Pace()
 
     async def run(self) -> None:
         """Follow the journal and the engine until cancelled; sessions and routes stay as they are afterwards."""
@@ -187,6 +189,12 @@ class Speaker:
                 self._unsaved.set()
                 if self._sessions_may_differ():
                     await self._configure()
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Let an agent that is at the head wait, where many of them follow and commits come fast."""
+        if self._settings.topology == "node" and self.checkpoint.position >= self._target_position:
+            await asyncio.sleep(self._pace.pause_s(len(self.state.inventory.nodes), time.monotonic()))
 
     async def _verify_checkpoint(self) -> None:
         async for _ in self._journal.read(self.checkpoint):
