@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from tests.lab import scenario
-from tests.lab.fault_world import Consistency, World
+from tests.lab.fault_world import Consistency, World, stretched
 from tests.lab.network import Network
 from tests.lab.processes import Process
 from tests.lab.route_watch import Loss
@@ -80,6 +80,7 @@ class Result:
 def try_faults(world: World, name: str, spell: Spell, *faults: Fault) -> tuple[Result, str]:
     """Let faults strike together, wait until everything agrees again, and return what was lost, and the evidence."""
     expected = world.fleet.expected
+    world.note_leader()
     with world.lab.watch(expected, only_count=True) as watch:
         with ExitStack() as together:
             for fault in faults:
@@ -100,10 +101,11 @@ def split_own_gaps(world: World, losses: list[Loss]) -> tuple[list[Loss], int]:
     not through with that, each route goes and comes back less than a millisecond later. No announcement changes that.
     """
     frr = world.lab.frr.kernel
+    longest_s = stretched(OWN_GAP_S)
 
     def own(loss: Loss) -> bool:
         back = (event.at_s - loss.at_s for event in frr.events_of(loss.prefix) if loss.missing <= event.next_hops)
-        return loss.router == frr.name and ":" in loss.prefix and any(0 <= gap_s <= OWN_GAP_S for gap_s in back)
+        return loss.router == frr.name and ":" in loss.prefix and any(0 <= gap_s <= longest_s for gap_s in back)
 
     left = [loss for loss in losses if not own(loss)]
     return left, len({loss.prefix for loss in losses} - {loss.prefix for loss in left})
@@ -121,7 +123,7 @@ def _part(world: World, _: Spell, *, part: str, number: int) -> Iterator[None]:
 
 @contextmanager
 def _leader(world: World, spell: Spell, *, number: int) -> Iterator[None]:
-    if world.leader is world.up:
+    if world.up_leads:
         with _part(world, spell, part="controller", number=number):
             yield
         return
@@ -215,7 +217,7 @@ def _lossy(world: World, spell: Spell, *, number: int) -> Iterator[None]:
         yield
         for change in range(LOSSY_CHANGES):
             eventually(
-                lambda change=change: scenario.create_web(world.lab, f"lossy-{change}"),  # type: ignore[misc]
+                lambda change=change: world.create(f"lossy-{change}"),  # type: ignore[misc]
                 "a Service is created",
                 RESTARTED_WITHIN_S,
                 ignore=(OSError,),
@@ -253,5 +255,14 @@ FAULTS = (
         for number, router in enumerate(("frr", "bird"))
     ),
 )
+
+
+def _named(name: str) -> Fault:
+    [found] = [fault for fault in FAULTS if fault.name == name]
+    return found
+
+
+BOTH_ENDS = tuple((_named("kill -9 of exabgp"), _named(f"{GRACEFUL}, {router}")) for router in ("frr", "bird"))
+"""Both ends of a session at once: neither has the other's word any more."""
 ROLLING = Fault("rolling restart of every part", _rolling)
 """Not one of those that strike together with another: it is many of them in turn."""

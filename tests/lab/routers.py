@@ -198,9 +198,10 @@ class Bird(Router):
         return found
 
     def restart_gracefully(self) -> None:
-        # A restarted BIRD keeps its routes for the neighbours that it is told of by name, not for a range of them.
+        # A restarted BIRD keeps its routes for the neighbours that it is told of by name, not for a range of them. One
+        # whose session is down at this moment, because it restarts as well, is no less awaited.
         with contextlib.suppress(CommandFailed):
-            self._awaited |= self.established()
+            self._awaited |= self.sessions().keys()
         [process] = self._processes
         process.kill()
         process.argv.append("-R")
@@ -354,6 +355,11 @@ class Frr(Router):
             for address, peer in family.get("peers", {}).items():
                 found[address] = peer["state"]
         return found
+
+    def received(self, neighbour: str) -> int:
+        """How many prefixes a neighbour sent, of both families; 0 for one without a session."""
+        families = self._json("show bgp summary json").values()
+        return sum(each["peers"][neighbour].get("pfxRcd", 0) for each in families if neighbour in each.get("peers", {}))
 
     def restart_gracefully(self) -> None:
         _, bgpd = self._processes

@@ -225,10 +225,15 @@ class Fleet:
         assert not changed, f"Services whose addresses changed: {changed}"
 
 
-def launch_fleet(lab: Lab, size: int = FLEET_SIZE) -> Fleet:
-    """Create Services by several connections at once (nine in ten IPv4, then IPv6 and dual stack) and wait for all."""
+def fleet_families(size: int) -> list[tuple[str, ...]]:
+    """The families of a fleet's Services: nine in ten have IPv4, then come IPv6 and dual stack."""
     few = size // 10
-    families = [FAMILIES4] * (size - few) + [FAMILIES6] * (few // 2) + [DUAL_STACK] * (few - few // 2)
+    return [FAMILIES4] * (size - few) + [FAMILIES6] * (few // 2) + [DUAL_STACK] * (few - few // 2)
+
+
+def launch_fleet(lab: Lab, size: int = FLEET_SIZE) -> Fleet:
+    """Create Services by several connections at once, and wait for all."""
+    families = fleet_families(size)
     names = [f"fleet-{number:02}" for number in range(size)]
     with ThreadPoolExecutor(CREATORS) as creators:
         list(creators.map(lambda pair: create_web(lab, pair[0], families=pair[1]), zip(names, families, strict=True)))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.fault_world import World, world_in
-from tests.lab.faults import FAULTS, ROLLING, Fault, Spell
+from tests.lab.faults import BOTH_ENDS, FAULTS, ROLLING, Fault, Spell
 from tests.lab.lab import Lab
 from tests.lab.soak import one_round, pair
 
@@ -29,6 +29,11 @@ def world(lab: Lab) -> Iterator[World]:
 @pytest.mark.parametrize("fault", [*FAULTS, ROLLING], ids=lambda fault: fault.name.replace(" ", "-"))
 def test_fault(world: World, fault: Fault) -> None:
     one_round(world, fault.name, Spell(), fault)
+
+
+@pytest.mark.parametrize("faults", BOTH_ENDS, ids=lambda faults: faults[1].router)
+def test_both_ends_at_once(world: World, faults: tuple[Fault, Fault]) -> None:
+    one_round(world, " + ".join(fault.name for fault in faults), Spell(), *faults)
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
