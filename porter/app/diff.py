@@ -8,7 +8,6 @@ from typing import NamedTuple
 from porter.app.answer_json import Json, time_json
 from porter.app.answers import allocation_json, pools
 from porter.app.events import BadQuestion
-from porter.app.follow import checkpoint_before
 from porter.app.moments import Moment
 from porter.app.route_answers import peers, routes
 from porter.app.streams import Streams
@@ -19,6 +18,7 @@ from porter.events.decided import AddressReleased
 from porter.events.envelope import BEGINNING, Envelope
 from porter.events.observed import EndpointsObserved, NodeGone, NodeObserved, PoolGone, PoolObserved, ServiceGone
 from porter.events.routed import SessionStateChanged
+from porter.journal.chain import checkpoint_before
 from porter.model.address import Address, prefix_address
 from porter.ports import Journal
 from porter.projections.cluster import ClusterState

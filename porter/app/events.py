@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 from porter.app.answer_json import Json, event_json
-from porter.app.follow import checkpoint_before
 from porter.events.envelope import BEGINNING, Checkpoint, Envelope
+from porter.journal.chain import checkpoint_before
 from porter.ports import Journal
 
 LIMIT_DEFAULT = 100

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from porter.app.events import BadQuestion
-from porter.app.follow import checkpoint_before
 from porter.app.moments import Moment, position_of
 from porter.app.streams import Streams
 from porter.app.time_travel import baseline_before
 from porter.events.envelope import BEGINNING, Checkpoint
+from porter.journal.chain import checkpoint_before
 from porter.journal.export import ExportJournals, ExportWriter
 from porter.journal.limits import Trim
 from porter.journal.local import NOTHING_TRIMMED

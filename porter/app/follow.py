@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from porter.events.decided import BaselineRecorded, EpochStarted
-from porter.events.envelope import BEGINNING, GENESIS_HASH, Checkpoint, Commit
+from porter.events.decided import BaselineRecorded
+from porter.events.envelope import BEGINNING, Checkpoint
 from porter.ports import Baseline, Corrupt, Journal, Newer
 from porter.projections import baseline
 from porter.projections.cluster import ClusterState, fold
@@ -61,11 +61,3 @@ async def up_to_head(journal: Journal, folded: Folded) -> Folded:
             state = fold(state, commit.events)
             checkpoint = commit.checkpoint
     return Folded(state, checkpoint)
-
-
-def checkpoint_before(commit: Commit) -> Checkpoint:
-    """What a reader stands at that has applied all that lies before a commit."""
-    if commit.previous_hash == GENESIS_HASH:
-        return BEGINNING
-    begins = isinstance(commit.events[0].payload, EpochStarted)
-    return Checkpoint(commit.epoch - begins, commit.first_position - 1, commit.previous_hash)

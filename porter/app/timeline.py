@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from porter.app.answer_json import Json, event_json
 from porter.app.events import LIMIT_MAX, BadQuestion
-from porter.app.follow import checkpoint_before
 from porter.app.moments import Moment, position_of
 from porter.app.streams import Streams
 from porter.app.subject import Concerned, Subject
@@ -22,6 +21,7 @@ from porter.app.time_travel import FOREVER_MS, fold_to
 from porter.events.catalogue import Event
 from porter.events.decided import BaselineRecorded, HeadWitnessed
 from porter.events.envelope import BEGINNING, Checkpoint, Envelope
+from porter.journal.chain import checkpoint_before
 from porter.ports import Journal, JournalError, JournalMissing
 from porter.projections.cluster import ClusterState
 from porter.projections.timeline import Told, merged, realised

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from porter.app.answer_json import Json, as_json
-from porter.app.follow import checkpoint_before
 from porter.app.streams import Streams
 from porter.events.decided import BaselineRecorded, EpochStarted, HeadWitnessed
 from porter.events.envelope import BEGINNING, Commit, Envelope
+from porter.journal.chain import checkpoint_before
 from porter.journal.export import ExportJournals
 from porter.ports import Journal, JournalError, JournalUnavailable
 from porter.projections import baseline

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from porter.events.catalogue import Event
 from porter.events.codec import CodecError, UnknownEvent, decode_commit, decode_commits
 from porter.events.decided import EpochStarted, PositionsLost
-from porter.events.envelope import Checkpoint, Commit, Draft
+from porter.events.envelope import BEGINNING, GENESIS_HASH, Checkpoint, Commit, Draft
 from porter.ports import Claim, Corrupt, Fork, Newer
 
 
@@ -53,6 +53,14 @@ def decode(blob: bytes) -> Commit:
         raise Newer(str(error)) from error
     except CodecError as error:
         raise Corrupt(str(error)) from error
+
+
+def checkpoint_before(commit: Commit) -> Checkpoint:
+    """What a reader stands at that has applied all that lies before a commit."""
+    if commit.previous_hash == GENESIS_HASH:
+        return BEGINNING
+    begins = isinstance(commit.events[0].payload, EpochStarted)
+    return Checkpoint(commit.epoch - begins, commit.first_position - 1, commit.previous_hash)
 
 
 def declares_lost(payloads: Iterable[Event], first: int, last: int) -> bool:

@@ -17,22 +17,21 @@ SHA-256 is that of all bytes before it.
 from __future__ import annotations
 
 import asyncio
-import struct
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple
 
 import msgpack
 
 from porter.events.codec import hash_commit
-from porter.events.decided import BaselineRecorded
 from porter.events.envelope import Checkpoint, Commit, Head
 from porter.journal.chain import decode
 from porter.journal.clock import SYSTEM_CLOCK
+from porter.journal.frames import FRAME, FRAME_BYTES, FRAME_COMMITS, decompress, frame, pack, unpack
 from porter.journal.limits import SPEAKER_STREAM_ENTRIES, Trim
 from porter.journal.local import NOTHING_TRIMMED, LocalJournal, Stored
 from porter.ports import Corrupt, JournalError, JournalMissing
@@ -40,24 +39,8 @@ from porter.ports import Corrupt, JournalError, JournalMissing
 MAGIC = b"porter export 1\n"
 FORMAT = 1
 HEADING, STREAM, COMMITS, FOOTER = range(4)
-FRAME_BYTES = 1024 * 1024
-FRAME_COMMITS = 8192
-COMPRESSION_LEVEL = 6
 FRAMES_KEPT = 8
 """How many frames are kept decompressed: time travel reads a few neighbours again and again."""
-
-_FRAME = struct.Struct(">II")
-_LENGTH = struct.Struct(">I")
-
-
-class Index(NamedTuple):
-    """What a frame of commits says of them, each by its number; `baselines` are the numbers of those with one."""
-
-    lengths: tuple[int, ...]
-    epochs: tuple[int, ...]
-    positions: tuple[int, ...]
-    times_ms: tuple[int, ...]
-    baselines: tuple[int, ...]
 
 
 class Source(NamedTuple):
@@ -142,31 +125,16 @@ class ExportWriter:
     def _flush(self) -> None:
         if not self._pending:
             return
-        commits = [commit for commit, _ in self._pending]
-        index = Index(
-            tuple(len(blob) for _, blob in self._pending),
-            tuple(commit.epoch for commit in commits),
-            tuple(commit.last_position for commit in commits),
-            tuple(commit.time_ms for commit in commits),
-            tuple(number for number, commit in enumerate(commits) if holds_baseline(commit)),
-        )
-        packed = cast("bytes", msgpack.packb(index))
-        body = _LENGTH.pack(len(packed)) + packed + b"".join(blob for _, blob in self._pending)
-        self._frame([COMMITS, zlib.compress(body, COMPRESSION_LEVEL)])
+        commits, blobs = zip(*self._pending, strict=True)
+        self._frame([COMMITS, pack(commits, blobs)])
         self._pending, self._pending_bytes = [], 0
 
     def _frame(self, content: list[Any]) -> None:
-        body = cast("bytes", msgpack.packb(content))
-        self._write(_FRAME.pack(len(body), zlib.crc32(body)) + body)
+        self._write(frame(content))
 
     def _write(self, raw: bytes) -> None:
         self._digest.update(raw)
         self._file.write(raw)
-
-
-def holds_baseline(commit: Commit) -> bool:
-    """Whether one of a commit's events is a baseline."""
-    return any(isinstance(envelope.payload, BaselineRecorded) for envelope in commit.events)
 
 
 class _Frames:
@@ -178,10 +146,7 @@ class _Frames:
 
     def get(self, number: int) -> bytes:
         if number not in self._open:
-            try:
-                self._open[number] = zlib.decompress(self.compressed[number])
-            except zlib.error as error:
-                raise Corrupt(f"frame {number} of the export does not decompress: {error}") from error
+            self._open[number] = decompress(self.compressed[number], f"frame {number} of the export")
             if len(self._open) > FRAMES_KEPT:
                 self._open.popitem(last=False)
         self._open.move_to_end(number)
@@ -202,20 +167,13 @@ class ExportStore:
     def take(self, number: int) -> None:
         """Take note of one frame's commits."""
         raw = self._frames.get(number)
-        try:
-            offset = _LENGTH.size + _LENGTH.unpack_from(raw)[0]
-            index = Index(*msgpack.unpackb(raw[_LENGTH.size : offset], use_list=False))
-            rows = list(zip(index.lengths, index.epochs, index.positions, index.times_ms, strict=True))
-        except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
-            raise Corrupt(f"{self.name}: the index of frame {number} does not decode: {error}") from error
+        index, offset = unpack(raw, f"frame {number} of {self.name}")
         marked = frozenset(index.baselines)
-        for row, (length, epoch, position, _) in enumerate(rows):
+        for row, (length, epoch, position) in enumerate(zip(index.lengths, index.epochs, index.positions, strict=True)):
             checkpoint = Checkpoint(epoch, position, hash_commit(raw[offset : offset + length]))
             self.entries.append(Stored(checkpoint, row in marked, number << 32 | offset, length))
             offset += length
         self.times_ms.extend(index.times_ms)
-        if offset != len(raw):
-            raise Corrupt(f"{self.name}: frame {number} does not hold what its index says")
 
     def refresh(self) -> None:
         """See `porter.journal.local.Store`."""
@@ -358,13 +316,13 @@ class ExportJournals:
             raise Corrupt(f"{self.path} is no export of Porter: it does not begin with {MAGIC!r}")
         start = len(MAGIC)
         while start < len(raw):
-            if start + _FRAME.size > len(raw):
+            if start + FRAME.size > len(raw):
                 raise Corrupt(f"{self.path} ends within a frame, at byte {start}")
-            length, checksum = _FRAME.unpack_from(raw, start)
-            body = raw[start + _FRAME.size : start + _FRAME.size + length]
+            length, checksum = FRAME.unpack_from(raw, start)
+            body = raw[start + FRAME.size : start + FRAME.size + length]
             if len(body) != length or zlib.crc32(body) != checksum:
                 raise Corrupt(f"{self.path} was changed or cut: the frame at byte {start} has another checksum")
-            end = start + _FRAME.size + length
+            end = start + FRAME.size + length
             try:
                 content = msgpack.unpackb(body, use_list=False)
                 kind = content[0]

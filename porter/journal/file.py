@@ -13,7 +13,7 @@ import fcntl
 import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -91,6 +91,10 @@ class FileStore:
         """See `porter.journal.local.Store`."""
         self._write_anew(genesis, NOTHING_TRIMMED, [])
 
+    def begin(self, genesis: str, trimmed: Trim) -> None:
+        """Begin anew, empty, behind something that stands elsewhere."""
+        self._write_anew(genesis, trimmed, [])
+
     def add(self, commit: Commit, blob: bytes) -> None:
         """See `porter.journal.local.Store`."""
         assert self._file is not None, "a stream is started before anything is added"
@@ -102,6 +106,23 @@ class FileStore:
             os.ftruncate(self._file.fileno(), self._read_to)
             raise JournalUnavailable(f"{self._path} takes nothing now: {error}; free disk space") from error
         self._note(commit, self._read_to + _FRAME.size, len(blob))
+
+    def extend(self, entries: Sequence[tuple[Commit, bytes]]) -> None:
+        """Append several entries by one write, durable when this returns.
+
+        Raises:
+            JournalUnavailable: the disk takes nothing; nothing was appended.
+        """
+        assert self._file is not None, "a stream is started before anything is added"
+        try:
+            os.ftruncate(self._file.fileno(), self._read_to)
+            _write_all(self._file.fileno(), b"".join(_frame(blob) for _, blob in entries), self._read_to)
+            os.fdatasync(self._file.fileno())
+        except OSError as error:
+            os.ftruncate(self._file.fileno(), self._read_to)
+            raise JournalUnavailable(f"{self._path} takes nothing now: {error}; free disk space") from error
+        for commit, blob in entries:
+            self._note(commit, self._read_to + _FRAME.size, len(blob))
 
     def drop(self, count: int, trimmed: Trim) -> None:
         """See `porter.journal.local.Store`. The file is written anew beside the old one, and takes its place."""
@@ -214,6 +235,14 @@ class FileStore:
 
 def _frame(body: bytes) -> bytes:
     return _FRAME.pack(len(body), crc32(body)) + body
+
+
+def _write_all(descriptor: int, content: bytes, offset: int) -> None:
+    """Write all of it: a full disk takes a part first, and fails at the next call."""
+    left = memoryview(content)
+    while left:
+        written = os.pwrite(descriptor, left, offset)
+        left, offset = left[written:], offset + written
 
 
 def _sync_folder(folder: Path) -> None:

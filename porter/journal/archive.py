@@ -1,0 +1,318 @@
+"""The archive of one journal in a folder: an open segment that grows, and sealed ones that count.
+
+`open.porter` is a journal in a file (`porter.journal.file`): what comes is appended and synced, and a frame that was
+torn at its end is dropped when it is opened again. It is sealed into a segment (`porter.journal.segment`), which is
+written beside it, synced, and read back before it counts. A crash in between leaves both: what the segment holds is
+then dropped from the open one.
+
+What the journal lost, although it is archived, is set aside in `lost`, and what is damaged is renamed: neither is ever
+deleted, and neither is read as history. One process writes an archive, which a lock enforces. All of this blocks, and
+belongs into a thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import file_digest
+from pathlib import Path
+from typing import IO, TypeVar
+
+from porter.events.envelope import Checkpoint
+from porter.files import write_atomically
+from porter.journal.chain import Chain, checkpoint_before, decode
+from porter.journal.file import FileStore
+from porter.journal.limits import Trim
+from porter.journal.segment import (
+    SUFFIX,
+    Segment,
+    check_segment,
+    entries_of,
+    list_segments,
+    write_segment,
+)
+from porter.ports import Corrupt, Fork, JournalUnavailable
+
+T = TypeVar("T")
+
+OPEN_NAME = "open.porter"
+LOST_FOLDER = "lost"
+SEGMENT_BYTES = 8 * 1024 * 1024
+"""The open segment is sealed when its commits take so much."""
+SEGMENT_COMMITS = 65_536
+"""Or when it holds so many of them: a segment is held in memory while it is sealed."""
+
+
+class Archive:
+    """The writer of a folder. `open` first; every other method then works on what it found."""
+
+    def __init__(self, folder: Path, cluster: str) -> None:
+        self.folder = folder
+        self.segments: list[Segment] = []
+        self._cluster = cluster
+        self._store = FileStore(folder / OPEN_NAME)
+        self._lock: IO[bytes] | None = None
+        self._checked: dict[str, bytes] = {}
+        """The segments that this process has read whole, and the digest that their files had."""
+
+    def open(self) -> None:
+        """Take the folder, and mend what a crash left.
+
+        Raises:
+            JournalUnavailable: the folder cannot be written, or another process archives into it.
+        """
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._take_lock()
+            for leftover in self.folder.glob(f".*{SUFFIX}.*"):
+                leftover.unlink()
+            self._list()
+            self._open_store()
+        except OSError as error:
+            raise JournalUnavailable(f"the archive {self.folder} cannot be written: {error.strerror}") from error
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The end of what is archived; None where the next commit is not to follow anything that is."""
+        if self._store.entries:
+            return self._store.entries[-1].checkpoint
+        if self.segments and self._store.trimmed.hash == self.segments[-1].last.hash:
+            return self.segments[-1].last
+        return None
+
+    @property
+    def genesis(self) -> str:
+        """The identity of the journal whose commits come next; "" where nothing is archived yet."""
+        return self._store.genesis or (self.segments[-1].genesis if self.segments else "")
+
+    @property
+    def open_commits(self) -> int:
+        """How many commits the open segment holds."""
+        return len(self._store.entries)
+
+    @property
+    def size_bytes(self) -> int:
+        """What all of it takes."""
+        return sum(one.size for one in self.segments) + self._store.size_bytes()
+
+    @property
+    def full(self) -> bool:
+        """Whether the open segment is large enough to be sealed."""
+        return self._store.size_bytes() >= SEGMENT_BYTES or len(self._store.entries) >= SEGMENT_COMMITS
+
+    def begin(self, genesis: str, after: Checkpoint) -> None:
+        """Go on behind another checkpoint: with a new journal, or behind what can no longer be had."""
+        if self._store.entries:
+            self.seal()
+        self._guard(lambda: self._store.begin(genesis, Trim(after.position, after.hash)))
+
+    def add(self, blobs: Sequence[bytes]) -> None:
+        """Archive what follows the checkpoint; durable when this returns.
+
+        Raises:
+            JournalUnavailable: the disk takes nothing.
+            Corrupt, Fork: the commits do not follow what is archived.
+        """
+        if self._store.entries:
+            chain = Chain(self._store.entries[-1].checkpoint)
+        else:
+            first, trimmed = decode(blobs[0]), self._store.trimmed
+            before = checkpoint_before(first)
+            if before.hash != trimmed.hash or before.position < trimmed.position:
+                raise Fork(f"#{first.first_position} does not link to #{trimmed.position}, behind which it should come")
+            chain = Chain(before)
+        commits = chain.decode(blobs)
+        self._store.extend(list(zip(commits, blobs, strict=True)))
+
+    def seal(self) -> None:
+        """Make a segment of what is open, and read it back.
+
+        Raises:
+            JournalUnavailable: the disk refused.
+            Corrupt: the disk gave back other bytes; what is open stays so.
+        """
+        entries = [(decode(blob), blob) for blob in self._blobs()]
+        if not entries:
+            return
+        written = self._guard(lambda: write_segment(self.folder, self._cluster, self._store.genesis, entries))
+        self._take(written)
+        self._store.drop(len(self._store.entries), Trim(written.last.position, written.last.hash))
+
+    def uncovered(self, after: Checkpoint, through: Checkpoint) -> str:
+        """Why the sealed segments do not hold all commits behind one checkpoint up to another; "" if they do.
+
+        Each is read again: wholly once in the life of this process, and its digest every time.
+        """
+        at = after
+        while at.position < through.position:
+            found = self._behind(at)
+            if found is None:
+                return f"#{at.position + 1} is not archived"
+            try:
+                self._reread(found)
+                if found.first <= at.position and _at(found, at.position).hash != at.hash:
+                    return f"{found.path} holds another #{at.position} than the journal"
+                if found.last.position >= through.position:
+                    there = _at(found, through.position)
+                    return "" if there.hash == through.hash else f"{found.path} holds another #{through.position}"
+            except Corrupt as error:
+                self._set_aside(found)
+                return str(error)
+            except OSError as error:
+                return f"{found.path} cannot be read: {error.strerror}"
+            at = found.last
+        return ""
+
+    def retain(self, *, max_bytes: int, oldest_ms: int, before: int) -> int:
+        """Delete the oldest segments while they take too much or are too old; return how many went.
+
+        Only those go that end before a position: what the journal itself still holds stays archived.
+
+        Raises:
+            JournalUnavailable: the disk refused.
+        """
+        gone = 0
+        while self.segments:
+            first = self.segments[0]
+            large = max_bytes and self.size_bytes > max_bytes
+            if first.last.position >= before or not (large or first.last_ms < oldest_ms):
+                break
+            self._guard(first.path.unlink)
+            self._checked.pop(first.name, None)
+            del self.segments[0]
+            gone += 1
+        return gone
+
+    def stretches(self) -> Iterator[list[Checkpoint]]:
+        """The ends of all commits of the open segment and of each sealed one, the newest segment first.
+
+        Raises:
+            Corrupt, OSError: a segment cannot be read.
+        """
+        if self._store.entries:
+            yield [one.checkpoint for one in self._store.entries]
+        for segment in reversed(self.segments):
+            yield [decode(blob).checkpoint for page in entries_of(segment, 0) for blob in page]
+
+    def cut(self, at: Checkpoint) -> None:
+        """Set aside all that lies behind a checkpoint: the journal lost it.
+
+        Raises:
+            JournalUnavailable: the disk refused.
+        """
+        lost, genesis = self.folder / LOST_FOLDER, self.genesis
+        self._guard(lambda: lost.mkdir(mode=0o700, exist_ok=True))
+        blobs = self._blobs()
+        kept = [blob for blob in blobs if decode(blob).last_position <= at.position]
+        if len(kept) < len(blobs):
+            raw = self._guard((self.folder / OPEN_NAME).read_bytes)
+            aside = lost / f"to-{self._store.entries[-1].checkpoint.position}.porter"
+            self._guard(lambda: write_atomically(aside, raw, durable=True))
+        trimmed = self._store.trimmed if kept else Trim(at.position, at.hash)
+        for segment in [one for one in self.segments if one.last.position > at.position]:
+            self._cut(segment, at, lost)
+        self._list()
+        self._guard(lambda: self._store.begin(genesis, trimmed))
+        if kept:
+            self.add(kept)
+
+    def close(self) -> None:
+        """Give the folder back."""
+        self._store.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _cut(self, segment: Segment, at: Checkpoint, lost: Path) -> None:
+        blobs = [blob for page in entries_of(segment, 0) for blob in page] if segment.first <= at.position else []
+        entries = [(commit, blob) for blob in blobs if (commit := decode(blob)).last_position <= at.position]
+        if entries:
+            self._guard(lambda: write_segment(self.folder, self._cluster, segment.genesis, entries))
+        self._guard(lambda: segment.path.replace(lost / segment.name))
+
+    def _behind(self, at: Checkpoint) -> Segment | None:
+        """The segment that goes on behind a checkpoint; several may, where one had to be archived anew."""
+        for one in self.segments:
+            if one.last.position > at.position and (one.first <= at.position or one.previous.hash == at.hash):
+                return one
+        return None
+
+    def _set_aside(self, damaged: Segment) -> None:
+        """Let it count no more; its commits are archived anew, as long as the journal has them."""
+        self.segments.remove(damaged)
+        self._guard(lambda: damaged.path.replace(damaged.path.with_suffix(f"{SUFFIX}.damaged")))
+
+    def _take_lock(self) -> None:
+        if self._lock is not None:
+            return
+        lock = (self.folder / ".lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise JournalUnavailable(
+                f"another process archives into {self.folder}; give each its own folder"
+            ) from error
+        self._lock = lock
+
+    def _list(self) -> None:
+        self.segments, _ = list_segments(self.folder)
+        known = {one.name for one in self.segments}
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            if path.name not in known:
+                path.replace(path.with_suffix(f"{SUFFIX}.damaged"))
+
+    def _open_store(self) -> None:
+        path = self.folder / OPEN_NAME
+        try:
+            self._store.refresh()
+        except Corrupt:
+            self._store.close()
+            path.replace(path.with_suffix(".porter.damaged"))
+            self._store.refresh()
+        if not self.segments:
+            return
+        sealed, entries = self.segments[-1], self._store.entries
+        if not self._store.genesis or (entries and entries[-1].checkpoint.position <= sealed.last.position):
+            self._store.begin(sealed.genesis, Trim(sealed.last.position, sealed.last.hash))
+
+    def _take(self, written: Segment) -> None:
+        others = [one for one in self.segments if one.name != written.name]
+        self.segments = sorted([*others, written], key=lambda one: (one.last.position, one.first))
+        self._checked[written.name] = _digest(written.path)
+
+    def _blobs(self) -> list[bytes]:
+        return [self._store.blob(one) for one in self._store.entries]
+
+    def _reread(self, segment: Segment) -> None:
+        if segment.name not in self._checked:
+            check_segment(segment.path)
+            self._checked[segment.name] = _digest(segment.path)
+        elif _digest(segment.path) != self._checked[segment.name]:
+            raise Corrupt(f"{segment.path} was changed since it was archived")
+
+    @staticmethod
+    def _guard(job: Callable[[], T]) -> T:
+        try:
+            return job()
+        except OSError as error:
+            raise JournalUnavailable(f"the archive takes nothing now: {error}; see to its volume") from error
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").digest()
+
+
+def _at(segment: Segment, position: int) -> Checkpoint:
+    """The checkpoint of a commit of a segment.
+
+    Raises:
+        Corrupt: none ends there.
+    """
+    for page in entries_of(segment, position - 1):
+        commit = decode(page[0])
+        if commit.last_position == position:
+            return commit.checkpoint
+        break
+    raise Corrupt(f"no commit of {segment.path} ends at #{position}")

@@ -1,0 +1,89 @@
+"""What exports and the archive's segments are made of: frames with a checksum, and commits packed behind an index.
+
+A frame is the length and the CRC-32 of a body (big-endian, 4 bytes each), and the body, a msgpack array that begins
+with its kind. Packed commits are the length of an index, the index, and the commits byte by byte, by zlib.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import msgpack
+
+from porter.events.decided import BaselineRecorded
+from porter.events.envelope import Commit
+from porter.ports import Corrupt
+
+FRAME_BYTES = 1024 * 1024
+FRAME_COMMITS = 8192
+COMPRESSION_LEVEL = 6
+
+FRAME = struct.Struct(">II")
+_LENGTH = struct.Struct(">I")
+
+
+class Index(NamedTuple):
+    """What a frame of commits says of them, each by its number; `baselines` are the numbers of those with one."""
+
+    lengths: tuple[int, ...]
+    epochs: tuple[int, ...]
+    positions: tuple[int, ...]
+    times_ms: tuple[int, ...]
+    baselines: tuple[int, ...]
+
+
+def holds_baseline(commit: Commit) -> bool:
+    """Whether one of a commit's events is a baseline."""
+    return any(isinstance(envelope.payload, BaselineRecorded) for envelope in commit.events)
+
+
+def frame(content: list[Any]) -> bytes:
+    """One frame."""
+    body = cast("bytes", msgpack.packb(content))
+    return FRAME.pack(len(body), zlib.crc32(body)) + body
+
+
+def pack(commits: Sequence[Commit], blobs: Sequence[bytes]) -> bytes:
+    """Commits behind their index, compressed."""
+    index = Index(
+        tuple(len(blob) for blob in blobs),
+        tuple(commit.epoch for commit in commits),
+        tuple(commit.last_position for commit in commits),
+        tuple(commit.time_ms for commit in commits),
+        tuple(number for number, commit in enumerate(commits) if holds_baseline(commit)),
+    )
+    packed = cast("bytes", msgpack.packb(index))
+    return zlib.compress(_LENGTH.pack(len(packed)) + packed + b"".join(blobs), COMPRESSION_LEVEL)
+
+
+def decompress(packed: bytes, told: str) -> bytes:
+    """Packed commits before `unpack`; `told` names them in messages.
+
+    Raises:
+        Corrupt: they do not decompress.
+    """
+    try:
+        return zlib.decompress(packed)
+    except zlib.error as error:
+        raise Corrupt(f"{told} does not decompress: {error}") from error
+
+
+def unpack(raw: bytes, told: str) -> tuple[Index, int]:
+    """The index, and where the first commit begins.
+
+    Raises:
+        Corrupt: the index does not decode, or does not fit what stands behind it.
+    """
+    try:
+        offset = _LENGTH.size + _LENGTH.unpack_from(raw)[0]
+        index = Index(*msgpack.unpackb(raw[_LENGTH.size : offset], use_list=False))
+        rows = len(list(zip(index.lengths, index.epochs, index.positions, index.times_ms, strict=True)))
+        whole = offset + sum(index.lengths) == len(raw) and all(0 <= number < rows for number in index.baselines)
+    except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
+        raise Corrupt(f"the index of {told} does not decode: {error}") from error
+    if not whole:
+        raise Corrupt(f"{told} does not hold what its index says")
+    return index, offset

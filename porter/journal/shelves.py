@@ -1,0 +1,169 @@
+"""Where the segments of an archive are had from: a folder, or the controllers' HTTP API, from which they are fetched.
+
+Either may hold segments that overlap, such as those that were copied from another controller's archive.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+from porter.journal.segment import Segment, list_segments, open_segment
+from porter.ports import Corrupt, JournalError, JournalUnavailable
+
+LISTING = "/v1/archive"
+"""Answers `{"segments": [{name, first, last, lastHash, previousHash, bytes, sha256}]}`."""
+CONTENT = "/v1/segment"
+"""Answers the segment `name=`, byte by byte."""
+SEGMENTS_LISTED_MAX = 100_000
+SEGMENT_BYTES_MAX = 1024 * 1024 * 1024
+TIMEOUT_S = 60.0
+
+
+class Shelved(NamedTuple):
+    """What is known of a segment before it is opened; hashes are hex, `sha256` is that of the whole file or ""."""
+
+    name: str
+    first: int
+    last: int
+    last_hash: str
+    previous_hash: str
+    bytes: int = 0
+    sha256: str = ""
+
+
+class Shelf(Protocol):
+    """Segments by name. Both methods block."""
+
+    told: str
+
+    def listing(self) -> Sequence[Shelved]:
+        """All segments, by where they end.
+
+        Raises:
+            JournalError: they cannot be listed.
+        """
+        ...
+
+    def segment(self, shelved: Shelved) -> Segment:
+        """One segment, as a file on this machine.
+
+        Raises:
+            Corrupt: it was changed. JournalError: it cannot be had.
+        """
+        ...
+
+    def close(self) -> None:
+        """Remove what was fetched."""
+        ...
+
+
+class FolderShelf:
+    """The segments in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.told = str(folder)
+        self._known: dict[str, Segment] = {}
+
+    def listing(self) -> Sequence[Shelved]:
+        """See `Shelf`. What cannot be opened is left out; `porter verify` tells of it."""
+        if not self.folder.is_dir():
+            return ()
+        found, _ = list_segments(self.folder, self._known)
+        self._known = {one.name: one for one in found}
+        return [shelved(one) for one in found]
+
+    def segment(self, shelved: Shelved) -> Segment:
+        """See `Shelf`."""
+        try:
+            return self._known.get(shelved.name) or open_segment(self.folder / shelved.name)
+        except OSError as error:
+            raise JournalUnavailable(f"{self.folder / shelved.name} cannot be read: {error.strerror}") from error
+
+    def close(self) -> None:
+        """See `Shelf`."""
+
+
+class HttpShelf:
+    """The segments of a controller, fetched into a temporary folder when they are wanted."""
+
+    def __init__(self, address: str) -> None:
+        self.told = f"the archive of the controller at {address}"
+        self._base = f"http://{address}"
+        self._folder: Path | None = None
+        self._listing: Sequence[Shelved] | None = None
+
+    def listing(self) -> Sequence[Shelved]:
+        """See `Shelf`. Asked once: what is sealed meanwhile is in the journal still."""
+        if self._listing is None:
+            with self._get(LISTING) as answer:
+                try:
+                    rows = json.loads(answer.read())["segments"]
+                    self._listing = [_shelved(row) for row in rows[:SEGMENTS_LISTED_MAX]]
+                except (ValueError, KeyError, TypeError) as error:
+                    raise JournalError(f"{self.told} answers something else than its segments: {error}") from error
+        return self._listing
+
+    def segment(self, shelved: Shelved) -> Segment:
+        """See `Shelf`."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="porter-archive-"))
+        path = self._folder / shelved.name
+        if not path.exists():
+            with self._get(f"{CONTENT}?{urllib.parse.urlencode({'name': shelved.name})}") as answer:
+                raw = answer.read(SEGMENT_BYTES_MAX)
+            if sha256(raw).hexdigest() != shelved.sha256:
+                raise Corrupt(f"{self.told}: {shelved.name} arrived with another digest than was told")
+            path.write_bytes(raw)
+        return open_segment(path)
+
+    def close(self) -> None:
+        """See `Shelf`."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _get(self, path: str) -> IO[bytes]:
+        try:
+            answer: IO[bytes] = urllib.request.urlopen(f"{self._base}{path}", timeout=TIMEOUT_S)  # noqa: S310 -- http
+        except (OSError, urllib.error.URLError) as error:
+            raise JournalUnavailable(f"{self.told} does not answer: {error}") from error
+        return answer
+
+
+def shelved(segment: Segment, digest: str = "") -> Shelved:
+    """A segment as it is listed."""
+    last = segment.last
+    return Shelved(
+        segment.name, segment.first, last.position, last.hash.hex(), segment.previous.hash.hex(), segment.size, digest
+    )
+
+
+def shelved_json(one: Shelved) -> dict[str, object]:
+    """A segment as the HTTP API lists it."""
+    return {
+        "name": one.name,
+        "first": one.first,
+        "last": one.last,
+        "lastHash": one.last_hash,
+        "previousHash": one.previous_hash,
+        "bytes": one.bytes,
+        "sha256": one.sha256,
+    }
+
+
+def _shelved(row: dict[str, object]) -> Shelved:
+    name = str(row["name"])
+    if Path(name).name != name:
+        raise ValueError(f"{name!r} is no name of a segment")
+    first, last, size = (int(str(row[key])) for key in ("first", "last", "bytes"))
+    return Shelved(name, first, last, str(row["lastHash"]), str(row["previousHash"]), size, str(row["sha256"]))
