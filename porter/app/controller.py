@@ -17,6 +17,7 @@ from porter.app.activation import Activation
 from porter.app.clock import SystemClock
 from porter.app.edge import connect
 from porter.app.follow import Folded, from_newest_baseline, up_to_head
+from porter.app.kept import Kept, keep
 from porter.app.leader import Leading
 from porter.app.passwords import keep_inline
 from porter.app.process import set_imports_aside
@@ -26,6 +27,7 @@ from porter.app.settings import DRAIN_DELAY_MS, Settings
 from porter.app.start import Beginning, Recovery, Seen, begin, positions_are_lost
 from porter.app.status import StatusDesk
 from porter.app.streams import SpeakerStreams
+from porter.app.upkeep import NOT_KEPT
 from porter.app.view import Reading, View
 from porter.events.envelope import BEGINNING, Head
 from porter.events.observed import ServiceObserved
@@ -47,6 +49,7 @@ from porter.ports import (
     Newer,
     Source,
     StatusWriter,
+    Trimmed,
     UnsafeServer,
 )
 from porter.projections.cluster import ClusterState, fold
@@ -75,6 +78,7 @@ class Parts:
     gate: Callable[[], Awaitable[object]]
     """Checks the server's settings before this process leads; raises `UnsafeServer`."""
     activation: Activation
+    kept: Kept | None = None
 
 
 class Controller:
@@ -101,7 +105,8 @@ class Controller:
         parts = self._parts.source.parts()
         sources = {name: re.sub("^synced", "ok", state) for name, state in parts.items()}
         schema = self._parts.activation.condition(ledger.activated)
-        return {"journal": journal, "inventory": inventory, "schema": schema, **sources}
+        kept = self._parts.kept.parts() if self._parts.kept is not None else {}
+        return {"journal": journal, "inventory": inventory, "schema": schema, **kept, **sources}
 
     def reading(self) -> tuple[Callable[[], int], Callable[[], str]]:
         """How far the journal is applied, and why not further: what is declared of this reader."""
@@ -223,6 +228,7 @@ class Controller:
             cordon_delay_ms=DRAIN_DELAY_MS if settings.drain_cordoned else None,
             instrumentation=parts.view.instruments or NO_INSTRUMENTATION,
             activation=parts.activation,
+            keeping=parts.kept.keeping if parts.kept is not None else NOT_KEPT,
         )
         parts.view.leading = True
         self._problem = ""
@@ -268,8 +274,8 @@ class Controller:
             if folded.checkpoint == BEGINNING:
                 folded = await from_newest_baseline(self._parts.journal)
             folded = await up_to_head(self._parts.journal, folded)
-        except (Fork, JournalMissing):
-            # The tail that was followed is gone; what is left is folded from its own beginning.
+        except (Fork, JournalMissing, Trimmed):
+            # The tail that was followed is gone, or was trimmed; what is left is folded from its own beginning.
             folded = await up_to_head(self._parts.journal, await from_newest_baseline(self._parts.journal))
         return folded.state
 
@@ -316,9 +322,12 @@ async def run_controller(settings: Settings) -> None:
     from porter.journal.redis import RedisJournals  # noqa: PLC0415
 
     settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    journals = RedisJournals(settings.redis_url, settings.cluster, writer=settings.name)
-    view = View()
+    journals = RedisJournals(
+        settings.redis_url, settings.cluster, writer=settings.name, max_bytes=settings.journal_max_bytes
+    )
     clock = SystemClock()
+    kept = keep(settings, journals, clock)
+    view = View(kept=kept)
     tracer = tracing.connect("controller", settings.name)
     view.instruments = instruments = Instruments(tracer)
     readers = LiveReaders(journals.readers(), clock)
@@ -345,6 +354,7 @@ async def run_controller(settings: Settings) -> None:
                 view,
                 lambda: journals.check(settings.unsafe),
                 activation,
+                kept,
             )
             controller = Controller(settings, parts)
             set_imports_aside()
@@ -359,7 +369,8 @@ async def run_controller(settings: Settings) -> None:
                 ("declaration", declare(journals.readers(), f"{CONTROLLER}/{settings.name}", *controller.reading())),
                 ("controller", controller.run()),
                 ("passwords", keep_inline(settings.passwords_file, passwords)),
-                ("http", serve(settings, view, journals, access)),
+                ("archive", kept.archiver.run()),
+                ("http", serve(settings, view, kept.streams, access)),
             ):
                 tasks.create_task(part, name=name)
             for name, run in beside:

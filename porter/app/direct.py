@@ -41,12 +41,17 @@ HISTORY: dict[str, Callable[[Streams, Mapping[str, str]], Awaitable[Json]]] = {
 
 
 class Place(NamedTuple):
-    """Where a journal is: in an export (a file, or its content), or at a server, by the cluster's name."""
+    """Where a journal is: in an export (a file, or its content), or at a server, by the cluster's name.
+
+    `archive` is where what was trimmed is read from: a folder, or a controller as http://HOST:PORT. Alone it is the
+    whole history, but for the speakers'.
+    """
 
     redis_url: str = ""
     cluster: str = ""
     file: Path | None = None
     content: bytes | None = None
+    archive: str = ""
 
 
 class OpenStreams(Streams, Protocol):
@@ -78,6 +83,14 @@ async def open_streams(place: Place) -> tuple[OpenStreams, str]:
     Raises:
         JournalError: the journal could not be read, or there is none of this cluster.
     """
+    if place.archive:
+        from porter.app.archived_streams import ArchivedStreams, archive_alone, shelf_of  # noqa: PLC0415 -- as below.
+
+        if not place.redis_url and place.file is None and place.content is None:
+            return archive_alone(place.archive)
+        shelf = shelf_of(place.archive)
+        streams, cluster = await open_streams(place._replace(archive=""))
+        return ArchivedStreams(streams, shelf), cluster
     if place.file is not None or place.content is not None:
         from porter.journal.export import ExportJournals  # noqa: PLC0415 -- a server's journal needs no file.
 

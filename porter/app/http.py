@@ -35,6 +35,7 @@ from porter.app.events import BadQuestion, EventFilter, read_events
 from porter.app.exporting import export_bytes
 from porter.app.http_access import USER, guard
 from porter.app.moments import Moment
+from porter.app.segments_served import SegmentsServed, UnknownSegment
 from porter.app.settings import InvalidSettings, Settings
 from porter.app.settings_check import check_http
 from porter.app.streams import Streams
@@ -45,6 +46,7 @@ from porter.telemetry.metrics import expose
 
 BODY_BYTES_MAX = 64 * 1024
 FOLLOWERS_MAX = 32
+BINARY = "application/octet-stream"
 LOOKING_BACK_MAX = 2
 """How many questions are answered from the journal at a time: each folds it anew, beside the leader's own work."""
 ADDRESS_FILE = "http"
@@ -64,6 +66,8 @@ PARAMETERS: Mapping[str, frozenset[str]] = {
     "doctor": frozenset(),
     "export": frozenset({"redact", "since"}),
     "readers": frozenset(),
+    "archive": frozenset(),
+    "segment": frozenset({"name"}),
     "timeline": frozenset({"follow", "ip", "limit", "peer", "service", "since", "until"}),
     "events": frozenset({"after", "aggregate", "follow", "limit", "type"}),
     "drain": frozenset(),
@@ -80,6 +84,7 @@ REFUSALS: Mapping[type[Exception], int] = {
     explain_question.Unknown: 404,
     explain_question.Ambiguous: 300,
     actions.NotKnown: 404,
+    UnknownSegment: 404,
     actions.NotPossible: 409,
 }
 
@@ -97,6 +102,7 @@ class Api:
         self._view = view
         self._streams = streams
         self._journal = streams.journal()
+        self._segments = SegmentsServed(settings.archive_directory)
         self._looking_back = asyncio.Semaphore(LOOKING_BACK_MAX)
         self._followers = 0
 
@@ -139,19 +145,21 @@ class Api:
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """The metrics in Prometheus' text format, or in OpenMetrics where the request accepts that."""
         view, end = self._view, await self._journal_end()
-        about = metrics.Self(view.leading, view.parts(), view.untold(), end, time.time_ns() // 1_000_000)
+        told = view.kept.archiver.standing if view.kept is not None else None
+        kept = metrics.KeptSizes(*end[1:], self._settings.journal_max_bytes, told)
+        about = metrics.Self(view.leading, view.parts(), view.untold(), end[0], time.time_ns() // 1_000_000, kept)
         measured = metrics.measured(self._view.read_model(), about)
         body, content_type = expose(measured, request.headers.get("Accept", ""), self._view.instruments)
         return web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
-    async def _journal_end(self) -> int | None:
-        """The position of the journal's end; None where its server does not say."""
+    async def _journal_end(self) -> tuple[int | None, int]:
+        """The position of the journal's end, and its size in bytes; None and 0 where its server does not say."""
         try:
             async with asyncio.timeout(HEAD_TIMEOUT_S):
-                head = await self._journal.head()
+                head, size = await self._journal.head(), await self._journal.size_bytes()
         except (JournalError, TimeoutError):
-            return None
-        return 0 if head is None else head.position
+            return None, 0
+        return (0 if head is None else head.position), size
 
     async def status(self, _request: web.Request) -> web.StreamResponse:
         """The whole in one page."""
@@ -220,8 +228,18 @@ class Api:
         since = Moment.from_query(request.query, "since")
         async with self._looking_back:
             _, content = await export_bytes(self._streams, self._settings.cluster, since, redact=redact == "1")
-        headers = {"Content-Type": "application/octet-stream", "Cache-Control": "no-store"}
+        headers = {"Content-Type": BINARY, "Cache-Control": "no-store"}
         return web.Response(body=content, headers=headers)
+
+    async def archive(self, _request: web.Request) -> web.StreamResponse:
+        """The sealed segments of this controller's archive."""
+        async with self._looking_back:
+            return _json({"segments": await self._segments.listing()})
+
+    async def segment(self, request: web.Request) -> web.StreamResponse:
+        """One segment of the archive, `name=`, byte by byte."""
+        path = await self._segments.path(request.query.get("name", ""))
+        return web.FileResponse(path, headers={"Content-Type": BINARY, "Cache-Control": "no-store"})
 
     async def _followed(self, request: web.Request, items: AsyncIterator[Json]) -> web.StreamResponse:
         if self._followers >= FOLLOWERS_MAX:

@@ -31,7 +31,7 @@ from porter.app.intake import Intake
 from porter.app.start import Beginning, Recovery
 from porter.app.status import StatusDesk
 from porter.app.streams import SpeakerStreams
-from porter.app.upkeep import Upkeep
+from porter.app.upkeep import NOT_KEPT, Keeping, Upkeep
 from porter.app.view import Action, View
 from porter.events.catalogue import Event
 from porter.events.codec import as_read
@@ -86,6 +86,7 @@ class Leading:
         cordon_delay_ms: int | None = None,
         instrumentation: Instrumentation = NO_INSTRUMENTATION,
         activation: Activation | None = None,
+        keeping: Keeping = NOT_KEPT,
     ) -> None:
         """`rule` is the blast-radius guard's; a `cordon_delay_ms` lets cordoned nodes be drained with that delay.
 
@@ -107,8 +108,8 @@ class Leading:
         self._answers: list[asyncio.Future[int]] = []
         self._wake = asyncio.Event()
         self._next_head_check_s = 0.0
-        self._upkeep = Upkeep(journal, speakers, clock)
         self._activation = activation or Activation(None, clock, None)
+        self._upkeep = Upkeep(speakers, clock, keeping)
         self._traces = ChangeTraces(instrumentation)
 
     async def run(self, beginning: Beginning, recovery: Recovery) -> None:
@@ -141,6 +142,7 @@ class Leading:
             for answer in self._answers:
                 if not answer.done():
                     answer.set_exception(JournalError("the leader changed before this was journaled; ask again"))
+            await self._upkeep.stop()
 
     async def submit(self, action: Action) -> int:
         """Journal an operator's action; return its position.
@@ -392,8 +394,7 @@ class Leading:
             # What was held back, or told in an older form, is told now.
             self._intake.dirty |= facts.all_keys(self.state, self._source)
             self._wake.set()
-        recorded = self._upkeep.baseline(self.state)
-        if recorded is not None and self.head is not None:
-            before = self.head.checkpoint
-            await self._append_all((Draft(recorded),))
-            await self._upkeep.recorded(recorded, before)
+        for upkeep in (lambda: self._upkeep.baseline(self.state), lambda: self._upkeep.signature(self.head)):
+            if (event := upkeep()) is not None:
+                await self._append_all((Draft(event),))
+        self._upkeep.trim()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from porter import __version__
 from porter.app.operated_answers import held_prefixes
@@ -27,15 +27,37 @@ _POOL = ("pool",)
 _SESSION = ("peer", "speaker")
 
 
+class Archived(Protocol):
+    """`porter.app.archiving.Standing`, which the metrics do not import."""
+
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def segments(self) -> int: ...
+
+    @property
+    def bytes(self) -> int: ...
+
+
+class KeptSizes(NamedTuple):
+    """What the journal takes at its server and may take, in bytes, and what this controller's archive holds."""
+
+    journal_bytes: int = 0
+    journal_limit_bytes: int = 0
+    archive: Archived | None = None
+
+
 class Self(NamedTuple):
     """What a controller says of itself: whether it leads, "ok" or a sentence for each of its parts, how many
-    Kubernetes Events it gave up, where the journal's end is (None: no answer), and what time it is."""
+    Kubernetes Events it gave up, where the journal's end is (None: no answer), what time it is, how much is kept."""
 
     leading: bool
     parts: Mapping[str, str]
     untold: int = 0
     head_position: int | None = None
     now_ms: int = 0
+    kept: KeptSizes = KeptSizes()
 
 
 def measured(model: ReadModel, self_: Self) -> tuple[Measured, ...]:
@@ -44,6 +66,7 @@ def measured(model: ReadModel, self_: Self) -> tuple[Measured, ...]:
     return (
         *_controller(self_),
         *_journal(state, self_),
+        *_kept(self_),
         *_pools(state),
         *_services(state),
         *_sessions(model.state, model.sessions),
@@ -89,6 +112,25 @@ def _journal(state: ClusterState, self_: Self) -> Iterator[Measured]:
     lag = tuple((labels, max(0.0, self_.now_ms / 1000 - last_s) if number else 0.0) for labels, number in lag)
     text = "Age of what a projection folded last, while there is more to fold; 0 where it is at the journal's end."
     yield Measured("projection_lag_seconds", "gauge", text, ("projection",), lag)
+
+
+def _kept(self_: Self) -> Iterator[Measured]:
+    kept = self_.kept
+    taken = _one(kept.journal_bytes) if self_.head_position is not None else ()
+    yield Measured("journal_stream_bytes", "gauge", "What the journal takes at its server.", (), taken)
+    text = "What the journal may take; beyond it only baselines are appended, until it was trimmed."
+    yield Measured("journal_stream_limit_bytes", "gauge", text, (), _one(kept.journal_limit_bytes))
+    archive = kept.archive
+    held = archive is not None
+    text = "The last position in this controller's archive."
+    yield Measured("archive_position", "gauge", text, (), _one(archive.position) if archive else ())
+    text = "What this controller's archive takes on its volume."
+    yield Measured("archive_bytes", "gauge", text, (), _one(archive.bytes) if archive else ())
+    text = "The sealed segments of this controller's archive."
+    yield Measured("archive_segments", "gauge", text, (), _one(archive.segments) if archive else ())
+    fine: Samples = _one(self_.parts.get("archive") == "ok") if held else ()
+    text = "Whether this controller archives the journal, and can trim it when it leads."
+    yield Measured("archive_up", "gauge", text, (), fine)
 
 
 def _pools(state: ClusterState) -> Iterator[Measured]:

@@ -12,8 +12,9 @@ import msgpack
 from porter.app.pseudonyms import Pseudonyms
 from porter.events.catalogue import Event
 from porter.events.codec import decode_commit, encode_commit
-from porter.events.decided import BaselineRecorded, EpochStarted, HeadWitnessed
+from porter.events.decided import BaselineRecorded, EpochStarted, HeadSigned, HeadWitnessed
 from porter.events.envelope import GENESIS_HASH, Commit, Draft
+from porter.events.routed import HeadSeen
 from porter.journal.export import ExportJournals, ExportWriter, Source
 from porter.journal.limits import Trim
 from porter.journal.local import NOTHING_TRIMMED
@@ -109,6 +110,12 @@ class _Chain:
         if isinstance(payload, BaselineRecorded):
             return self._baseline(payload)
         made = cast("Event", self._names.of(payload))
+        if isinstance(payload, HeadSigned):
+            # The signature was one over the old chain.
+            return payload._replace(hash=self.hashes.get(payload.position, ""), key="", signature="")
+        if isinstance(payload, HeadSeen):
+            # The journal's new hashes follow from the speakers' new streams, and cannot stand in them, too.
+            return payload._replace(hash="")
         if isinstance(made, HeadWitnessed):
             known = (self._witnessed or {}).get(made.stream, {}).get(made.position)
             return made._replace(hash=known) if known is not None else made

@@ -18,6 +18,10 @@ DEFAULT_HOLD_SHARE_PERCENT = 25
 DEFAULT_HOLD_MINIMUM = 20
 DEFAULT_HOLD_BOUND_S = 600
 DEFAULT_ACTIVATE_AFTER_S = 60.0
+DEFAULT_BASELINE_EVENTS = 20_000
+DEFAULT_JOURNAL_TRIM_BYTES = 512 * 1024 * 1024
+DEFAULT_JOURNAL_MAX_BYTES = 1024 * 1024 * 1024
+DEFAULT_ARCHIVE_MAX_BYTES = 8 * 1024 * 1024 * 1024
 DRAIN_DELAY_MS = 10_000
 """How long a drain announces GRACEFUL_SHUTDOWN before it withdraws, where nobody says otherwise."""
 
@@ -65,6 +69,21 @@ class Settings:
     """for so long."""
     activate_after_s: float | None = DEFAULT_ACTIVATE_AFTER_S
     """How long every live reader must have read a newer event before it is written; None: it never is."""
+    baseline_events: int = DEFAULT_BASELINE_EVENTS
+    """After so many events the leader records a baseline."""
+    journal_trim_bytes: int = DEFAULT_JOURNAL_TRIM_BYTES
+    """Above this size the journal is trimmed,"""
+    journal_keep_s: int = 0
+    """and what is older than this (0: no bound by time)."""
+    journal_max_bytes: int = DEFAULT_JOURNAL_MAX_BYTES
+    """Above this size nothing but baselines is appended."""
+    archive_dir: Path | None = None
+    archive_max_bytes: int = DEFAULT_ARCHIVE_MAX_BYTES
+    """The oldest segments go when the archive takes more (0: no bound),"""
+    archive_keep_s: int = 0
+    """or are older than this (0: no bound)."""
+    signing_key: Path | None = None
+    """The private key that heads of the journal are signed with."""
 
     def http_address(self) -> tuple[str, int]:
         """Split `--http` into host and port.
@@ -121,6 +140,16 @@ class Settings:
     def ready_file(self) -> Path:
         """Is there once the speaker announces everything; what the chart's probe looks for."""
         return self.directory / "ready"
+
+    @property
+    def archive_directory(self) -> Path:
+        """Where this controller archives the journal."""
+        return (self.archive_dir or self.directory / "archive").expanduser().absolute()
+
+    @property
+    def own_signing_key(self) -> Path:
+        """The signing key that `porter up` makes where none is given."""
+        return self.directory / "signing-key.pem"
 
     @property
     def last_good_file(self) -> Path:

@@ -22,9 +22,9 @@ from porter.app.route_traces import RouteTraces
 from porter.app.settings import Settings
 from porter.bgp.outcomes import rib_digest, state_changed
 from porter.events.catalogue import Event
-from porter.events.decided import EpochStarted
+from porter.events.decided import EpochStarted, HeadSigned
 from porter.events.envelope import BEGINNING, Checkpoint, Commit
-from porter.events.routed import BfdStateChanged, JournalLost, RibSynced, SessionStateChanged, SpeakerStarted
+from porter.events.routed import BfdStateChanged, HeadSeen, JournalLost, RibSynced, SessionStateChanged, SpeakerStarted
 from porter.model.address import Address
 from porter.model.bgp import Negotiated, PeerKey, SessionSettings, SpeakerName
 from porter.ports import (
@@ -37,6 +37,7 @@ from porter.ports import (
     Newer,
     Publisher,
     Readers,
+    Trimmed,
 )
 from porter.projections import baseline
 from porter.projections.adj_rib_out import exported_from, malformed, session_settings
@@ -147,6 +148,9 @@ class Speaker:
             except Newer as error:
                 await self._stand_still(error)
                 continue
+            except Trimmed as error:
+                _log.warning("the journal was trimmed beyond this speaker; all routes stay", reason=str(error))
+                self._begin_anew()
             except ForeignJournal as error:
                 self._certain = False
                 _log.error("the journal is another cluster's; all routes stay", reason=str(error))
@@ -208,6 +212,9 @@ class Speaker:
             if first.recovering and self._ribs.retained is None:
                 self._certain = False
                 self._ribs.retained = self.state.fork()
+        if isinstance(first, HeadSigned) and commit.last_position > self._target_position:
+            # The chain vouches for the hash: this commit links to that head.
+            self._outcomes.add((HeadSeen(first.epoch, first.position, commit.previous_hash.hex()),))
         self.state = fold(self.state, commit.events)
         self._traces.folded(self.state, commit.events, live=commit.last_position > self._target_position)
         self.checkpoint = commit.checkpoint
@@ -259,6 +266,10 @@ class Speaker:
         )
         # The server that lost the journal lost this speaker's own stream with it.
         self._outcomes.add(self._present())
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Keep everything that is announced, until the journal's head is reached from its newest baseline."""
         self._certain = False
         if self._ribs.retained is None:
             self._ribs.retained = self.state.fork()

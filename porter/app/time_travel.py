@@ -94,11 +94,16 @@ async def baseline_before(journal: Journal, position: int) -> Baseline | None:
             earlier = baseline.previous(recorded.state)
         except baseline.UnreadableBaseline:
             return None
-        found = await _baseline_at(journal, earlier)
+        found = await baseline_at(journal, earlier)
     return found
 
 
-async def _baseline_at(journal: Journal, position: int) -> Baseline | None:
+async def baseline_at(journal: Journal, position: int) -> Baseline | None:
+    """The baseline that is the event at a position; None where it is not kept, or there is none (0).
+
+    Raises:
+        JournalError: the journal could not be read.
+    """
     commit = await journal.commit_at(position) if position else None
     if commit is None or commit.first_position > position:
         return None

@@ -19,8 +19,9 @@ from porter.app.subject import Concerned, Subject
 from porter.app.telling import Teller, lane
 from porter.app.time_travel import FOREVER_MS, fold_to
 from porter.events.catalogue import Event
-from porter.events.decided import BaselineRecorded, HeadWitnessed
+from porter.events.decided import BaselineRecorded, HeadSigned, HeadWitnessed
 from porter.events.envelope import BEGINNING, Checkpoint, Envelope
+from porter.events.routed import HeadSeen
 from porter.journal.chain import checkpoint_before
 from porter.ports import Journal, JournalError, JournalMissing
 from porter.projections.cluster import ClusterState
@@ -33,7 +34,7 @@ WAITING_MAX = 1024
 """Most events that wait for a slow follower; then the streams are not read on."""
 TIMES_KEPT = 10_000
 """How many of the newest events a follower remembers the times of."""
-NOT_TOLD: tuple[type, ...] = (BaselineRecorded, HeadWitnessed)
+NOT_TOLD: tuple[type, ...] = (BaselineRecorded, HeadWitnessed, HeadSigned, HeadSeen)
 """The journal's own upkeep."""
 
 FACT_KINDS = {

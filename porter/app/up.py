@@ -160,6 +160,13 @@ def _controller_options(settings: Settings) -> list[str]:
     options += ["--hold-bound", str(settings.hold_bound_s)]
     after_s = settings.activate_after_s
     options += ["--activate-schema-after", "never" if after_s is None else f"{round(after_s * 1000)}ms"]
+    options += ["--baseline-events", str(settings.baseline_events)]
+    options += ["--journal-trim", str(settings.journal_trim_bytes), "--journal-max", str(settings.journal_max_bytes)]
+    options += ["--archive-dir", str(settings.archive_directory), "--archive-max", str(settings.archive_max_bytes)]
+    for option, seconds in (("--journal-keep", settings.journal_keep_s), ("--archive-keep", settings.archive_keep_s)):
+        options += [option, f"{seconds}s" if seconds else "0"]
+    if settings.signing_key is not None:
+        options += ["--signing-key", str(settings.signing_key.absolute())]
     for name in sorted(settings.unsafe):
         options += ["--unsafe", name]
     return options

@@ -22,6 +22,7 @@ from porter.projections.sessions import Sessions
 if TYPE_CHECKING:
     # The commands read a view as well, and should not wait for what only a controller measures with.
     from porter.app.activation import Activation
+    from porter.app.kept import Kept
     from porter.app.readers import LiveReaders
     from porter.telemetry.instruments import Instruments
 
@@ -77,6 +78,8 @@ class View:
     """Told of every event that the leader folds."""
     instruments: Instruments | None = None
     """What is measured as it happens."""
+    kept: Kept | None = None
+    """The archive and what is trimmed behind it."""
     act: Callable[[Action], Awaitable[int]] | None = None
     readers: Reading | None = None
 

@@ -87,6 +87,44 @@ ActivateSchemaAfter = Annotated[
 ]
 
 
+BaselineEvents = Annotated[
+    int,
+    typer.Option(metavar="N", min=1, help="Record the whole state, from which readers may start, each N events."),
+]
+JournalTrim = Annotated[
+    str, typer.Option(metavar="SIZE", help="Trim the journal above this size, behind its newest baseline; 0: never.")
+]
+JournalKeep = Annotated[
+    str, typer.Option(metavar="DURATION", help="Trim what is older than this, such as 30d; 0: no bound by time.")
+]
+JournalMax = Annotated[
+    str, typer.Option(metavar="SIZE", help="Append nothing but baselines above this size, until it was trimmed.")
+]
+ArchiveDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        envvar="PORTER_ARCHIVE_DIR",
+        show_envvar=True,
+        help="Where the journal is archived; DIR/archive of the state directory if unset.",
+    ),
+]
+ArchiveMax = Annotated[str, typer.Option(metavar="SIZE", help="Delete the oldest segments above this size; 0: never.")]
+ArchiveKeep = Annotated[
+    str, typer.Option(metavar="DURATION", help="Delete segments older than this, such as 365d; 0: no bound by time.")
+]
+SigningKey = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        envvar="PORTER_SIGNING_KEY",
+        show_envvar=True,
+        help="The private key (Ed25519, PEM) that heads of the journal are signed with; outside of a cluster one is "
+        "made in the state directory if unset.",
+    ),
+]
+
+
 class Topology(StrEnum):
     """Which kind of speaker `porter up` runs."""
 

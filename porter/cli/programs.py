@@ -15,11 +15,14 @@ import typer
 from porter.app import settings as defaults
 from porter.app.settings import Settings
 from porter.cli import options
+from porter.cli.groups import spread
+from porter.cli.kept_options import KEPT, KeptOptions
 
 NEVER = "never"
 ACTIVATE_SCHEMA_AFTER = "60s"
 
 
+@spread
 def up(
     *,
     kubeconfig: options.Kubeconfig = None,
@@ -42,6 +45,7 @@ def up(
     hold_minimum: options.HoldMinimum = defaults.DEFAULT_HOLD_MINIMUM,
     hold_bound: options.HoldBound = defaults.DEFAULT_HOLD_BOUND_S,
     activate_schema_after: options.ActivateSchemaAfter = ACTIVATE_SCHEMA_AFTER,
+    kept: KeptOptions = KEPT,
     unsafe: options.Unsafe = None,
     log_level: options.Level = options.LogLevel.INFO,
     supervisor: options.SupervisorPid = 0,
@@ -73,6 +77,7 @@ def up(
         hold_minimum=hold_minimum,
         hold_bound_s=hold_bound,
         activate_after_s=_activate_after_s(activate_schema_after),
+        **kept.settings(),
         unsafe=frozenset(unsafe or ()),
         name=name or socket.gethostname(),
         topology="node" if topology is options.Topology.NODE else "central",
@@ -88,6 +93,7 @@ def up(
     raise typer.Exit(code)
 
 
+@spread
 def controller(
     *,
     kubeconfig: options.Kubeconfig = None,
@@ -107,6 +113,7 @@ def controller(
     hold_minimum: options.HoldMinimum = defaults.DEFAULT_HOLD_MINIMUM,
     hold_bound: options.HoldBound = defaults.DEFAULT_HOLD_BOUND_S,
     activate_schema_after: options.ActivateSchemaAfter = ACTIVATE_SCHEMA_AFTER,
+    kept: KeptOptions = KEPT,
     unsafe: options.Unsafe = None,
     log_level: options.Level = options.LogLevel.INFO,
     supervisor: options.SupervisorPid = 0,
@@ -132,6 +139,7 @@ def controller(
         hold_minimum=hold_minimum,
         hold_bound_s=hold_bound,
         activate_after_s=_activate_after_s(activate_schema_after),
+        **kept.settings(),
         unsafe=frozenset(unsafe or ()),
         name=name or socket.gethostname(),
     )

@@ -39,6 +39,7 @@ Event = (
     | decided.BaselineRecorded
     | decided.SchemaActivated
     | decided.HeadWitnessed
+    | decided.HeadSigned
     | decided.SpeakerDrained
     | decided.SpeakerUndrained
     | decided.NodeDrained
@@ -66,6 +67,7 @@ Event = (
     | routed.FieldsUnsupported
     | routed.JournalLost
     | routed.OutcomesDropped
+    | routed.HeadSeen
 )
 
 EVENT_TYPES: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__args__}

@@ -178,6 +178,24 @@ class HeadWitnessed(NamedTuple):
         return f"stream/{self.stream}"
 
 
+class HeadSigned(NamedTuple):
+    """The leader signs where the journal ended before this event: whoever has its public key can prove it later.
+
+    `hash` is hex, `key` the name of the key, and `signature` the hex of 64 bytes of Ed25519 over
+    what `porter.journal.signing` says.
+    """
+
+    epoch: int
+    position: int
+    hash: str
+    key: str
+    signature: str
+
+    @property
+    def aggregate(self) -> str:
+        return "journal"
+
+
 class SpeakerDrained(NamedTuple):
     """An operator wants a speaker to withdraw everything."""
 

@@ -201,3 +201,15 @@ class OutcomesDropped(NamedTuple):
     @property
     def aggregate(self) -> str:
         return "journal"
+
+
+class HeadSeen(NamedTuple):
+    """This speaker has folded the journal up to a signed head: another witness of what stood there. `hash` is hex."""
+
+    epoch: int
+    position: int
+    hash: str
+
+    @property
+    def aggregate(self) -> str:
+        return "journal"

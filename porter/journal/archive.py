@@ -100,6 +100,15 @@ class Archive:
         """Whether the open segment is large enough to be sealed."""
         return self._store.size_bytes() >= SEGMENT_BYTES or len(self._store.entries) >= SEGMENT_COMMITS
 
+    def check(self) -> None:
+        """See that the folder is still there.
+
+        Raises:
+            JournalUnavailable: it is not, or holds another open segment.
+        """
+        if self._store.genesis and not self._store.in_place:
+            raise JournalUnavailable("the open segment is gone; is its volume still mounted?")
+
     def begin(self, genesis: str, after: Checkpoint) -> None:
         """Go on behind another checkpoint: with a new journal, or behind what can no longer be had."""
         if self._store.entries:

@@ -18,7 +18,7 @@ from porter.journal.shelves import Shelf, Shelved
 from porter.ports import Baseline, Claim, Corrupt, Fork, Journal, JournalError, JournalUnavailable, Trimmed
 
 
-class _Run(NamedTuple):
+class Run(NamedTuple):
     """The segments that lead to the edge, oldest first, and the edge: what the first entry of the stream links to."""
 
     segments: tuple[Shelved, ...]
@@ -97,7 +97,7 @@ class ArchivedJournal:
         found = await self._live.newest_baseline()
         if found is not None:
             return found
-        run = await self._run()
+        run = await self.run()
         for shelved in reversed(run.segments):
             segment = await asyncio.to_thread(self._shelf.segment, shelved)
             for position in reversed(segment.baselines):
@@ -111,7 +111,7 @@ class ArchivedJournal:
         found = await self._live.commit_at(position)
         if found is not None and found.first_position <= position:
             return found
-        for shelved in (await self._run()).segments:
+        for shelved in (await self.run()).segments:
             if shelved.last >= position:
                 segment = await asyncio.to_thread(self._shelf.segment, shelved)
                 earlier = await asyncio.to_thread(_commit_at, segment, position)
@@ -136,13 +136,14 @@ class ArchivedJournal:
         first = await self._live.commit_at(1)
         return checkpoint_before(first) if first is not None else None
 
-    async def _run(self) -> _Run:
+    async def run(self) -> Run:
+        """The segments that count, and the edge that they lead to."""
         edge = await self._edge()
         listing = await asyncio.to_thread(self._shelf.listing)
         if edge is None:
             last = await self._last()
             edge = last.last if last is not None else BEGINNING
-        return _Run(_linked(listing, edge), edge)
+        return Run(_linked(listing, edge), edge)
 
     async def _start_of_live(self, after: Checkpoint) -> Checkpoint | None:
         """From where the stream goes on; None where it has nothing more."""
@@ -157,7 +158,7 @@ class ArchivedJournal:
         edge = await self._edge()
         if edge is not None and (after.position >= edge.position or after.hash == edge.hash):
             return
-        run = await self._run()
+        run = await self.run()
         if not run.segments:
             if after.position >= run.edge.position:
                 return

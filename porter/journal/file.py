@@ -145,6 +145,11 @@ class FileStore:
         while self._stamp() == self._refreshed and time.monotonic() < deadline_s:  # noqa: ASYNC110 - others write it.
             await asyncio.sleep(POLL_INTERVAL_S)
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the file that is open is the one that stands at its path."""
+        return self._file is not None and self._stamp()[0] == self._seen()[0]
+
     def close(self) -> None:
         """Close the file; it opens again when it is used again."""
         self._forget()

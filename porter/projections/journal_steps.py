@@ -60,6 +60,7 @@ JOURNAL_STEPS: dict[type, Callable[[ClusterState, Any, int, int], None]] = {
     decided.BaselineRecorded: _baseline_recorded,
     decided.SchemaActivated: _schema_activated,
     decided.HeadWitnessed: _head_witnessed,
+    decided.HeadSigned: lambda *_: None,  # A proof for readers: nothing follows from it.
     decided.SpeakerDrained: _speaker_drained,
     decided.SpeakerUndrained: _speaker_undrained,
 }

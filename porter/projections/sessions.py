@@ -282,7 +282,7 @@ def _outcomes_dropped(speaker: SpeakerSessions, event: routed.OutcomesDropped, _
 
 
 def _nothing(_speaker: SpeakerSessions, _event: object, _time_ms: int) -> None:
-    """An incarnation claimed the stream, or lost positions of it: no session changes by that."""
+    """The stream was claimed, lost positions, or saw a head of the journal: no session changes by that."""
 
 
 _STEPS: dict[type, Callable[[SpeakerSessions, Any, int], None]] = {
@@ -303,4 +303,5 @@ _STEPS: dict[type, Callable[[SpeakerSessions, Any, int], None]] = {
     routed.FieldsUnsupported: _fields_unsupported,
     routed.JournalLost: _journal_lost,
     routed.OutcomesDropped: _outcomes_dropped,
+    routed.HeadSeen: _nothing,
 }

@@ -119,6 +119,7 @@ def test_every_event_that_changes_something_begins_a_trace_or_is_known_not_to():
         decided.BaselineRecorded,
         decided.HeadWitnessed,
         decided.SchemaActivated,
+        decided.HeadSigned,
         observed.InventorySynced,
     }
     modules = {decided.__name__, observed.__name__}

@@ -1,0 +1,44 @@
+"""The options that say how a controller keeps its journal, as a group that its commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from porter.app.settings import DEFAULT_BASELINE_EVENTS
+from porter.cli import options
+from porter.cli.durations import keep_s, size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptOptions:
+    """Baselines, what is trimmed when, the archive, and the signing key."""
+
+    baseline_events: options.BaselineEvents = DEFAULT_BASELINE_EVENTS
+    journal_trim: options.JournalTrim = "512Mi"
+    journal_keep: options.JournalKeep = "0"
+    journal_max: options.JournalMax = "1Gi"
+    archive_dir: options.ArchiveDir = None
+    archive_max: options.ArchiveMax = "8Gi"
+    archive_keep: options.ArchiveKeep = "0"
+    signing_key: options.SigningKey = None
+
+    def settings(self) -> dict[str, Any]:
+        """The same as `porter.app.settings.Settings` takes it.
+
+        Raises:
+            InvalidSettings: a size or a duration is none.
+        """
+        return {
+            "baseline_events": self.baseline_events,
+            "journal_trim_bytes": size_bytes(self.journal_trim, "--journal-trim"),
+            "journal_keep_s": keep_s(self.journal_keep, "--journal-keep"),
+            "journal_max_bytes": size_bytes(self.journal_max, "--journal-max"),
+            "archive_dir": self.archive_dir,
+            "archive_max_bytes": size_bytes(self.archive_max, "--archive-max"),
+            "archive_keep_s": keep_s(self.archive_keep, "--archive-keep"),
+            "signing_key": self.signing_key,
+        }
+
+
+KEPT = KeptOptions()
