@@ -28,11 +28,19 @@ class Exported(NamedTuple):
     speakers: int
 
 
-async def export(streams: Streams, cluster: str, file: BinaryIO, since: Moment | None) -> Exported:
+EXPORT_BYTES_MAX = 256 * 1024 * 1024
+"""What a controller holds of an export in its memory."""
+
+
+async def export(
+    streams: Streams, cluster: str, file: BinaryIO, since: Moment | None, *, max_bytes: int = 0
+) -> Exported:
     """Write the journal, from the newest baseline before `since` or the first event that is kept, and every stream.
 
+    `max_bytes` bounds the file; 0 is no bound.
+
     Raises:
-        BadQuestion: nothing from which the state at `since` could be folded is kept.
+        BadQuestion: nothing from which the state at `since` could be folded is kept, or the file becomes too large.
         JournalError: a stream could not be read.
     """
     journal = streams.journal()
@@ -41,7 +49,7 @@ async def export(streams: Streams, cluster: str, file: BinaryIO, since: Moment |
     head = await journal.head()
     assert head is not None, "a journal that has a start has a head"
     writer.begin("", head.genesis, _trim(start))
-    await _copy(writer, journal, start)
+    await _copy(writer, journal, start, file, max_bytes)
     last = writer.position
     names = await streams.speakers()
     for name in names:
@@ -51,7 +59,7 @@ async def export(streams: Streams, cluster: str, file: BinaryIO, since: Moment |
             continue
         before = checkpoint_before(first)
         writer.begin(name, told.genesis, _trim(before))
-        await _copy(writer, stream, BEGINNING)
+        await _copy(writer, stream, BEGINNING, file, max_bytes)
     return Exported(start.position + 1, last, writer.finish(), len(names))
 
 
@@ -76,9 +84,14 @@ def _trim(start: Checkpoint) -> Trim:
     return NOTHING_TRIMMED if start == BEGINNING else Trim(start.position, start.hash)
 
 
-async def _copy(writer: ExportWriter, journal: Journal, start: Checkpoint) -> None:
+async def _copy(writer: ExportWriter, journal: Journal, start: Checkpoint, file: BinaryIO, max_bytes: int) -> None:
     async for page in journal.blobs(start):
         writer.add(page)
+        if max_bytes and file.tell() > max_bytes:
+            raise BadQuestion(
+                f"the export takes more than {max_bytes >> 20} MiB; give a later --since, or read the journal and the "
+                "archive yourself: --redis-url URL --archive DIR"
+            )
 
 
 def import_file(path: Path, redis_url: str, cluster: str) -> Exported:
@@ -97,7 +110,7 @@ def import_file(path: Path, redis_url: str, cluster: str) -> Exported:
 
 
 async def export_bytes(
-    streams: Streams, cluster: str, since: Moment | None, *, redact: bool = False
+    streams: Streams, cluster: str, since: Moment | None, *, redact: bool = False, max_bytes: int = 0
 ) -> tuple[Exported, bytes]:
     """`export` in memory, with pseudonyms where it is redacted.
 
@@ -105,7 +118,7 @@ async def export_bytes(
         BadQuestion, JournalError: as `export`.
     """
     file = BytesIO()
-    told = await export(streams, cluster, file, since)
+    told = await export(streams, cluster, file, since, max_bytes=max_bytes)
     if not redact:
         return told, file.getvalue()
     from porter.app.redact import redacted  # noqa: PLC0415 -- only this needs the tables of pseudonyms.

@@ -30,9 +30,10 @@ from porter.app import (
     timeline,
 )
 from porter.app.answer_json import Json
+from porter.app.archived_streams import ArchivedStreams
 from porter.app.doctor.answer import of_controller
 from porter.app.events import BadQuestion, EventFilter, read_events
-from porter.app.exporting import export_bytes
+from porter.app.exporting import EXPORT_BYTES_MAX, export_bytes
 from porter.app.http_access import USER, guard
 from porter.app.moments import Moment
 from porter.app.segments_served import SegmentsServed, UnknownSegment
@@ -226,8 +227,14 @@ class Api:
         if redact not in {"0", "1"}:
             raise _bad_request(f"redact={redact!r} is neither 0 nor 1")
         since = Moment.from_query(request.query, "since")
+        streams = self._streams
+        if since is None and isinstance(streams, ArchivedStreams):
+            # Who wants all reads what is archived a segment at a time.
+            streams = streams.inner
         async with self._looking_back:
-            _, content = await export_bytes(self._streams, self._settings.cluster, since, redact=redact == "1")
+            _, content = await export_bytes(
+                streams, self._settings.cluster, since, redact=redact == "1", max_bytes=EXPORT_BYTES_MAX
+            )
         headers = {"Content-Type": BINARY, "Cache-Control": "no-store"}
         return web.Response(body=content, headers=headers)
 

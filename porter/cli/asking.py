@@ -31,14 +31,21 @@ def ask(question: str, query: dict[str, str], where: Where) -> dict[str, Any]:
         InvalidSettings: a moment is none, or the file cannot be read.
     """
     query = with_moments(query, where.source)
-    if where.source is not None or where.redis_url:
+    if where.directly:
         from porter.app import direct
 
         with journal_errors(where.source):
-            return dict(direct.ask(question, query, direct.Place(where.redis_url, where.cluster, where.source)))
+            return dict(direct.ask(question, query, place_of(where)))
     from porter.cli.client import Controller
 
     return dict(Controller(where.server, where.state_dir).get(f"/v1/{question}", query))
+
+
+def place_of(where: Where) -> Place:
+    """Where the history itself is."""
+    from porter.app.direct import Place
+
+    return Place(where.redis_url, where.cluster, where.source, archive=where.archive)
 
 
 def with_moments(query: dict[str, str], file: Path | None) -> dict[str, str]:
@@ -66,17 +73,20 @@ def with_moments(query: dict[str, str], file: Path | None) -> dict[str, str]:
 def history_of(query: Mapping[str, str], where: Where) -> Place:
     """Where a whole history is to be read: a file, a server's journal, or what a controller hands out of it.
 
+    What a controller has trimmed is read from its archive, a segment at a time.
+
     Raises:
         Unreachable: the controller does not answer.
         Finding: it refuses.
     """
     from porter.app.direct import Place
 
-    if where.source is not None or where.redis_url:
-        return Place(where.redis_url, where.cluster, where.source)
+    if where.directly:
+        return place_of(where)
     from porter.cli.client import Controller
 
-    return Place(content=Controller(where.server, where.state_dir).content("/v1/export", query))
+    controller = Controller(where.server, where.state_dir)
+    return Place(content=controller.content("/v1/export", query), archive=f"http://{controller.address}")
 
 
 def events_behind(query: dict[str, str], where: Where, *, follow: bool = False) -> Iterator[dict[str, Any]]:
@@ -85,13 +95,11 @@ def events_behind(query: dict[str, str], where: Where, *, follow: bool = False) 
     Raises:
         Unreachable, Finding, InvalidSettings: as `ask`.
     """
-    if where.source is not None or where.redis_url:
-        from porter.app.direct import Place, tail
+    if where.directly:
+        from porter.app.direct import tail
 
         with journal_errors(where.source):
-            yield from tail(
-                Place(where.redis_url, where.cluster, where.source), query, follow=follow and where.source is None
-            )
+            yield from tail(place_of(where), query, follow=follow and bool(where.redis_url))
         return
     from porter.cli.client import Controller
 

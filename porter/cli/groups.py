@@ -14,13 +14,19 @@ from porter.cli import options
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Whom a question is asked: a controller, or with a URL the journal's server, or an exported file."""
+    """Whom a question is asked: a controller, or the journal's server (by a URL), an exported file, or an archive."""
 
     server: options.Server = ""
     redis_url: options.RedisUrl = ""
     cluster: options.Cluster = DEFAULT_CLUSTER
     state_dir: options.StateDir = DEFAULT_STATE_DIR
     source: options.FromFile = None
+    archive: options.Archive = ""
+
+    @property
+    def directly(self) -> bool:
+        """Whether the history itself is read, and no controller is asked."""
+        return bool(self.source is not None or self.redis_url or self.archive)
 
 
 @dataclass(frozen=True, slots=True)

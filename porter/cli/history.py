@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from porter.app.settings import InvalidSettings
-from porter.cli.asking import ask, journal_errors, with_moments
+from porter.cli.asking import ask, journal_errors, place_of, with_moments
 from porter.cli.groups import HERE, PLAIN, Shown, Where
 from porter.cli.options import Output
 from porter.cli.render import coloured, print_answer, print_table, time_text
@@ -88,7 +88,7 @@ def _coming(query: dict[str, str], where: Where) -> Iterator[dict[str, Any]]:
 
         with journal_errors():
             question = timeline.TimelineQuestion.from_query(wanted)
-            place = direct.Place(where.redis_url, where.cluster)
+            place = place_of(where)
             yield from direct.stream(place, lambda streams: timeline.follow(streams, question))
         return
     from porter.cli.client import Controller

@@ -87,21 +87,28 @@ def import_(
 
 def verify(
     *,
+    public_keys: options.PublicKeys = None,
     where: Where = HERE,
     output: options.OutputForm = Output.TABLE,
 ) -> None:
-    """Check the hash chains, the positions, every baseline against a refold, and an export's footer.
+    """Check the hash chains, the positions, baselines against a refold, an export's footer, an archive, signatures.
 
     Exit code 1 if anything was changed, removed, moved or repeated.
     """
     from porter.app import direct
     from porter.app.verify import verify as verified
+    from porter.journal.signing import InvalidKey, Verifier
     from porter.ports import Corrupt
 
     try:
         with journal_errors(where.source):
             place = history_of({}, where)
-            answer = direct.with_streams(place, lambda streams, _: verified(streams))
+            signatures = Verifier(public_keys) if public_keys else None
+            answer = direct.with_streams(place, lambda streams, _: verified(streams, signatures))
+    except Unreachable as error:
+        if isinstance(error.__cause__, InvalidKey):
+            raise InvalidSettings(f"--public-key: {error.__cause__}") from error
+        raise
     except InvalidSettings as error:
         if isinstance(error.__cause__, Corrupt):
             raise Finding(str(error.__cause__)) from error
@@ -112,7 +119,14 @@ def verify(
             for one in answer["streams"]
         ]
         print_table(["STREAM", "COMMITS", "EVENTS", "FIRST", "LAST"], rows)
-        typer.echo(f"\n{answer['baselines']} baselines and {answer['witnessed']} witnessed heads were checked")
+        typer.echo(
+            f"\n{answer['baselines']} baselines and {answer['witnessed'] + answer['seen']} witnessed heads were checked"
+        )
+        if answer["segments"]:
+            typer.echo(f"{answer['segments']} segments of the archive were read")
+        if answer["signed"]:
+            how = "checked by the public key" if answer["signaturesChecked"] else "not checked: give --public-key"
+            typer.echo(f"{answer['signed']} heads are signed, the last of them #{answer['signedPosition']}; {how}")
         if answer["digest"]:
             typer.echo(f"the export's digest is {answer['digest']}")
     if answer["problems"]:

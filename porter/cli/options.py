@@ -169,6 +169,19 @@ At = Annotated[
 FromFile = Annotated[
     Path | None, typer.Option("--from", metavar="FILE", help="Ask a file of `porter export`; no cluster is needed.")
 ]
+Archive = Annotated[
+    str,
+    typer.Option(
+        "--archive",
+        metavar="DIR|URL",
+        help="Read what was trimmed from an archive: its folder, or a controller as http://HOST:PORT; beside "
+        "--redis-url or --from, or alone.",
+    ),
+]
+PublicKeys = Annotated[
+    list[Path] | None,
+    typer.Option("--public-key", metavar="FILE", help="Check the signed heads by this key (PEM); may be repeated."),
+]
 OutputForm = Annotated[Output, typer.Option("--output", "-o", help="How the answer is printed.")]
 Utc = Annotated[bool, typer.Option("--utc", help="Show times in UTC instead of local time.")]
 Server = Annotated[

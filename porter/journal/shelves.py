@@ -5,6 +5,7 @@ Either may hold segments that overlap, such as those that were copied from anoth
 
 from __future__ import annotations
 
+import http
 import json
 import shutil
 import tempfile
@@ -93,6 +94,10 @@ class FolderShelf:
         """See `Shelf`."""
 
 
+class _NoArchive(JournalUnavailable):
+    """The controller is of a release without an archive, or has deleted the segment."""
+
+
 class HttpShelf:
     """The segments of a controller, fetched into a temporary folder when they are wanted."""
 
@@ -105,12 +110,14 @@ class HttpShelf:
     def listing(self) -> Sequence[Shelved]:
         """See `Shelf`. Asked once: what is sealed meanwhile is in the journal still."""
         if self._listing is None:
-            with self._get(LISTING) as answer:
-                try:
+            try:
+                with self._get(LISTING) as answer:
                     rows = json.loads(answer.read())["segments"]
-                    self._listing = [_shelved(row) for row in rows[:SEGMENTS_LISTED_MAX]]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise JournalError(f"{self.told} answers something else than its segments: {error}") from error
+                self._listing = [_shelved(row) for row in rows[:SEGMENTS_LISTED_MAX]]
+            except _NoArchive:
+                self._listing = []
+            except (ValueError, KeyError, TypeError) as error:
+                raise JournalError(f"{self.told} answers something else than its segments: {error}") from error
         return self._listing
 
     def segment(self, shelved: Shelved) -> Segment:
@@ -135,7 +142,10 @@ class HttpShelf:
     def _get(self, path: str) -> IO[bytes]:
         try:
             answer: IO[bytes] = urllib.request.urlopen(f"{self._base}{path}", timeout=TIMEOUT_S)  # noqa: S310 -- http
-        except (OSError, urllib.error.URLError) as error:
+        except urllib.error.HTTPError as error:
+            kind = _NoArchive if error.code == http.HTTPStatus.NOT_FOUND else JournalUnavailable
+            raise kind(f"{self.told} answers {error.code} {error.reason}") from error
+        except OSError as error:
             raise JournalUnavailable(f"{self.told} does not answer: {error}") from error
         return answer
 
