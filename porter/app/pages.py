@@ -13,7 +13,6 @@ from porter.app.answer_json import Json, event_json, time_json
 from porter.app.answers import service_json
 from porter.app.events import BadQuestion, EventFilter
 from porter.app.explain_routes import route_json
-from porter.app.follow import checkpoint_before
 from porter.app.history import MAX_CAUSES, event_at
 from porter.app.moments import Moment, position_of
 from porter.app.streams import Streams
@@ -21,6 +20,7 @@ from porter.app.telling import Teller, lane
 from porter.app.view import ReadModel
 from porter.events.envelope import Envelope
 from porter.events.observed import ServiceObserved
+from porter.journal.chain import checkpoint_before
 from porter.model.address import Address, InvalidAddress, address_number, family_of, host_prefix, parse_prefix
 from porter.ports import Journal
 from porter.projections.cluster import ClusterState

@@ -91,10 +91,12 @@ class Upkeep:
         _log.info("baseline recorded", position=state.ledger.position + 1, bytes=len(encoded))
         return BaselineRecorded(baseline.layout(state), baseline.digest(encoded), encoded)
 
-    def signature(self, head: Head) -> HeadSigned | None:
+    def signature(self, head: Head | None) -> HeadSigned | None:
         """The head, signed, where something new was journaled since the last signature."""
         signer, now_s = self._keeping.signer, self._clock.monotonic_s()
-        if signer is None or now_s < self._next_signature_s or head.position - self._signed <= self._own:
+        if signer is None or head is None or now_s < self._next_signature_s:
+            return None
+        if head.position - self._signed <= self._own:
             return None
         self._next_signature_s = now_s + self._keeping.sign_interval_s
         self._signed, self._own = head.position, 1

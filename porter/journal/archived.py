@@ -17,6 +17,9 @@ from porter.journal.segment import Segment, entries_of
 from porter.journal.shelves import Shelf, Shelved
 from porter.ports import Baseline, Claim, Corrupt, Fork, Journal, JournalError, JournalUnavailable, Trimmed
 
+TRIMMED_MEANWHILE_MAX = 3
+"""How often a reader goes back to the archive because the stream was trimmed just before it got there."""
+
 
 class Run(NamedTuple):
     """The segments that lead to the edge, oldest first, and the edge: what the first entry of the stream links to."""
@@ -64,6 +67,7 @@ class ArchivedJournal:
 
     async def read(self, after: Checkpoint, *, follow: bool = False) -> AsyncGenerator[Sequence[Commit], None]:
         """See `porter.ports.Journal`; trimmed is only what the archive does not hold either."""
+        stuck = 0
         while True:
             entered = after
             async for page in self._trimmed_pages(after):
@@ -79,7 +83,8 @@ class ArchivedJournal:
                 return
             except Trimmed:
                 # The leader trims while this reads: what went meanwhile is archived.
-                if after == entered:
+                stuck = stuck + 1 if after == entered else 0
+                if stuck > TRIMMED_MEANWHILE_MAX:
                     raise
 
     async def blobs(self, after: Checkpoint) -> AsyncGenerator[Sequence[bytes], None]:
@@ -88,8 +93,17 @@ class ArchivedJournal:
             yield [blob for _, blob in page]
             after = page[-1][0].checkpoint
         start = await self._start_of_live(after)
-        if start is not None:
+        if start is None:
+            return
+        try:
             async for blobs in self._live.blobs(start):
+                yield blobs
+                start = None
+        except Trimmed:
+            if start is None:
+                raise
+            # As above; what was handed out already is not known by its checkpoint, and is not asked for again.
+            async for blobs in self.blobs(after):
                 yield blobs
 
     async def newest_baseline(self) -> Baseline | None:

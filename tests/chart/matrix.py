@@ -24,6 +24,9 @@ EVERYTHING = {
     "logLevel": "debug",
     "services": {"loadBalancerClass": "example.io/lb", "claimUnclassified": True},
     "maintenance": {"drainCordoned": True, "hold": {"sharePercent": 50, "minimum": 5, "boundSeconds": 60}},
+    "journal": {"baselineEvents": 500, "trimAbove": "64Mi", "keep": "30d", "max": "128Mi"},
+    "archive": {"persistence": {"size": "50Gi", "storageClassName": "slow"}, "max": "40Gi", "keep": "365d"},
+    "signing": {"existingSecret": "journal-key"},
     "unsafe": ["replica"],
     "controller": {
         "replicas": 3,
@@ -81,6 +84,10 @@ MATRIX: dict[str, dict[str, object]] = {
     "external-tls": EXTERNAL_TLS,
     "sentinels": SENTINELS,
     "everything": EVERYTHING,
+    "without-archive-and-signatures": {
+        "archive": {"persistence": {"enabled": False}},
+        "signing": {"enabled": False},
+    },
     "without-network-policies": {
         "networkPolicy": {"enabled": False},
         "redis": {"networkPolicy": {"enabled": False}, "persistence": {"enabled": False}},

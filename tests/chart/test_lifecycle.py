@@ -68,10 +68,12 @@ def test_crds_are_upgraded_and_kept_and_passwords_stay(plane: ControlPlane, tmp_
     }
     plane.kubectl("apply", "-f", "-", stdin=json.dumps(pool))
     secret = plane.kubectl("-n", SPACE, "get", "secret", "porter-redis", "-o", "jsonpath={.data}")
+    key = plane.kubectl("-n", SPACE, "get", "secret", "porter-signing-key", "-o", "jsonpath={.data}")
 
     release(plane, "upgrade", "porter", str(chart()))
     assert has_quota(plane)
     assert plane.kubectl("-n", SPACE, "get", "secret", "porter-redis", "-o", "jsonpath={.data}") == secret
+    assert plane.kubectl("-n", SPACE, "get", "secret", "porter-signing-key", "-o", "jsonpath={.data}") == key
 
     release(plane, "uninstall", "porter")
     assert has_quota(plane)

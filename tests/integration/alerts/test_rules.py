@@ -64,6 +64,12 @@ CASES = (
         "30m",
     ),
     Case(
+        "PorterJournalNearMaxLen",
+        both("porter_journal_stream_bytes", "", "85x20") | both("porter_journal_stream_limit_bytes", "", "100x20"),
+        "11m",
+    ),
+    Case("PorterArchiveFailing", {'porter_archive_up{instance="b"}': "0x20"}, "11m", {"instance": "b"}),
+    Case(
         "PorterProjectionLagging",
         {'porter_projection_lag_seconds{instance="b",projection="cluster"}': "60x20"},
         "6m",
@@ -160,6 +166,9 @@ WELL: dict[str, str] = {
     'porter_journal_up{instance="b"}': "0x480",
     **both("porter_journal_recovering", "", "0x480"),
     **both("porter_journal_positions_lost", "", "7x480"),
+    **both("porter_journal_stream_bytes", "", "60x480"),
+    **both("porter_journal_stream_limit_bytes", "", "100x480"),
+    **both("porter_archive_up", "", "1x480"),
     **both("porter_projection_lag_seconds", 'projection="cluster"', "0x480"),
     **both("porter_bgp_session_up", OF_SESSION, "1x480"),
     **both("porter_bgp_session_synced", OF_SESSION, "1x480"),

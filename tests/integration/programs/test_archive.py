@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from io import BytesIO
@@ -20,11 +21,12 @@ from porter.app.demo.world import NODES, ROUTER_ADDRESS, SPEAKER_ADDRESS, World
 from porter.app.verify import verify
 from porter.events.envelope import BEGINNING
 from porter.journal.chain import decode
+from porter.journal.embedded import EmbeddedServer
 from porter.journal.export import ExportWriter
 from porter.journal.redis import RedisJournals
 from porter.journal.signing import Verifier
 from porter.ports import JournalError
-from tests.integration.programs.supervised import pids, until
+from tests.integration.programs.supervised import SOURCE, pids, until
 from tests.integration.programs.test_up import READY_S, Place, Up
 
 LIMITS = ("--baseline-events", "30", "--journal-trim", "24Ki")
@@ -198,6 +200,51 @@ def test_what_was_trimmed_is_still_told_and_proven(place, tmp_path):
     events = up.get(f"/v1/events?after={before[0]}&limit=3")[1]["events"]
     assert [event["position"] for event in events] == [before[0] + number for number in (1, 2, 3)]
     proven(place, url, archive, copy, http)
+
+
+def restore_commands(file: Path, archive: Path, key: Path, url: str) -> list[list[str]]:
+    """The commands of the page, with their words filled in."""
+    page = (SOURCE / "docs" / "operate" / "archive.md").read_text()
+    block = page.partition("## Restore")[2].partition("```")[2].partition("```")[0]
+    filled = {"DIR": str(archive), "URL": url, "journal.porter-export": str(file), "signing-key.pub": str(key)}
+    return [[filled.get(word, word) for word in line.split()[1:]] for line in block.strip().splitlines()]
+
+
+def test_a_journal_that_was_lost_is_restored_from_the_archive_as_the_page_says(place, tmp_path):
+    up, state = place.up, place.up.directory
+    url, archive = f"unix://{state}/redis/journal.sock", state / "archive"
+    trimmed = churn_until_trimmed(place, url, 1)
+    until(lambda: archive_end(up) >= position(up), "the archive keeps up", READY_S)
+    before, at = up.get("/v1/services")[1]["services"], max(2, trimmed // 2)
+    # Sessions are the speakers' part, which an archive does not hold.
+    then = up.get(f"/v1/pools?at={at}")[1]
+    up.process.terminate()
+    up.process.wait(30)
+    copy = tmp_path / "copy"
+    shutil.copytree(archive, copy)
+    shutil.rmtree(state / "redis")
+    server = EmbeddedServer(state / "redis")
+    server.prepare()
+    process = subprocess.Popen(server.command(), stdout=subprocess.DEVNULL)
+    try:
+        asyncio.run(server.wait_ready())
+        commands = restore_commands(tmp_path / "journal.porter-export", copy, state / "signing-key.pub", url)
+        assert [words[0] for words in commands] == ["export", "verify", "import"]
+        for words in commands:
+            done = up.run(*words)
+            assert done.returncode == 0, (words, done.stderr)
+    finally:
+        process.terminate()
+        process.wait(30)
+    place.up = again = Up(place.world, state, *place.options)
+    again.wait_ready()
+    assert again.get("/v1/services")[1]["services"] == before
+    place.wait_route("203.0.113.0/32")
+    assert again.get(f"/v1/pools?at={at}")[1] == then
+    churn(place, 2)
+    told = direct.with_streams(direct.Place(url, "porter", archive=str(archive)), lambda streams, _: verify(streams))
+    assert told["problems"] == []
+    assert {one["stream"]: one["first"] for one in told["streams"]}[""] == 1
 
 
 def archive_end(up: Up) -> int:

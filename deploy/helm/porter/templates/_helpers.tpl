@@ -36,6 +36,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{ printf "%s-redis" .Release.Name | trunc 50 | trimSuffix "-" }}
 {{- end -}}
 
+{{- define "porter.signingSecret" -}}
+{{ .Values.signing.existingSecret | default (printf "%s-signing-key" (include "porter.fullname" .)) }}
+{{- end -}}
+
 {{/*
 The environment that tells a program its server. No password stands in an argument, where every process on the node
 could read it. Call it with `root` and `component`.
