@@ -4,10 +4,12 @@ import asyncio
 import time
 from contextlib import asynccontextmanager, suppress
 
+from porter.events.catalogue import RELEASED
 from porter.events.decided import EpochStarted, PositionsLost
 from porter.events.envelope import BEGINNING, MAX_EVENTS_PER_COMMIT
-from porter.events.routed import EndOfRibSent, OutcomesDropped, PeerUnsynced
+from porter.events.routed import EndOfRibSent, FieldsUnsupported, OutcomesDropped, PeerUnsynced
 from porter.journal.outcomes import COMMIT_INTERVAL_S, OutcomeStream
+from porter.model.reasons import Problem
 
 
 def outcome(number):
@@ -132,3 +134,20 @@ async def test_nothing_to_tell_is_no_commit_and_no_fault(place):
         stream.add([outcome(1)])
         await drained(stream)
     assert (await read_payloads(journals.speaker("speaker-0")))[1:] == [outcome(0), outcome(1)]
+
+
+async def test_what_no_reader_knows_yet_is_held_back_and_told_once_all_do(place, monkeypatch):
+    monkeypatch.delitem(RELEASED, "FieldsUnsupported")
+    activated = {}
+    journals = place.journals()
+    async with running(journals.speaker("speaker-0"), activated=lambda: activated) as stream:
+        stream.add([FieldsUnsupported("router", (Problem("X", "spec.a", "first"),)), outcome(1)])
+        stream.add([FieldsUnsupported("router", ()), outcome(2)])
+        stream.release()
+        await drained(stream)
+        assert (await read_payloads(journals.speaker("speaker-0")))[1:] == [outcome(1), outcome(2)]
+        activated["FieldsUnsupported"] = 1
+        stream.release()
+        await drained(stream)
+    told = (await read_payloads(journals.speaker("speaker-0")))[1:]
+    assert told == [outcome(1), outcome(2), FieldsUnsupported("router", ())], "the newest about each thing"

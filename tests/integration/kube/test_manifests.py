@@ -261,3 +261,11 @@ async def test_who_does_not_lead_writes_no_status(source, tmp_path):
         writer.want(wanted(source))
         await eventually(lambda: not writer._due and not writer._busy)
     assert not (tmp_path / ".status").exists()
+
+
+async def test_what_was_written_a_moment_before_is_there_after_a_refresh(source, tmp_path):
+    """A new leader would else take for gone what the leader before it had seen already."""
+    for number in range(20):
+        write(tmp_path, f"web-{number}.yaml", SERVICE.format(name=f"web-{number}"))
+        await source.refresh()
+        assert key(f"web-{number}") in source.facts

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+import subprocess
+import sys
+
 import pytest
 
-from porter.app import plan
+from porter.allocator.decide import unsettled
+from porter.allocator.withdrawals import Rule
+from porter.app import exporting, plan
 from porter.app.moments import Moment
 from porter.app.plan import versions
 from porter.events import decided, observed
@@ -13,6 +20,7 @@ from porter.model.address import Address
 from porter.model.reasons import Reason
 from tests.schema_check import violations
 from tests.unit.app.incident import Incident, incident
+from tests.unit.app.leading import World
 from tests.unit.projections.story import SYNCED, node, pool, service
 
 
@@ -122,3 +130,61 @@ async def test_another_order_is_told(ready):
     differences = (await answer(ready))["differences"]
     assert [(one["service"], one["kind"]) for one in differences] == [("shop/old", "order")]
     assert differences[0]["now"] == "first: AddressAllocated 192.0.2.0 from Eip p (DefaultPool)"
+
+
+async def plan_from(it: Incident, folder) -> subprocess.CompletedProcess[str]:
+    """The command, upon an export."""
+    path = folder / "history.porter"
+    with path.open("wb") as file:
+        await exporting.export(it.streams, "rack-7", file, None)
+    command = [sys.executable, "-m", "porter", "plan", "--with-version", "--from", str(path)]
+    return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+
+
+async def test_the_command_prints_each_difference_and_ends_with_a_finding(ready, tmp_path):
+    position = await append(ready, service("one"), allocated("one", "192.0.2.5"))
+    ended = await plan_from(ready, tmp_path)
+    assert ended.returncode == 1, ended
+    assert f"  #{position} shop/one\n    then  AddressAllocated 192.0.2.5 from Eip p (DefaultPool)\n" in ended.stdout
+    assert "    now   AddressAllocated 192.0.2.0 from Eip p (DefaultPool)\n" in ended.stdout
+    assert ended.stderr == "porter: 1 of 1 decisions would differ\n"
+
+
+async def test_the_command_ends_well_where_nothing_differs(tmp_path):
+    ended = await plan_from(await incident(), tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.endswith("none would differ\n")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_what_a_real_leader_decided_over_takeovers_and_bursts_is_decided_alike(seed):
+    draw = random.Random(seed)
+    world = World(Rule(share_percent=25, minimum=8, bound_ms=600_000, local_bound_ms=5_000))
+    names = [f"s{number:03}" for number in range(150)]
+    world.objects.put(node(1), node(2), pool("p", "192.0.2.0-192.0.2.99", default=True, release_delay_ms=50))
+    for _ in range(3):
+        # What changes between two leaders is found by the next one all at once.
+        for name in draw.sample(names, 60):
+            change(world, draw, name)
+        async with world.leader() as leading:
+            for name in draw.sample(names, 40):
+                change(world, draw, name)
+                if draw.random() < 0.1:
+                    last = draw.choice((20, 60, 99))
+                    world.objects.put(pool("p", f"192.0.2.0-192.0.2.{last}", default=True, release_delay_ms=50))
+                await asyncio.sleep(0.001)
+            # The leader has nothing more to say, but what is due by time.
+            await world.until(lambda leading=leading: not leading._intake and not unsettled(leading.state, 1))
+    told = await plan.redecided(world.journals, None)
+    assert told["decisions"] > 150
+    assert (told["differences"], told["reworded"]) == ([], 0)
+
+
+def change(world: World, draw: random.Random, name: str) -> None:
+    """One Service comes, goes, or asks for something else."""
+    if draw.random() < 0.3:
+        world.objects.take(("Service", f"shop/{name}"))
+        return
+    asked = (Address(f"192.0.2.{draw.randrange(110)}"),) if draw.random() < 0.2 else ()
+    key = draw.choice(("", "", "", "shared"))
+    world.objects.put(service(name, created_ms=draw.randrange(1000), requested_addresses=asked, sharing_key=key))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import msgpack
 import pytest
 
-from porter.events import decided, observed
+from porter.events import codec, decided, observed
 from porter.model.bgp import NextHop
 from porter.model.reasons import Problem, Reason
 from porter.projections import baseline
@@ -112,3 +113,26 @@ def test_the_digest_does_not_depend_on_the_compression() -> None:
 def test_what_is_no_baseline_is_refused_with_a_reason(content: bytes, words: str) -> None:
     with pytest.raises(baseline.UnreadableBaseline, match=words):
         baseline.decode(content)
+
+
+def test_a_state_with_an_activated_schema_has_one_part_more_and_a_number_of_its_own() -> None:
+    story = full()
+    before = baseline.encode(story.state)
+    story.says(decided.SchemaActivated((("NodeGone", 1), ("SchemaActivated", 1))))
+    encoded = baseline.encode(story.state)
+    decoded = baseline.decode(encoded)
+    assert decoded == story.state
+    assert decoded.ledger.activated == {"NodeGone": 1, "SchemaActivated": 1}
+    assert story.state.fork().ledger.activated == decoded.ledger.activated
+    numbers = [msgpack.unpackb(zlib.decompress(one), strict_map_key=False)[0] for one in (before, encoded)]
+    assert numbers == [baseline.REDUCER_VERSION, baseline.layout(story.state)]
+    assert numbers[0] != numbers[1]
+
+
+def test_a_release_that_does_not_read_what_is_activated_does_not_start_from_there(monkeypatch: Any) -> None:
+    story = full()
+    story.says(decided.SchemaActivated((("NodeGone", 1),)))
+    encoded = baseline.encode(story.state)
+    monkeypatch.delitem(codec.SHAPES, "NodeGone")
+    with pytest.raises(baseline.UnreadableBaseline, match="NodeGone version 1 is activated, which this"):
+        baseline.decode(encoded)
