@@ -125,13 +125,8 @@ class Speaker:
 
     async def declare(self, readers: Readers, after: Callable[[], None]) -> None:
         """Tell, until cancelled, that this speaker reads the journal, and what of it."""
-        await declare(
-            readers,
-            f"{SPEAKER}/{self._name}",
-            lambda: self.checkpoint.position,
-            lambda: self.problem,
-            after,
-        )
+        name = f"{SPEAKER}/{self._name}"
+        await declare(readers, name, lambda: self.checkpoint.position, lambda: self.problem, after)
 
     # ------------------------------------------------------------------------------------------------ the journal
 
