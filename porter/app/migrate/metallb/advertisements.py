@@ -135,9 +135,3 @@ def refuse_layer2(fields: Fields) -> list[str]:
     """Refuse an L2Advertisement; return the pools that it names."""
     fields.refused("", f"{LAYER2}; announce its pools by BGP, or leave them with MetalLB until it is")
     return fields.texts("ipAddressPools")
-
-
-def refuse_bfd(fields: Fields) -> None:
-    """Refuse a BFDProfile."""
-    note = "ExaBGP speaks no BFD; what it would notice, a shorter holdTime of the peer notices within seconds"
-    fields.refused("", note)

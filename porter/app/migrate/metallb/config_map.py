@@ -30,6 +30,15 @@ PEER_NAMES = {
     "bfdProfile": "bfd-profile",
     "ebgpMultiHop": "ebgp-multihop",
 }
+PROFILE_NAMES = {
+    "receiveInterval": "receive-interval",
+    "transmitInterval": "transmit-interval",
+    "detectMultiplier": "detect-multiplier",
+    "passiveMode": "passive-mode",
+    "echoMode": "echo-mode",
+    "echoInterval": "echo-interval",
+    "minimumTtl": "minimum-ttl",
+}
 POOL_NAMES = {"addresses": "addresses", "autoAssign": "auto-assign", "avoidBuggyIPs": "avoid-buggy-ips"}
 ADVERTISEMENT_NAMES = {
     "aggregationLength": "aggregation-length",
@@ -81,7 +90,8 @@ def parts(document: Document, report: Report) -> Iterator[Part]:
         fields.refused("bgp-communities", f"is {shown(communities)}, and not a map of names to communities")
     for index, profile in enumerate(fields.objects("bfd-profiles")):
         name = str(profile.get("name") or f"bfd{index}")
-        yield _part(document, ("BFDProfile", name), {}, f"bfd-profiles[{index}]", {})
+        spec = _renamed({key: value for key, value in profile.items() if key != "name"}, PROFILE_NAMES)
+        yield _part(document, ("BFDProfile", name), spec, f"bfd-profiles[{index}]", PROFILE_NAMES)
     fields.finish()
 
 

@@ -14,10 +14,10 @@ from porter.app.migrate.metallb.advertisements import (
     Aliases,
     advertisements_of,
     aliases_of,
-    refuse_bfd,
     refuse_layer2,
 )
 from porter.app.migrate.metallb.aggregates import clashes
+from porter.app.migrate.metallb.bfd import profile_of
 from porter.app.migrate.metallb.peers import Peering
 from porter.app.migrate.metallb.pools import eip_of
 from porter.app.migrate.metallb.selectors import NAMESPACE_NAME_LABEL, Labels
@@ -58,11 +58,10 @@ def convert(documents: Iterable[Document], faults: Iterable[Fault], options: Opt
     report = migration.report
     given = _sorted(documents, report)
     eips = _pools(given, migration)
-    peering = Peering(options.namespace)
+    profiles = {document.name: profile_of(fields) for document, fields in given.fields("BFDProfile", report)}
+    peering = Peering(options.namespace, profiles)
     for document, fields in given.fields("BGPPeer", report):
         peering.add(document, report, fields)
-    for _, fields in given.fields("BFDProfile", report):
-        refuse_bfd(fields)
     aliases: Aliases = {}
     for document, _ in given.fields("Community", report):
         aliases.update(aliases_of(document, report))

@@ -7,7 +7,7 @@ announce every eligible node as a next hop: what stood for "where the session ru
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Any
@@ -48,6 +48,8 @@ class Peering:
 
     namespace: str
     """Porter's own, where its Secrets are."""
+    profiles: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """`spec.bfd` by the name of a BFDProfile."""
     peers: list[Peer] = field(default_factory=list)
 
     def add(self, document: Document, report: Report, fields: Fields) -> None:
@@ -62,6 +64,7 @@ class Peering:
         _transport(fields, spec)
         _timers(fields, spec)
         _session(fields, spec)
+        _bfd(fields, spec, self.profiles)
         _nodes(fields, spec)
         peer.secret = self._password(fields, spec, document)
         fields.finish()
@@ -239,13 +242,18 @@ def _session(fields: Fields, spec: dict[str, Any]) -> None:
     both = fields.flag("dualStackAddressFamily")
     if both is not None:
         fields.kept("dualStackAddressFamily", "Porter offers both families, and uses those that the router speaks")
-    profile = fields.text("bfdProfile")
-    if profile:
-        note = "ExaBGP speaks no BFD; choose a shorter holdTime, or let the router watch the speaker's link"
-        fields.refused("bfdProfile", f"{shown(profile)}: {note}")
     vrf = fields.text("vrf")
     if vrf:
         fields.refused("vrf", f"{shown(vrf)}: run the speaker in that VRF instead; a session has none of its own")
+
+
+def _bfd(fields: Fields, spec: dict[str, Any], profiles: Mapping[str, dict[str, Any]]) -> None:
+    profile = fields.text("bfdProfile")
+    if profile in profiles:
+        spec["bfd"] = profiles[profile]
+        fields.kept("bfdProfile", f"{profile}: spec.bfd")
+    elif profile:
+        fields.refused("bfdProfile", f"{shown(profile)}: no such BFDProfile was given; add it, or write spec.bfd")
 
 
 def _nodes(fields: Fields, spec: dict[str, Any]) -> None:

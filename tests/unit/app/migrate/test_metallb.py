@@ -293,8 +293,13 @@ def test_what_a_session_cannot_have_is_refused(spec, field, told, made):
     assert bool(specs(migration, "BgpPeer")) is made
 
 
-def test_bfd_profiles_are_refused():
-    assert said(metallb(custom("BFDProfile", "fast", {"receiveInterval": 300})), "spec")[0][0] == "refused"
+def test_a_bfd_profile_goes_into_the_peers_that_name_it():
+    profile = {"receiveInterval": 50, "detectMultiplier": 5, "passiveMode": True, "echoMode": True}
+    migration = metallb(custom("BFDProfile", "fast", profile) + peer(bfdProfile="fast"))
+    [spec] = specs(migration, "BgpPeer").values()
+    assert spec["bfd"] == {"enabled": True, "receiveInterval": 50, "detectMultiplier": 5, "passiveMode": True}
+    assert said(migration, "spec.bfdProfile") == [("kept", "fast: spec.bfd")]
+    assert said(migration, "spec.echoMode")[0][0] == "refused"
 
 
 # ------------------------------------------------------------------------------------------------- advertisements
@@ -574,15 +579,16 @@ def test_the_config_map_of_before_0_13():
         "nodeSelector": {"matchLabels": {"rack": "a", "zone": "x"}},
         "passwordSecret": {"name": "bgp-password-peer1"},
     }
-    assert peers["peer2"] == {"conf": {"neighborAddress": "10.0.0.2", "peerAs": 64602}}
+    assert peers["peer2"] == {
+        "conf": {"neighborAddress": "10.0.0.2", "peerAs": 64602},
+        "bfd": {"enabled": True, "receiveInterval": 300},
+    }
     refused = {entry.field for entry in migration.report.entries if entry.verdict == "refused"}
     assert refused == {
         "address-pools[0].bgp-advertisements[1].aggregation-length",
         "address-pools[2]",
         "address-pools[2].protocol",
-        "bfd-profiles[0]",
         "peers[0].router-id",
-        "peers[1].bfd-profile",
         "peers[1].source-address",
     }
     assert "s3cret" not in repr(migration.report)
