@@ -19,6 +19,7 @@ from porter.policy.topology import selects, topology_of
 from porter.projections.adj_rib_out import announced_by_bgp, refused, sessions_of
 from porter.projections.inventory import DEFAULT_CONF
 from porter.projections.sessions import ESTABLISHED, PeerSession
+from porter.projections.status import bfd_gap
 
 UP, PARTLY, DOWN, REFUSED, NO_SPEAKER = "up", "partly", "down", "refused", "noSpeaker"
 WITHHELD_MAX = 100
@@ -44,6 +45,9 @@ def tell_peer(model: ReadModel, name: str) -> Json:
     given = sorted({row["prefix"] for row in rows})
     withheld = _withheld(model, name)
     kind, message = _standing(model, name, sessions)
+    up = [one for one in sessions_of(state, model.sessions, name) if one[1].established]
+    gap = bfd_gap(fact, model.sessions, up)
+    unwatched = [gap.message] if gap is not None else []
     return {
         "peer": peer_answer(model, name),
         "state": kind,
@@ -66,8 +70,9 @@ def tell_peer(model: ReadModel, name: str) -> Json:
             *(f"{one['message']}." for one in sessions if one["state"] == ESTABLISHED),
             f"{name} is to have {number_of(len(given), 'prefix', 'prefixes')} by {number_of(len(rows), 'path')}.",
             *_withheld_sentence(withheld),
+            *(f"BFD: {one}." for one in unwatched),
         ],
-        "wrong": [message] if kind != UP and not fact.admin_down else [],
+        "wrong": [*([message] if kind != UP and not fact.admin_down else []), *unwatched],
     }
 
 

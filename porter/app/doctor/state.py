@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_interface
 from porter import __version__
 from porter.app.doctor import Check, ok, problem, several, warning
 from porter.app.operated_answers import operated_problems
-from porter.app.route_answers import map_problems, session_problems
+from porter.app.route_answers import bfd_problems, map_problems, session_problems
 from porter.app.upkeep import BASELINE_INTERVAL_EVENTS
 from porter.app.view import ReadModel
 from porter.events.observed import NodeObserved, PeerObserved
@@ -184,6 +184,7 @@ def _speakers(model: ReadModel) -> list[Check]:
 def _sessions(model: ReadModel) -> list[Check]:
     mend = "`porter explain peer/NAME` tells since when; look at the router's side"
     found = [problem("sessions", "BGP", text, mend) for text in session_problems(model)]
+    found += [warning("sessions", "BFD", text, "runbook PorterBfdDown") for text in bfd_problems(model)]
     return _bounded("sessions", "BGP", found, "every session that is to be there is Established")
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from porter.bgp.bfd.configuration import Timers, differing, render, timers_of, watched
 from porter.bgp.bfd.control import Reply, UnknownReply, read_reply, read_sessions
 from porter.bgp.bfd.sessions import PATIENCE_S, BfdSessions
+from porter.bgp.bfd.watch import BfdWatch
+from porter.bgp.configuration import EXABGP_RETRIES, GOBGP_RETRIES, unsupported
 from porter.events.routed import BfdDaemonStateChanged, BfdStateChanged
 from porter.model.address import Address
 from porter.model.bgp import PeerKey, SessionSettings
@@ -117,3 +121,27 @@ def test_a_session_that_is_not_there_yet_says_nothing() -> None:
     paths.seen({"10.0.0.2": "Up"})
     paths.seen({})
     assert (paths.cut, paths.state_of(PeerKey("a"))) == ([], "Up")
+
+
+class Clock:
+    def wall_ms(self) -> int:
+        return 0
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+
+async def test_without_bird_the_field_has_no_effect_and_says_so(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("porter.bgp.bfd.daemon.SYSTEM_FOLDERS", str(tmp_path))
+    watch = BfdWatch("s", tmp_path / "bfd.conf", tmp_path / "bfd.sock", Clock())
+    problems = await watch.configure([A, asks("z", "10.0.0.9", bfd_receive_ms=0)])
+    assert problems.keys() == {"a"}
+    [problem] = problems[PeerKey("a")]
+    assert "no program bird" in problem.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_gobgp_says_that_it_has_no_bfd() -> None:
+    assert [problem.field for problem in unsupported(A, GOBGP_RETRIES)] == ["spec.bfd"]
+    assert unsupported(A, EXABGP_RETRIES) == ()
