@@ -353,8 +353,7 @@ class Speaker:
         """The sessions as they stand, for readers who can no longer read how they came about."""
         told: list[Event] = []
         for peer, view in sorted(self._publisher.peers().items()):
-            if view.bfd and not established_only:
-                told.append(BfdStateChanged(peer, view.bfd))
+            told += [BfdStateChanged(peer, view.bfd)] if view.bfd and not established_only else []
             negotiated = view.negotiated if view.state == "Established" else None
             if negotiated is None and established_only:
                 continue

@@ -98,8 +98,10 @@ def test_the_report_follows_its_published_schema(migrate, origin):
     assert violations(json.loads(done.stdout), "migration") == []
 
 
-def test_a_refusal_ends_with_1(migrate):
-    done = migrate("metallb", "-f", str(SAMPLES / "metallb"))
+def test_a_refusal_ends_with_1(migrate, tmp_path):
+    layer2 = {"apiVersion": "metallb.io/v1beta1", "kind": "L2Advertisement", "metadata": {"name": "flat"}}
+    (tmp_path / "layer2.json").write_text(json.dumps(layer2))
+    done = migrate("metallb", "-f", str(SAMPLES / "metallb"), "-f", str(tmp_path / "layer2.json"))
     assert done.returncode == 1
     assert "refusal" in done.stderr.splitlines()[-1]
 
