@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from porter.events.decided import AddressAdopted, AddressAllocated, AddressReleased, AllocationRefused
+from porter.events.decided import (
+    AddressAdopted,
+    AddressAllocated,
+    AddressReleased,
+    AllocationRefused,
+    HoldEnded,
+    HoldExpired,
+    WithdrawalApproved,
+    WithdrawalHeld,
+)
 from porter.events.envelope import Envelope
 from porter.model.object_event import ObjectEvent
 from porter.model.reasons import Reason
 from porter.projections.cluster import ClusterState
+from porter.projections.inventory import DEFAULT_CONF
 from porter.projections.sentences import release_cause, source_of
 
 DECISIONS = (AddressAllocated, AddressAdopted, AddressReleased, AllocationRefused)
 """The events that are told; a pool's or a peer's changes show in its conditions."""
+
+HOLDS = (WithdrawalHeld, WithdrawalApproved, HoldExpired, HoldEnded)
+"""The events of the blast-radius guard: they are told of the BgpConf, which all routes have to do with."""
 
 TRACE_ID = slice(3, 35)
 """Where the trace id stands in a traceparent (W3C Trace Context, section 3.2)."""
@@ -34,7 +47,6 @@ def object_event(state: ClusterState, envelope: Envelope) -> ObjectEvent:
             sentence = decision.message
         case _:
             raise TypeError(f"{envelope.type} is no decision about a Service")
-    trace = envelope.traceparent[TRACE_ID]
     service = state.inventory.services.get(decision.uid)
     warns = isinstance(decision, AllocationRefused) or decision.reason == Reason.SUPERSEDED_IN_RECOVERY
     return ObjectEvent(
@@ -45,8 +57,61 @@ def object_event(state: ClusterState, envelope: Envelope) -> ObjectEvent:
         resource_version=service.resource_version if service is not None else "",
         action=envelope.type,
         reason=decision.reason,
-        message=f"{sentence} (#{envelope.position}{f', trace {trace}' if trace else ''})",
+        message=_placed(sentence, envelope),
         warning=warns,
         position=envelope.position,
         time_ms=envelope.time_ms,
     )
+
+
+def hold_event(state: ClusterState, envelope: Envelope) -> ObjectEvent | None:
+    """One step of a hold as an Event of the BgpConf; None where there is none, and for more prefixes of one hold.
+
+    Raises:
+        TypeError: the event is no step of a hold.
+    """
+    conf, step = state.inventory.confs.get(DEFAULT_CONF), envelope.payload
+    match step:
+        case WithdrawalHeld():
+            reason, sentence = Reason.WITHDRAWAL_HELD, _held(step)
+        case WithdrawalApproved():
+            why = f": {step.why}" if step.why else ""
+            reason = Reason.WITHDRAWAL_APPROVED
+            sentence = f"{step.by} approved hold {step.hold}{why}; what has no next hop of its own is withdrawn"
+        case HoldExpired():
+            reason = Reason.HOLD_EXPIRED
+            sentence = f"hold {step.hold} is over after its longest time; what has no next hop of its own is withdrawn"
+        case HoldEnded():
+            reason = Reason.HOLD_ENDED
+            sentence = f"hold {step.hold} ended with its cause; every prefix of it has next hops of its own or is gone"
+        case _:
+            raise TypeError(f"{envelope.type} is no step of a hold")
+    if conf is None or (isinstance(step, WithdrawalHeld) and step.hold != envelope.position):
+        return None
+    return ObjectEvent(
+        kind="BgpConf",
+        namespace="",
+        name=conf.name,
+        uid=conf.uid,
+        resource_version=conf.resource_version,
+        action=envelope.type,
+        reason=reason,
+        message=_placed(sentence, envelope),
+        warning=isinstance(step, WithdrawalHeld | HoldExpired),
+        position=envelope.position,
+        time_ms=envelope.time_ms,
+    )
+
+
+def _held(step: WithdrawalHeld) -> str:
+    return (
+        f"{step.lost} of {step.total} prefixes would have lost their last next hops within a minute ({step.cause}), "
+        f"and keep them for {step.bound_ms // 1000} s at most; mend the cause, or withdraw them by "
+        f"`porter approve {step.hold}`"
+    )
+
+
+def _placed(sentence: str, envelope: Envelope) -> str:
+    """A sentence with the position, and the trace where there is one."""
+    trace = envelope.traceparent[TRACE_ID]
+    return f"{sentence} (#{envelope.position}{f', trace {trace}' if trace else ''})"

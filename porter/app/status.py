@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 
-from porter.app.object_events import DECISIONS, object_event
+from porter.app.object_events import DECISIONS, HOLDS, hold_event, object_event
 from porter.events.catalogue import Event
 from porter.events.decided import (
     AddressAdopted,
@@ -140,6 +140,7 @@ class StatusDesk:
         self._services: dict[str, tuple[str, str]] = {}
         self._freed: set[Address] = set()
         self._decisions: list[Envelope] = []
+        self._holds: list[Envelope] = []
         self._edited_pools: set[str] = set()
         self._node_addresses: dict[str, tuple[Address, ...]] = {}
         self._pools = Gathering()
@@ -163,6 +164,8 @@ class StatusDesk:
             self._rest.add((REST,))
         elif isinstance(payload, _RestPayload):
             self._rest.add((REST,))
+            if isinstance(payload, HOLDS):
+                self._holds.append(envelope)
         elif isinstance(payload, NodeObserved | NodeGone | ServiceRangeObserved | ServiceRangeGone):
             self._compare_networks(payload)
 
@@ -174,6 +177,9 @@ class StatusDesk:
                 self._writer.want(service_status(state, uid, namespace, name))
         for envelope in self._decisions:
             self._recorder.record(object_event(state, envelope))
+        for envelope in self._holds:
+            if (told := hold_event(state, envelope)) is not None:
+                self._recorder.record(told)
         self._forget_touched()
 
     def everything(self, state: ClusterState) -> None:
@@ -216,6 +222,7 @@ class StatusDesk:
         self._services.clear()
         self._freed.clear()
         self._decisions.clear()
+        self._holds.clear()
 
     def _with_sharers(self, state: ClusterState) -> dict[str, tuple[str, str]]:
         """The touched Services, and those that share an address with them, or did so: what one may do depends on the

@@ -35,7 +35,9 @@ COMPONENT = "porter"
 MAX_MESSAGE_CHARACTERS = 1024
 DIGEST_DIGITS = 10
 
-_API_VERSIONS = {"Service": "v1"}
+_API_VERSIONS = {"Service": "v1", "BgpConf": "network.kubesphere.io/v1alpha2"}
+NAMESPACE_OF_THE_REST = "default"
+"""Where the API server wants the Events of objects without a namespace."""
 
 
 class KubeEventRecorder:
@@ -82,7 +84,7 @@ class KubeEventRecorder:
 
     async def _tell(self, event: ObjectEvent) -> None:
         """Create one Event; after some attempts, or a refusal for good, it is given up."""
-        path = f"/api/v1/namespaces/{event.namespace}/events"
+        path = f"/api/v1/namespaces/{namespace_of(event)}/events"
         body = event_object(event, self._instance)
         for attempt in range(MAX_ATTEMPTS):
             if attempt:
@@ -118,7 +120,7 @@ def event_object(event: ObjectEvent, instance: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": event_name(event), "namespace": event.namespace},
+        "metadata": {"name": event_name(event), "namespace": namespace_of(event)},
         "involvedObject": {
             "apiVersion": _API_VERSIONS[event.kind],
             "kind": event.kind,
@@ -138,6 +140,11 @@ def event_object(event: ObjectEvent, instance: str) -> dict[str, Any]:
         "reportingComponent": COMPONENT,
         "reportingInstance": instance,
     }
+
+
+def namespace_of(event: ObjectEvent) -> str:
+    """The namespace of the Event itself."""
+    return event.namespace or NAMESPACE_OF_THE_REST
 
 
 def event_name(event: ObjectEvent) -> str:

@@ -19,8 +19,9 @@ class LogEventRecorder:
     def record(self, event: ObjectEvent) -> None:
         """Write one line."""
         log = _log.warning if event.warning else _log.info
-        about = f"{event.namespace}/{event.name}"
-        log(event.message, service=about, action=event.action, reason=event.reason, position=event.position)
+        kind = event.kind.lower()
+        about = f"{event.namespace}/{event.name}" if event.namespace else event.name
+        log(event.message, **{kind: about}, action=event.action, reason=event.reason, position=event.position)
 
     def drop(self) -> None:
         """Nothing waits."""

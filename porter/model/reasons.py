@@ -62,6 +62,11 @@ class Reason(StrEnum):
     # What BFD says of the path to a router.
     BFD_DOWN = "BfdDown"
     BFD_UNAVAILABLE = "BfdUnavailable"
+    # What became of withdrawals that were held back.
+    WITHDRAWAL_HELD = "WithdrawalHeld"
+    WITHDRAWAL_APPROVED = "WithdrawalApproved"
+    HOLD_EXPIRED = "HoldExpired"
+    HOLD_ENDED = "HoldEnded"
     # What a pool is warned of; it is used all the same.
     POOL_OVERLAPS_NODES = "PoolOverlapsNodes"
     POOL_OVERLAPS_SERVICE_RANGE = "PoolOverlapsServiceRange"

@@ -128,6 +128,12 @@ def holds(porter: Porter) -> list[dict[str, object]]:
     return answer["holds"]
 
 
+def told_of_holds(lab: Lab) -> dict[str, str]:
+    """The newest message of each kind that Events of the BgpConf tell, by their reason."""
+    events = [one for one in lab.client.list("Event", "default") if one["involvedObject"]["kind"] == "BgpConf"]
+    return {one["reason"]: one["message"] for one in sorted(events, key=lambda one: one["firstTimestamp"])}
+
+
 def positions(porter: Porter, kind: str) -> list[int]:
     """The positions of the journal's events of a type."""
     answer: Mapping[str, list[dict[str, int]]] = porter.json(f"/v1/events?type={kind}&limit=10000")  # type: ignore[assignment]
@@ -179,6 +185,8 @@ def test_an_outage_of_all_endpoints_is_held_until_it_is_approved(
         )
         assert int(str(hold["hold"])) < min(lost), "the hold stands before what calls for it"
         assert int(str(hold["held"])) >= OUTAGE_SIZE
+    told = eventually(lambda: told_of_holds(lab), "an Event tells of the hold", HELD_WITHIN_S)
+    assert f"`porter approve {hold['hold']}`" in told["WithdrawalHeld"]
     # The new controller leads when the lease of the killed one has run out.
     eventually(
         lambda: porter.command("approve", str(hold["hold"]), "--why", "the lab wants it so"),
@@ -188,6 +196,7 @@ def test_an_outage_of_all_endpoints_is_held_until_it_is_approved(
     )
     scenario.wait_routed(lab, dict.fromkeys(expected, ()), scenario.SETTLED_WITHIN_S)
     assert holds(porter) == []
+    eventually(lambda: "WithdrawalApproved" in told_of_holds(lab), "an Event tells of the approval", HELD_WITHIN_S)
     for name in NAMES:
         scenario.write_endpoints(lab, name, dict.fromkeys(lab.web_nodes, True))
     scenario.wait_routed(lab, expected, scenario.SETTLED_WITHIN_S)

@@ -54,6 +54,42 @@ async def test_a_decision_is_told_once_and_stands_in_the_services_description(ap
     assert "Warning" in described
 
 
+async def test_a_hold_stands_in_the_description_of_the_bgp_conf(api, recorder, control_plane):
+    conf = await api.client.request(
+        "POST",
+        "/apis/network.kubesphere.io/v1alpha2/bgpconfs",
+        body={
+            "apiVersion": "network.kubesphere.io/v1alpha2",
+            "kind": "BgpConf",
+            "metadata": {"name": "told"},
+            "spec": {"as": 64512},
+        },
+    )
+    metadata = json.loads(conf)["metadata"]
+    message = "34 of 40 prefixes would have lost their last next hops (#41877)"
+    recorder.record(
+        ObjectEvent(
+            "BgpConf",
+            "",
+            "told",
+            metadata["uid"],
+            metadata["resourceVersion"],
+            "WithdrawalHeld",
+            "WithdrawalHeld",
+            message,
+            True,
+            41877,
+            1_795_467_722_123,
+        )
+    )
+
+    async def described():
+        return message in await asyncio.to_thread(control_plane.kubectl, "describe", "bgpconf", "told")
+
+    await eventually(described)
+    assert recorder.dropped == 0
+
+
 async def test_a_namespace_that_is_gone_costs_its_events_and_nothing_else(api, recorder):
     service = await api.service()
     uid = service["metadata"]["uid"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.app.object_events import object_event
+from porter.app.object_events import hold_event, object_event
 from porter.events import decided, observed
 from porter.events.envelope import Envelope
 from porter.model.address import Address
@@ -78,3 +78,43 @@ def test_facts_are_not_told():
     for payload in (node(1), observed.ServiceGone("web", "shop", "web", "ServiceDeleted")):
         with pytest.raises((TypeError, AttributeError)):
             told(payload)
+
+
+CONF = observed.ConfObserved("default", "conf-uid", "9", 1, 64512)
+
+
+def told_of_hold(payload, *, position=41877):
+    return hold_event(Story(CONF).state, Envelope(position, 1, NOON_MS, 3, "", "", payload))
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason", "warning", "words"),
+    [
+        (
+            decided.WithdrawalHeld(41877, "NoReadyEndpoint", (), 34, 40, 25, 20, 600_000),
+            "WithdrawalHeld",
+            True,
+            "34 of 40 prefixes would have lost their last next hops within a minute (NoReadyEndpoint), and keep them "
+            "for 600 s at most; mend the cause, or withdraw them by `porter approve 41877` (#41877)",
+        ),
+        (
+            decided.WithdrawalApproved(7, "ada", "planned"),
+            "WithdrawalApproved",
+            False,
+            "ada approved hold 7: planned; ",
+        ),
+        (decided.HoldExpired(7), "HoldExpired", True, "hold 7 is over after its longest time"),
+        (decided.HoldEnded(7), "HoldEnded", False, "hold 7 ended with its cause"),
+    ],
+)
+def test_each_step_of_a_hold_is_told_of_the_bgp_conf(payload, reason, warning, words):
+    event = told_of_hold(payload)
+    assert (event.kind, event.namespace, event.name, event.uid) == ("BgpConf", "", "default", "conf-uid")
+    assert (event.reason, event.warning, event.action) == (reason, warning, type(payload).__name__)
+    assert event.message.startswith(words)
+
+
+def test_a_hold_is_told_once_however_many_prefixes_join_it():
+    more = decided.WithdrawalHeld(41877, "NoReadyEndpoint", (), 35, 40, 25, 20, 600_000)
+    assert told_of_hold(more, position=41890) is None
+    assert hold_event(Story().state, Envelope(41877, 1, NOON_MS, 3, "", "", more)) is None, "there is no BgpConf"
