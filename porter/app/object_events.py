@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from porter.events.decided import (
     AddressAdopted,
     AddressAllocated,
@@ -101,6 +103,20 @@ def hold_event(state: ClusterState, envelope: Envelope) -> ObjectEvent | None:
         position=envelope.position,
         time_ms=envelope.time_ms,
     )
+
+
+def standing_holds(state: ClusterState) -> Iterator[ObjectEvent]:
+    """The beginning of each hold that stands, for a leader whose predecessor may have died before it told of it.
+
+    It has the same position and time, so that what was told already is not told twice.
+    """
+    for number, hold in sorted(state.ledger.holds.open.items()):
+        step = WithdrawalHeld(
+            number, hold.cause, (), hold.lost, hold.total, hold.share_percent, hold.minimum, hold.bound_ms
+        )
+        envelope = Envelope(number, state.ledger.epoch, hold.since_ms, 0, "", "", step)
+        if (told := hold_event(state, envelope)) is not None:
+            yield told
 
 
 def _held(step: WithdrawalHeld) -> str:

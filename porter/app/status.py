@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 
-from porter.app.object_events import DECISIONS, HOLDS, hold_event, object_event
+from porter.app.object_events import DECISIONS, HOLDS, hold_event, object_event, standing_holds
 from porter.events.catalogue import Event
 from porter.events.decided import (
     AddressAdopted,
@@ -185,6 +185,8 @@ class StatusDesk:
     def everything(self, state: ClusterState) -> None:
         """A new leader: every status is wanted; the writer leaves alone what already says so."""
         self._state = state
+        for told in standing_holds(state):
+            self._recorder.record(told)
         self._forget_touched()
         for uid, service in state.inventory.services.items():
             self._writer.want(service_status(state, uid, service.namespace, service.name))

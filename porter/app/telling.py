@@ -192,5 +192,6 @@ _SENTENCES: dict[type, Callable[[Any, Envelope], str]] = {
     routed.EndOfRibSent: lambda e, _: f"{', '.join(e.families)} → {e.peer}",
     routed.PeerUnsynced: lambda e, _: f"{e.peer}: {e.reason}",
     routed.DriftFound: lambda e, _: f"{e.peer}: {e.missing} missing, {e.unexpected} unexpected; repaired",
+    routed.ImportsRefused: lambda e, _: f"{e.peer} sent {e.updates} UPDATEs, none of which is taken",
     routed.JournalLost: lambda e, _: f"followed up to #{e.position} of epoch {e.epoch}",
 }

@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from porter.bgp.attempts import Attempts
 from porter.bgp.commands import Announce, Command, ReadRib, Resend, SendEndOfRib, Withdraw, announcements, withdrawals
 from porter.bgp.endofrib import EndOfRib
+from porter.bgp.imports import Imports
 from porter.bgp.notifications import explained
 from porter.bgp.outcomes import drift_found, families_in_order, state_changed, synced, window_confirmed
 from porter.bgp.reading import Reading
 from porter.bgp.rib import PeerRib, Routes
 from porter.bgp.states import DOWN, LIVE, SYNC, TRANSITIONS, UNSYNCED, Trigger
 from porter.events.catalogue import Event
-from porter.events.routed import PeerUnsynced
+from porter.events.routed import ImportsRefused, PeerUnsynced
 from porter.model.address import Family, is_aggregate
 from porter.model.bgp import Negotiated, PathAttributes, RouteKey, SessionSettings
 from porter.ports import Desired
@@ -42,6 +43,7 @@ class PeerSession:
         self.flaps = 0
         self.desired: Desired | None = None
         self.attempts = Attempts(now_s)
+        self._imports = Imports()
         self._attached = False
         self._aggregates = False
         """Whether an aggregate was ever desired: only then an announcement can stand for what is withdrawn."""
@@ -179,6 +181,11 @@ class PeerSession:
     def end_of_rib_sent(self, family: Family) -> None:
         """End-of-RIB went out for a family: every earlier update is in the socket, too."""
         self._end_of_rib.confirmed(family)
+
+    def received(self, updates: int) -> None:
+        """The engine counted so many UPDATEs from the router in this session."""
+        if self.sync is not DOWN and self._imports.count(updates):
+            self.outcomes.append(ImportsRefused(self.settings.peer, updates))
 
     def answered(self, command: Command, now_s: float, *, accepted: bool) -> None:
         """The engine parsed a command, or refused it."""
@@ -360,6 +367,7 @@ class PeerSession:
 
     def _begin(self, negotiated: Negotiated, now_s: float, *, resumed: bool) -> None:
         self._move(Trigger.ESTABLISHED)
+        self._imports.begin()
         self.attempts.up(now_s, told=resumed)
         self._forget_waits(now_s)
         self.rib.begin(negotiated, resumed=resumed)

@@ -63,6 +63,7 @@ Event = (
     | routed.RoutesWithdrawn
     | routed.PeerUnsynced
     | routed.DriftFound
+    | routed.ImportsRefused
     | routed.PeerRejected
     | routed.FieldsUnsupported
     | routed.JournalLost

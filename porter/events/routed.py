@@ -153,6 +153,17 @@ class DriftFound(NamedTuple):
         return f"peer/{self.peer}"
 
 
+class ImportsRefused(NamedTuple):
+    """The router sent so many UPDATEs in this session, each with up to thousands of routes; none of them is taken."""
+
+    peer: str
+    updates: int
+
+    @property
+    def aggregate(self) -> str:
+        return f"peer/{self.peer}"
+
+
 class PeerRejected(NamedTuple):
     """The engine refused a peer's settings, or cannot honour a field of them; without a message that is over."""
 

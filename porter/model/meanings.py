@@ -146,6 +146,10 @@ GROUPS: tuple[Group, ...] = (
                 "nodes without an IPv4 address are no next hops of IPv4 routes there.",
                 "Enable extended next hops (RFC 8950) for IPv4 unicast at the router.",
             ),
+            Reason.IMPORTS_REFUSED: Meaning(
+                "The router announces many routes to us. Porter takes none, whatever they are.",
+                "Have the router export nothing on its sessions with Porter's speakers.",
+            ),
             Reason.NOT_ADVERTISED: Meaning(
                 "There are BgpAdvertisements, and none of them gives the route to the peer.",
                 "Make one that is about the route's Eip, its Service and the peer.",

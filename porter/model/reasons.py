@@ -62,6 +62,8 @@ class Reason(StrEnum):
     # What BFD says of the path to a router.
     BFD_DOWN = "BfdDown"
     BFD_UNAVAILABLE = "BfdUnavailable"
+    # What a router does that Porter takes no part in.
+    IMPORTS_REFUSED = "ImportsRefused"
     # What became of withdrawals that were held back.
     WITHDRAWAL_HELD = "WithdrawalHeld"
     WITHDRAWAL_APPROVED = "WithdrawalApproved"

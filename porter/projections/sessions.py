@@ -58,6 +58,8 @@ class PeerSession:
     position: int = 0
     end_of_rib: tuple[str, ...] = ()
     drifts: int = 0
+    refused_updates: int = 0
+    """UPDATEs that the router sent in this session, as far as they were told; 0 where they are few."""
     rejected_field: str = ""
     rejected: str = ""
     unsupported: tuple[Problem, ...] = ()
@@ -202,6 +204,7 @@ def _session_state_changed(speaker: SpeakerSessions, event: routed.SessionStateC
         session.families, session.add_path = event.families, event.add_path
         session.hold_time_s, session.extended_next_hop = event.hold_time_s, event.extended_next_hop
         session.rejected = session.rejected_field = ""
+        session.refused_updates = 0
         return
     if was_established:
         session.flaps += 1
@@ -264,6 +267,10 @@ def _drift_found(speaker: SpeakerSessions, event: routed.DriftFound, _time_ms: i
     _session(speaker, event.peer).drifts += 1
 
 
+def _imports_refused(speaker: SpeakerSessions, event: routed.ImportsRefused, _time_ms: int) -> None:
+    _session(speaker, event.peer).refused_updates = event.updates
+
+
 def _peer_rejected(speaker: SpeakerSessions, event: routed.PeerRejected, _time_ms: int) -> None:
     session = _session(speaker, event.peer)
     session.rejected_field, session.rejected = event.field, event.message
@@ -299,6 +306,7 @@ _STEPS: dict[type, Callable[[SpeakerSessions, Any, int], None]] = {
     routed.RoutesWithdrawn: _routes_withdrawn,
     routed.PeerUnsynced: _peer_unsynced,
     routed.DriftFound: _drift_found,
+    routed.ImportsRefused: _imports_refused,
     routed.PeerRejected: _peer_rejected,
     routed.FieldsUnsupported: _fields_unsupported,
     routed.JournalLost: _journal_lost,

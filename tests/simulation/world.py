@@ -6,7 +6,8 @@ import itertools
 import re
 from ipaddress import IPv4Address
 
-from porter.bgp.backends.exabgp import Dialogue, Hello
+from porter.bgp.backends.asking import Hello
+from porter.bgp.backends.exabgp import Dialogue
 from porter.bgp.states import LIVE
 from porter.events.routed import PeerUnsynced, SessionStateChanged
 from porter.model.address import Address

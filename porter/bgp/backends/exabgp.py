@@ -50,6 +50,8 @@ MAX_OUTSTANDING_COMMANDS = 32
 ANSWER_TIMEOUT_S = 30.0
 ANSWERS = frozenset({"done", "error"})
 MIN_STOCK_INTERVAL_S = 1.0
+COUNT_INTERVAL_S = 15.0
+"""How often it is asked how much the routers announce to us, among other things."""
 LOOK_INTERVAL_S = 3.0
 """How often ExaBGP is asked about sessions that seem to be down: an event may have been written before the answer that
 stock was taken by, and speak of what came after it."""
@@ -191,6 +193,9 @@ class Dialogue:
         """Seen up twice, a session is not about to be told of: the event that told it is lost."""
         if not self._neighbors_read(answer):
             return
+        for session_id, session in self.sessions.items():
+            if (state := self._neighbors.get(session_id)) is not None and state.negotiated is not None:
+                session.received(state.updates)
         unnoticed = self._up_unnoticed()
         if unnoticed & self._suspects:
             self._stock_wanted = True
@@ -348,7 +353,7 @@ class Dialogue:
             if self._newcomers:
                 self._newcomers = False
                 self._queue.append(Asked("show neighbor json", self._newcomers_answered))
-            elif now_s - self._look_s >= LOOK_INTERVAL_S and any(one.sync is DOWN for one in self.sessions.values()):
+            elif now_s - self._look_s >= self._interval_s():
                 self._look_s = now_s
                 self._queue.append(Asked("show neighbor json", self._looked))
         step = self.reloading.step(now_s)
@@ -366,6 +371,9 @@ class Dialogue:
                 continue
             for command in session.commands(now_s):
                 self._queue.append(self._asked(session_id, session, command))
+
+    def _interval_s(self) -> float:
+        return LOOK_INTERVAL_S if any(one.sync is DOWN for one in self.sessions.values()) else COUNT_INTERVAL_S
 
     def _next_session(self) -> tuple[SessionId, PeerSession]:
         """The sessions in turn."""

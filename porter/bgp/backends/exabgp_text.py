@@ -230,10 +230,14 @@ class Answer(NamedTuple):
 
 
 class NeighborState(NamedTuple):
-    """One neighbour as `show neighbor json` tells it; `negotiated` is None unless its session is up."""
+    """One neighbour as `show neighbor json` tells it; `negotiated` is None unless its session is up.
+
+    `updates` counts those that came from the router in this session.
+    """
 
     session: SessionId
     negotiated: Negotiated | None
+    updates: int = 0
 
 
 def read_neighbors(neighbors: Iterable[Mapping[str, Any]]) -> list[NeighborState]:
@@ -256,7 +260,8 @@ def _neighbor_state(neighbor: Mapping[str, Any]) -> NeighborState:
         return NeighborState(session, None)
     add_path = [name for name, mode in neighbor["add-path"].items() if "send" in mode]
     hold_time_s = min(local["hold"], peer["hold"])
-    return NeighborState(session, Negotiated(_families(neighbor["families"]), _families(add_path), hold_time_s))
+    negotiated = Negotiated(_families(neighbor["families"]), _families(add_path), hold_time_s)
+    return NeighborState(session, negotiated, neighbor.get("messages", {}).get("received", {}).get("update", 0))
 
 
 def read_route(line: str) -> tuple[SessionId, RouteKey, PathAttributes] | None:

@@ -82,7 +82,13 @@ def _peer_conditions(state: ClusterState, peer: PeerObserved, told: list[tuple[s
     problems = (*peer.problems, *peer_problems(state, peer.name), *of_engines)
     accepted = accepted_condition(problem, problems, generation, "every field is honoured")
     ready = _peer_ready(peer, problem, told)
-    return [accepted, ready, *_add_path(peer, told, generation), *_extended_next_hop(state, peer, told)]
+    return [
+        accepted,
+        ready,
+        *_add_path(peer, told, generation),
+        *_extended_next_hop(state, peer, told),
+        *_flood(peer, told),
+    ]
 
 
 def _peer_ready(peer: PeerObserved, problem: Problem | None, told: list[tuple[str, PeerSession]]) -> Tree:
@@ -162,3 +168,16 @@ def _bfd(peer: PeerObserved, sessions: Sessions, told: list[tuple[str, PeerSessi
         message = f"{gap.message}; a session that is up stands without BFD"
         return [condition("BfdUp", False, gap.reason, message, peer.generation)]
     return [condition("BfdUp", True, BFD_UP, "BFD watches the path of every session", peer.generation)]
+
+
+def _flood(peer: PeerObserved, told: list[tuple[str, PeerSession]]) -> list[Tree]:
+    """That the router announces much to us, of which nothing is taken."""
+    sent = [(speaker, one.refused_updates) for speaker, one in told if one.established and one.refused_updates]
+    if not sent:
+        return []
+    counted = ", ".join(f"{updates} UPDATEs to {speaker}" for speaker, updates in sent[:MAX_NAMED])
+    message = (
+        f"the router at {peer.address} announces routes to us ({counted}), none of which is taken; have it export "
+        "nothing to Porter's speakers, by a filter on these sessions"
+    )
+    return [condition(Reason.IMPORTS_REFUSED, True, Reason.IMPORTS_REFUSED, message, peer.generation)]

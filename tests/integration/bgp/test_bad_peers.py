@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.events.routed import SessionStateChanged
+from porter.events.routed import ImportsRefused, SessionStateChanged
 from porter.model.bgp import PeerKey
 from tests.integration.bgp.lab import ADDRESS, LOCAL_AS, add_path_routes, settings, until
 from tests.integration.bgp.scripted import KEEPALIVE, NOTIFICATION, UPDATE, ScriptedPeer, message, update
@@ -190,6 +190,10 @@ def resident_kib(pid: int) -> int:
     return int(line.split()[1])
 
 
+def refused(lab) -> list[ImportsRefused]:
+    return [one for one in lab.speaker.events if isinstance(one, ImportsRefused)]
+
+
 async def test_a_flood_of_routes_is_refused(started):
     flooded = asyncio.Event()
     begin = asyncio.Event()
@@ -221,3 +225,7 @@ async def test_a_flood_of_routes_is_refused(started):
         print(f"ExaBGP grew by {grown} KiB with {FLOOD_ROUTES} routes")
         assert grown < FLOOD_MEMORY_KIB
         assert started.speaker.view("bad").flaps == 0
+        await until(lambda: refused(started), "told that the router floods us")
+        assert refused(started)[0].updates >= FLOOD_ROUTES // ROUTES_PER_UPDATE
+        # Of a router that announces a little nothing is said, and the good one announces nothing.
+        assert {one.peer for one in refused(started)} == {"bad"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.app.object_events import hold_event, object_event
+from porter.app.object_events import hold_event, object_event, standing_holds
 from porter.events import decided, observed
 from porter.events.envelope import Envelope
 from porter.model.address import Address
@@ -112,6 +112,17 @@ def test_each_step_of_a_hold_is_told_of_the_bgp_conf(payload, reason, warning, w
     assert (event.kind, event.namespace, event.name, event.uid) == ("BgpConf", "", "default", "conf-uid")
     assert (event.reason, event.warning, event.action) == (reason, warning, type(payload).__name__)
     assert event.message.startswith(words)
+
+
+def test_a_new_leader_tells_of_the_same_hold_in_the_same_words():
+    story = Story(CONF)
+    story.says(decided.WithdrawalHeld(story.position + 1, "NoReadyEndpoint", (), 34, 40, 25, 20, 600_000))
+    (again,) = standing_holds(story.state)
+    step = decided.WithdrawalHeld(story.position, "NoReadyEndpoint", (), 34, 40, 25, 20, 600_000)
+    first = hold_event(story.state, Envelope(story.position, 1, story.time_ms, 0, "", "", step))
+    assert again == first
+    story.says(decided.HoldEnded(story.position))
+    assert list(standing_holds(story.state)) == []
 
 
 def test_a_hold_is_told_once_however_many_prefixes_join_it():

@@ -166,6 +166,7 @@ def test_the_list_of_neighbours_tells_who_is_up():
             "peer": {"address": "127.0.0.2", "as": 64501, "id": "127.0.0.2", "hold": 240},
             "families": ["ipv4 unicast", "ipv6 unicast"],
             "add-path": {"ipv4 unicast": "send", "ipv6 unicast": "disabled"},
+            "messages": {"sent": {"update": 9}, "received": {"update": 7}},
         },
         {
             "fsm": "IDLE",
@@ -176,8 +177,8 @@ def test_the_list_of_neighbours_tells_who_is_up():
         },
     ]
     up, down = read_neighbors(shown)
-    assert up == (SESSION, Negotiated(frozenset({IPV4, IPV6}), frozenset({IPV4}), 90))
-    assert down == (SESSION._replace(peer_address="127.0.0.3"), None)
+    assert up == (SESSION, Negotiated(frozenset({IPV4, IPV6}), frozenset({IPV4}), 90), 7)
+    assert down == (SESSION._replace(peer_address="127.0.0.3"), None, 0)
 
 
 def test_routes_are_grouped_by_what_they_share():

@@ -8,7 +8,15 @@ from porter.bgp.commands import Announce, ReadRib, Resend, SendEndOfRib, Withdra
 from porter.bgp.reading import RECONCILE_S
 from porter.bgp.session import CONFIRM_TIMEOUT_S, PeerSession
 from porter.bgp.states import DOWN, LIVE, SYNC, TRANSITIONS, UNSYNCED, SyncState, Trigger
-from porter.events.routed import DriftFound, EndOfRibSent, PeerUnsynced, RibSynced, RoutesAnnounced, RoutesWithdrawn
+from porter.events.routed import (
+    DriftFound,
+    EndOfRibSent,
+    ImportsRefused,
+    PeerUnsynced,
+    RibSynced,
+    RoutesAnnounced,
+    RoutesWithdrawn,
+)
 from porter.model.address import IPV4, IPV6, Address, Prefix
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
 from porter.ports import Desired
@@ -334,3 +342,15 @@ def test_what_a_router_ends_its_session_over_is_not_brought_back(session, certai
     desire(session, {A: SIX, B: TWO}, certain=certain)
     assert session.commands(NOW) == [Withdraw(1, (A.prefix,))]
     assert session.commands(NOW) == []
+
+
+def test_a_router_that_announces_much_is_told_of_ever_more_rarely(session):
+    live(session, {A: ONE})
+    for updates in (0, 2, 19, 20, 21, 199, 2500, 2600):
+        session.received(updates)
+    assert [event.updates for event in session.outcomes] == [20, 2500]
+    session.closed("reset", NOW)
+    session.received(2600)
+    session.established(ADD_PATH, NOW)
+    session.received(30)
+    assert [event.updates for event in session.outcomes if isinstance(event, ImportsRefused)] == [20, 2500, 30]

@@ -347,6 +347,16 @@ def test_a_router_that_takes_no_ipv6_next_hops_is_told_with_the_nodes_that_are_l
     assert "NoExtendedNextHop" not in conditions(peer_status(story.says(PEER).state, heard(UP), "r1"))
 
 
+def test_a_router_that_floods_us_is_told_with_the_mend() -> None:
+    story = Story(CONF, PEER)
+    flooded = (UP, routed.ImportsRefused("r1", 5000))
+    tree = peer_status(story.state, heard(*flooded), "r1")
+    assert conditions(tree)["ImportsRefused"] == ("True", "ImportsRefused")
+    assert "(5000 UPDATEs to s), none of which is taken; have it export nothing" in message(tree, "ImportsRefused")
+    again = peer_status(story.state, heard(*flooded, routed.SessionStateChanged("r1", "Idle", "reset"), UP), "r1")
+    assert "ImportsRefused" not in conditions(again)
+
+
 def test_why_a_peer_is_not_ready() -> None:
     story = Story(CONF, PEER)
     down = routed.SessionStateChanged("r1", "Active", "connection refused")

@@ -162,7 +162,7 @@ class SessionDriver:
         return IDLE_S if self._evidence.complete and self.session.rib.idle() else BUSY_S
 
     async def _take_stock(self, client: DaemonClient) -> None:
-        """See what is there: a fresh daemon, or one that an earlier speaker (or connection) left at work."""
+        """See what is there: a fresh daemon, or one that an earlier speaker left at work."""
         self._introduced = self._up = False
         started = await client.started()
         if not started:
@@ -224,6 +224,7 @@ class SessionDriver:
         if self._up and (not _is_up(peer) or _uptime(peer) != self._uptime):
             await self._went_down(client, peer)
         elif self._up:
+            self.session.received(peer.state.messages.received.update)
             for sent in self._evidence.count(peer.state.messages.sent.update):
                 self.session.sent(sent.announced, sent.withdrawn, self._now())
             await self._obey(client)
