@@ -66,8 +66,7 @@ class SessionDriver:
         self._held: dict[RouteKey, PathAttributes] = {}
         self._agreement = Agreement(agreement_file(place.directory, settings.peer), settings)
         self._inherited: dict[RouteKey, PathAttributes] = {}
-        self._lost_s = -math.inf
-        """When the last session ended, as far as is known."""
+        self._lost_s = -math.inf  # When the last session ended, as far as is known.
         self._purge_due = False
         self._fresh = True
         """The daemon's table was not filled yet: the peer may have more than it holds."""
