@@ -1,0 +1,86 @@
+"""Options of a session with each engine in turn: transport over IPv6, TTL security, AS numbers and hold time."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+
+from porter.events.routed import SessionStateChanged
+from porter.model.address import Address
+from porter.model.bgp import SessionSettings
+from tests.integration.bgp.lab import ADDRESS, ADDRESS6, Router, settings, until
+from tests.integration.bgp.test_routers import ROUTES
+from tests.integration.bgp.test_session_options import LARGE_AS, STAYS_DOWN_S
+
+pytestmark = pytest.mark.timeout(180)
+
+PASSWORD = "s3cret"
+GOBGP_WAITS_S = 4.0
+"""It tries again after 5 to 10 seconds."""
+
+
+def ended(events: list[Any]) -> bool:
+    return any(isinstance(one, SessionStateChanged) and one.state != "Established" for one in events)
+
+
+async def served(lab: Any, session: SessionSettings, router: Router) -> None:
+    """The session comes up, and the router has every next hop; GoBGP numbers paths by itself."""
+    await lab.speaker.publisher.configure([session])
+    lab.speaker.want(session.peer, ROUTES)
+    await lab.speaker.live(session.peer, timeout_s=60)
+    wanted = sorted((key.prefix, str(one.next_hop)) for key, one in ROUTES.items())
+    await until(lambda: sorted((key.prefix, hop) for key, hop in router.table().items()) == wanted, "every path")
+
+
+@pytest.mark.parametrize("kind", ["bird", "frr", "gobgp"])
+async def test_both_families_over_ipv6(engine_lab, kind):
+    router = getattr(engine_lab, kind)("tor", ADDRESS6(2))
+    await served(engine_lab, settings("tor", router.address, multihop_ttl=5), router)
+    assert engine_lab.speaker.view("tor").flaps == 0
+
+
+@pytest.mark.parametrize("kind", ["bird", "frr"])
+async def test_a_password_over_ipv6(engine_lab, kind):
+    router = getattr(engine_lab, kind)("tor", ADDRESS6(2), password=PASSWORD)
+    await engine_lab.speaker.crash()
+    engine_lab.speaker.start(passwords={"secret:tor": PASSWORD}.get)
+    session = settings("tor", router.address, password_source="secret:tor", multihop_ttl=5)
+    await served(engine_lab, session, router)
+
+
+@pytest.mark.parametrize("kind", ["bird", "frr"])
+@pytest.mark.parametrize("address", [ADDRESS, ADDRESS6], ids=["ipv4", "ipv6"])
+async def test_ttl_security(engine_lab, kind, address):
+    router = getattr(engine_lab, kind)("tor", address(2), ttl_security=True)
+    await served(engine_lab, settings("tor", router.address, ttl_security=True), router)
+    speaker = engine_lab.speaker
+    known = len(speaker.events)
+    await speaker.publisher.configure([settings("tor", router.address, multihop_ttl=5)])
+    await until(lambda: ended(speaker.events[known:]), "the session's end")
+    with contextlib.suppress(AssertionError):
+        await until(lambda: speaker.view("tor").state == "Established", "a session", STAYS_DOWN_S + GOBGP_WAITS_S)
+    assert speaker.view("tor").state != "Established", "packets of a far sender are refused"
+
+
+@pytest.mark.parametrize("kind", ["bird", "frr"])
+async def test_large_as_numbers_three_seconds_and_another_local_address(engine_lab, kind):
+    options = {"own_as": LARGE_AS + 1, "speaker_as": LARGE_AS, "peers": [ADDRESS(7)]}
+    router = getattr(engine_lab, kind)("tor", ADDRESS(2), **options)
+    session = settings(
+        "tor",
+        router.address,
+        local_as=LARGE_AS,
+        peer_as=LARGE_AS + 1,
+        hold_time_s=3,
+        multihop_ttl=4,
+        local_address=Address(ADDRESS(7)),
+    )
+    await served(engine_lab, session, router)
+    assert engine_lab.speaker.view("tor").negotiated.hold_time_s == 3
+    path = next(iter(router.paths("10.9.0.1/32").values()))
+    assert path.as_path == (LARGE_AS,)
+    with contextlib.suppress(AssertionError):
+        await until(lambda: engine_lab.speaker.view("tor").flaps, "a flap", STAYS_DOWN_S)
+    assert engine_lab.speaker.view("tor").flaps == 0, "keepalives come in time"
