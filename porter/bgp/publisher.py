@@ -29,7 +29,7 @@ from porter.bgp.configuration import (
 from porter.bgp.connection import RelayConnection
 from porter.bgp.probing import Lookout
 from porter.bgp.rejections import Rejections
-from porter.bgp.session import PeerSession
+from porter.bgp.views import confirmed_of, view_of
 from porter.events.catalogue import Event
 from porter.events.routed import FieldsUnsupported, OutcomesDropped, SessionStateChanged
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
@@ -164,18 +164,16 @@ class ExaBgpPublisher:
 
     def peers(self) -> Mapping[PeerKey, PeerView]:
         """The present state of every configured peer."""
-        return {session.settings.peer: self._view(session) for session in self._dialogue.sessions.values()}
+        return {
+            session.settings.peer: view_of(session, self._origin_ms) for session in self._dialogue.sessions.values()
+        }
 
     def confirmed(self, peer: PeerKey) -> Mapping[RouteKey, PathAttributes]:
         """The routes whose sending was confirmed in the present session, with their attributes as desired."""
         session = self._dialogue.session(peer)
         if session is None:
             return NO_ROUTES
-        rib = session.rib
-        return {
-            key: rib.desired[key] if rib.wanted(key) == attributes else attributes
-            for key, attributes in rib.wire.items()
-        }
+        return confirmed_of(session)
 
     # ------------------------------------------------------------------------------------------------------- beside it
 
@@ -213,20 +211,6 @@ class ExaBgpPublisher:
 
     def _now(self) -> float:
         return self._clock.monotonic_s()
-
-    def _view(self, session: PeerSession) -> PeerView:
-        up = session.session_state == "Established"
-        return PeerView(
-            session.settings.peer,
-            str(session.sync),
-            session.session_state,
-            session.reason,
-            self._origin_ms + int(session.since_s * 1000),
-            session.flaps,
-            session.rib.negotiated if up else None,
-            len(session.rib.desired),
-            len(session.rib.wire),
-        )
 
     # ----------------------------------------------------------------------------------------------------- configuring
 

@@ -22,6 +22,7 @@ from porter.bgp.configuration import (
 )
 from porter.bgp.publisher import no_passwords
 from porter.bgp.rejections import Rejections
+from porter.bgp.views import confirmed_of, view_of
 from porter.events.catalogue import Event
 from porter.events.routed import (
     EngineStateChanged,
@@ -138,33 +139,14 @@ class GoBgpPublisher:
 
     def peers(self) -> Mapping[PeerKey, PeerView]:
         """The present state of every configured peer."""
-        return {peer: self._view(driver) for peer, driver in self._drivers.items()}
+        return {peer: view_of(driver.session, self._origin_ms) for peer, driver in self._drivers.items()}
 
     def confirmed(self, peer: PeerKey) -> Mapping[RouteKey, PathAttributes]:
         """The routes whose sending was confirmed in the present session, with their attributes as desired."""
         driver = self._drivers.get(peer)
         if driver is None:
             return NO_ROUTES
-        rib = driver.session.rib
-        return {
-            key: rib.desired[key] if rib.wanted(key) == attributes else attributes
-            for key, attributes in rib.wire.items()
-        }
-
-    def _view(self, driver: SessionDriver) -> PeerView:
-        session = driver.session
-        up = session.session_state == "Established"
-        return PeerView(
-            session.settings.peer,
-            str(session.sync),
-            session.session_state,
-            session.reason,
-            self._origin_ms + int(session.since_s * 1000),
-            session.flaps,
-            session.rib.negotiated if up else None,
-            len(session.rib.desired),
-            len(session.rib.wire),
-        )
+        return confirmed_of(driver.session)
 
     # ----------------------------------------------------------------------------------------------------- configuring
 
