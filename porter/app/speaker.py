@@ -26,7 +26,7 @@ from porter.events.decided import EpochStarted, HeadSigned
 from porter.events.envelope import BEGINNING, Checkpoint, Commit
 from porter.events.routed import BfdStateChanged, HeadSeen, JournalLost, RibSynced, SessionStateChanged, SpeakerStarted
 from porter.model.address import Address
-from porter.model.bgp import Negotiated, PeerKey, SessionSettings, SpeakerName
+from porter.model.bgp import PeerKey, SessionSettings, SpeakerName
 from porter.ports import (
     NO_INSTRUMENTATION,
     SPEAKER,
@@ -366,10 +366,9 @@ class Speaker:
     def _established(self, session: SessionStateChanged) -> None:
         peer = PeerKey(session.peer)
         view = self._publisher.peers().get(peer)
-        negotiated: Negotiated | None = view.negotiated if view else None
-        if negotiated is None:
+        if view is None or view.negotiated is None:
             return
-        self._ribs.negotiated(peer, negotiated)
+        self._ribs.negotiated(peer, view.negotiated)
         for desired in self._ribs.whole(self.state, certain=self._certain, peers=(peer,)):
             self._publisher.desire(desired)
 
