@@ -119,9 +119,11 @@ class Archiver:
             # Another leader trimmed while this archive was away; its own archive has what is missing here.
             _log.warning("what was trimmed meanwhile is missing in this archive", reason=str(error))
             await self._begin(head)
+            await self._take(head)
         except Fork as error:
             _log.error("the journal lost what is archived; that is set aside", reason=str(error))
             await self._set_lost_aside(head)
+            await self._take(head)
         await self._seal_old()
         first = await self._journal.commit_at(1)
         oldest_ms = self._clock.wall_ms() - self._keep_s * 1000 if self._keep_s else 0

@@ -240,8 +240,11 @@ class Archive:
         self._guard(lambda: segment.path.replace(lost / segment.name))
 
     def _behind(self, at: Checkpoint) -> Segment | None:
-        """The segment that goes on behind a checkpoint; several may, where one had to be archived anew."""
-        for one in self.segments:
+        """The segment that goes on behind a checkpoint.
+
+        Several may, where one had to be archived anew; and of two journals that began, the later one is this one.
+        """
+        for one in reversed(self.segments):
             if one.last.position > at.position and (one.first <= at.position or one.previous.hash == at.hash):
                 return one
         return None
