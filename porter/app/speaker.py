@@ -177,7 +177,7 @@ class Speaker:
             self._exported = None
         if self.checkpoint.position == self._target_position:
             # Nothing follows what is folded already: do not wait for the first page to say so.
-            await self._verify_checkpoint()
+            await anext(aiter(self._journal.read(self.checkpoint)), None)
             self._publish_page()
             await self._configure()
         async for page in self._journal.read(self.checkpoint, follow=True):
@@ -195,10 +195,6 @@ class Speaker:
         if self._settings.topology == "node" and self.checkpoint.position >= self._target_position:
             await asyncio.sleep(self._pace.pause_s(len(self.state.inventory.nodes), time.monotonic()))
 
-    async def _verify_checkpoint(self) -> None:
-        async for _ in self._journal.read(self.checkpoint):
-            return
-
     def _fold(self, commit: Commit) -> None:
         # An epoch begins with this event, as every reader checks, and it stands nowhere else.
         first = commit.events[0].payload
@@ -207,11 +203,11 @@ class Speaker:
             if first.recovering and self._ribs.retained is None:
                 self._certain = False
                 self._ribs.retained = self.state.fork()
-        if isinstance(first, HeadSigned) and commit.last_position > self._target_position:
-            # The chain vouches for the hash: this commit links to that head.
+        live = commit.last_position > self._target_position
+        if isinstance(first, HeadSigned) and live:  # The chain vouches for the hash of what this commit links to.
             self._outcomes.add((HeadSeen(first.epoch, first.position, commit.previous_hash.hex()),))
         self.state = fold(self.state, commit.events)
-        self._traces.folded(self.state, commit.events, live=commit.last_position > self._target_position)
+        self._traces.folded(self.state, commit.events, live=live)
         self.checkpoint = commit.checkpoint
         self.problem = ""
 
