@@ -14,7 +14,7 @@ from porter.app.time_travel import FOREVER_MS, AsOf, as_of
 from porter.app.view import ReadModel
 from porter.events.envelope import Head
 from porter.ports import JournalError, JournalUnavailable
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState, OutOfOrder, UnknownEvent, fold
 from porter.projections.sessions import Sessions
 
 PASTS_KEPT = 3
@@ -59,6 +59,8 @@ class Present:
             except JournalError as error:
                 # Emptied, replaced, restored: it is read anew from its newest baseline.
                 self._say(f"the journal cannot be read: {error}")
+            except (UnknownEvent, OutOfOrder) as error:
+                self._say(f"the journal cannot be folded: {error}; is this console older than the controllers?")
             await asyncio.sleep(RETRY_S)
 
     async def _read(self) -> None:

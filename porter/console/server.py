@@ -17,6 +17,7 @@ from porter.console.questions import QUESTIONS
 from porter.console.reader import Busy, Reader
 from porter.console.settings import ConsoleSettings, host_and_port
 from porter.ports import JournalError, JournalUnavailable
+from porter.projections.cluster import OutOfOrder, UnknownEvent
 
 STATIC = Path(__file__).parent / "static"
 PAGES = ("/", "/services", "/rib", "/timeline", "/journal", "/compare")
@@ -52,6 +53,8 @@ TOLD: tuple[tuple[type[Exception], int, str], ...] = (
     (BadQuestion, 400, "{}"),
     (JournalUnavailable, 503, "the journal is unavailable: {}"),
     (JournalError, 500, "the journal cannot be read: {}"),
+    (UnknownEvent, 500, "the journal cannot be folded: {}; is this console older than the controllers?"),
+    (OutOfOrder, 500, "the journal cannot be folded: {}; `porter verify` tells where it is damaged"),
     (Busy, 503, "{}"),
     (TimeoutError, 504, "the answer takes too long; ask about less, or about a later moment"),
 )

@@ -56,6 +56,19 @@ EVERYTHING = {
     },
     "bfd": {"enabled": True},
     "networkPolicy": {"clientNamespaces": ["monitoring"], "extraEgressPorts": [4318]},
+    "console": {
+        "enabled": True,
+        "listen": "pod",
+        "port": 9990,
+        "healthPort": 9991,
+        "allowedFrom": [{"podSelector": {"matchLabels": {"app": "oauth2-proxy"}}}],
+        "traceUrl": "https://traces.example/trace/{trace}",
+        "serviceAccount": {"annotations": {"a": "b"}},
+        "podLabels": {"team": "net"},
+        "podAnnotations": {"note": "console"},
+        "nodeSelector": {"pool": "infra"},
+        "priorityClassName": "low",
+    },
     "agent": {"enabled": True, "nodeSelector": {"rack": "7"}, "podAnnotations": {"note": "agent"}},
     "monitoring": {
         "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
@@ -93,5 +106,7 @@ MATRIX: dict[str, dict[str, object]] = {
         "redis": {"networkPolicy": {"enabled": False}, "persistence": {"enabled": False}},
         "monitoring": {"serviceMonitor": {"enabled": True}},
     },
+    "console": {"console": {"enabled": True}},
+    "console-external-tls": {**EXTERNAL_TLS, "console": {"enabled": True}},
     "one-node": {"controller": {"replicas": 1}, "speaker": {"replicas": 1}},
 }

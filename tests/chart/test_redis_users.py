@@ -29,6 +29,7 @@ from porter.ports import Claim, Declaration, JournalError
 from tests.chart.helm import find, render
 from tests.integration.kube.control_plane import free_port
 from tests.lab import programs
+from tests.unit.console.test_server import Client, serving
 
 CLUSTER = "rack-7"
 GENESIS = "0f" * 16
@@ -242,6 +243,35 @@ async def test_a_reader_may_ask_every_question_and_write_nothing(server: Server)
     assert server.granted("reader") - used - UNCOUNTED == set()
     for each in (journals, speaker, leader):
         await each.close()
+
+
+async def shown(client: Client, path: str, position: int) -> None:
+    """Wait until the console has come to a position."""
+    async with asyncio.timeout(READY_TIMEOUT_S):
+        while True:
+            status, answer = await client.get(path)
+            if status == 200 and answer["position"] == position:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_a_console_needs_no_more_than_a_reader(server: Server) -> None:
+    leader = RedisJournals(server.url("controller"), CLUSTER, writer="a")
+    leading = leader.journal()
+    await begin(leading)
+
+    async def look() -> None:
+        async with serving(redis_url=server.url("reader"), cluster=CLUSTER) as client:
+            await shown(client, "/api/head", 1)
+            await leading.append([gone(1)])
+            for question in ("services", "rib", "events", "timeline", "moment", "causes?position=1", "diff?a=1"):
+                status, answer = await client.get(f"/api/{question}")
+                assert status == 200, answer
+            await shown(client, "/api/head", 2)
+
+    # A command that it may not use is a failure there.
+    await server.used_by(look)
+    await leader.close()
 
 
 async def test_an_operator_brings_an_export_back(server: Server, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ TYPOS_AND_TYPES: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
         ("externalRedis", "url"),
     ),
     "no URL": ({"redis": {"enabled": False}, "externalRedis": {"url": "host:6379"}}, ("externalRedis", "url")),
+    "a place that is none": ({"console": {"listen": "everywhere"}}, ("listen", "console")),
+    "a URL without a trace": ({"console": {"traceUrl": "https://traces.example/"}}, ("traceUrl", "console")),
     "an unknown refusal": ({"unsafe": ["everything"]}, ("unsafe",)),
     "an unsafe fsync": ({"redis": {"appendfsync": "no"}}, ("appendfsync",)),
     "a network that is none": ({"redis": {"networkPolicy": {"nodeCIDRs": ["10.0.0.1"]}}}, ("nodeCIDRs",)),
@@ -52,6 +54,11 @@ CONTRADICTIONS: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
         {"monitoring": {"prometheusRule": {"enabled": True, "disabled": ["PorterNeverSeen"]}}},
         ("monitoring.prometheusRule.disabled", "PorterNeverSeen"),
     ),
+    "clients of a console that listens on loopback": (
+        {"console": {"enabled": True, "allowedFrom": [{"podSelector": {}}]}},
+        ("console.allowedFrom", "console.listen"),
+    ),
+    "one port for two": ({"console": {"healthPort": 9180}}, ("console.port", "console.healthPort")),
     "two monitors": (
         {"monitoring": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}},
         ("monitoring.podMonitor.enabled", "monitoring.serviceMonitor.enabled"),

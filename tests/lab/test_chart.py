@@ -26,8 +26,10 @@ VALUES = {
     "speaker": {"passwordSecrets": ["none-yet"]},
     "agent": {"enabled": True},
     "bfd": {"enabled": True},
+    "console": {"enabled": True},
 }
 READY_TIMEOUT_S = 30.0
+CONSOLE_PLACE = 6
 USED_WITHIN_S = 20.0
 FINALIZERS = {"metadata": {"finalizers": ["finalizer.lb.kubesphere.io/v1alpha1"]}}
 
@@ -101,6 +103,18 @@ class Installation:
             pod = Pod(self.lab.run, self.plane, agents, number, node.namespace, node.addresses.v4, hosts, name)
             self.agents.append(pod.start())
 
+    def start_console(self) -> Pod:
+        """Start the Deployment's Pod, until the kubelet would find that it lives."""
+        workload = self.workload("porter-console", "deployments")
+        hosts = {"porter-redis": plan.porter(1).v4}
+        namespace, address = self.lab.porter_namespace(CONSOLE_PLACE), plan.porter(CONSOLE_PLACE).v4
+        pod = Pod(self.lab.run, self.plane, workload, 0, namespace, address, hosts)
+        self.agents.append(pod.start())
+        pod.containers["console"].wait_ready(
+            lambda: pod.namespace.http_get(pod.address, 9181, "/livez")[0] == 200, "/livez", READY_TIMEOUT_S
+        )
+        return pod
+
     def end(self) -> None:
         """Kill the Pods and uninstall the release."""
         for pod in (*self.pods, *self.agents):
@@ -140,6 +154,21 @@ def installed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[In
 def test_a_service_is_routed_by_what_the_chart_starts(lab: Lab, installed: Installation) -> None:
     addresses = scenario.serve(lab, "charted", families=scenario.DUAL_STACK)
     scenario.check_reaches_all(lab, addresses)
+
+
+def test_the_console_shows_it_to_a_forwarded_port_and_to_nobody_else(lab: Lab, installed: Installation) -> None:
+    pod = installed.start_console()
+    [address] = scenario.serve(lab, "shown")
+
+    def shown() -> bool:
+        # A forwarded port ends on the Pod's own loopback.
+        status, answer = pod.namespace.http_get("127.0.0.1", 9180, "/api/services?q=shown")
+        return status == 200 and address in answer
+
+    eventually(shown, "the console shows the Service", USED_WITHIN_S)
+    with pytest.raises(OSError, match="refused"):
+        pod.namespace.http_get(pod.address, 9180, "/")
+    assert pod.namespace.http_get(pod.address, 9181, "/api/services")[0] == 404
 
 
 def test_a_speakers_container_restarts_without_its_exabgp_and_without_a_lost_route(

@@ -7,7 +7,7 @@ import { go, here } from "./place.js";
 import { ask, positionOf } from "./server.js";
 
 const ROWS = 100;
-const QUIET = new Set(["resourceVersion", "uid", "state", "createdMs", "generation"]);
+const QUIET = new Set(["resourceVersion", "uid", "state", "createdMs", "generation", "name", "namespace"]);
 
 export function journal(console_) {
   const kind = field("Type", "type", { type: "search", placeholder: "Address*" });
@@ -38,7 +38,7 @@ function short(payload) {
 }
 
 function rows({ events }, chosen) {
-  const columns = [["Position", "nowrap"], ["Time", "nowrap"], ["Type", "nowrap"], ["About", "nowrap"], ["Cause", "nowrap"], ["Content", "cut mono"]];
+  const columns = [["Position", "nowrap"], ["Time", "nowrap"], ["Type", "nowrap"], ["About", "nowrap"], ["Cause", "nowrap"], ["Content", "cut mono spare"]];
   return table("Events", columns, [...events].reverse().map((one) => ({
     chosen: String(one.position) === chosen, pick: () => go({ event: one.position }),
     cells: [

@@ -33,3 +33,6 @@ def test_the_crds_are_printed_from_an_installed_wheel(tmp_path):
     assert sources
     assert all(source.read_text().removeprefix("---\n") in printed.stdout for source in sources)
     assert all((installed / "porter" / "crds" / source.name).is_file() for source in sources)
+    pages = {path.name for path in (SOURCE / "porter/console/static").iterdir()}
+    assert {path.name for path in (installed / "porter/console/static").iterdir()} == pages
+    assert "index.html" in pages

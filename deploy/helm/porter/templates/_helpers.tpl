@@ -130,6 +130,12 @@ seccompProfile:
 {{- if and .Values.speaker.localAddress (gt (int .Values.speaker.replicas) 1) -}}
 {{- fail "speaker.localAddress is set, and speaker.replicas is more than 1: an address belongs to a single speaker; set speaker.replicas=1, or leave speaker.localAddress empty" -}}
 {{- end -}}
+{{- if and .Values.console.allowedFrom (ne .Values.console.listen "pod") -}}
+{{- fail "console.allowedFrom is set, but console.listen is loopback: nobody but kubectl port-forward reaches it; set console.listen=pod, or leave console.allowedFrom empty" -}}
+{{- end -}}
+{{- if eq (int .Values.console.port) (int .Values.console.healthPort) -}}
+{{- fail "console.port and console.healthPort are the same: choose two ports" -}}
+{{- end -}}
 {{- if and .Values.monitoring.podMonitor.enabled .Values.monitoring.serviceMonitor.enabled -}}
 {{- fail "monitoring.podMonitor.enabled and monitoring.serviceMonitor.enabled are both true: every metric would be scraped twice; choose one" -}}
 {{- end -}}
