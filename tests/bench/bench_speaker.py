@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import re
 import statistics
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from porter.bgp.publisher import RelayConnection
 from porter.model.bgp import PathAttributes, PeerKey, RouteKey
-from tests.bench.figures import milliseconds, table
+from tests.bench.figures import cpu_seconds, milliseconds, table
 from tests.integration.bgp.lab import (
     ADDRESS,
     PEER_AS,
@@ -165,7 +166,7 @@ async def many_peers(peers: int) -> None:
     names = [f"peer-{number}" for number in range(peers)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        async with engine_in(folder):
+        async with engine_in(folder) as engine:
             speaker, bird = Speaker(folder), Bird(folder, "bird", ADDRESS(2)).start(peers=locals_)
             try:
                 sessions = [
@@ -182,9 +183,13 @@ async def many_peers(peers: int) -> None:
                 print(
                     f"{peers} peers with {len(base)} paths each: up and complete in {time.monotonic() - began_s:.2f} s"
                 )
+                ours_s, engine_s = time.process_time(), cpu_seconds(engine.pid)
                 took = [await one_new(speaker, names, number) for number in range(NEW_SERVICES)]
+                ours_s, engine_s = time.process_time() - ours_s, cpu_seconds(engine.pid) - engine_s
                 row = milliseconds(f"one new Service confirmed at {peers} peers", took)
                 print(table(("milliseconds", "p50", "p90", "p99", "n"), [row]))
+                each = f"{ours_s / NEW_SERVICES:.2f} s of the publisher and {engine_s / NEW_SERVICES:.2f} s of ExaBGP"
+                print(f"CPU time for each: {each}; load average {os.getloadavg()[0]:.1f}")
             finally:
                 await speaker.crash()
                 bird.stop()

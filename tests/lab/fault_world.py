@@ -23,7 +23,7 @@ USERS = ("porter", "porter-controller")
 TAKEOVER_S = 8.0
 """A leader leads by then, once everything that it needs is there again."""
 CONSISTENT_WITHIN_S = 5.0
-"""Of a leader leading, on a machine that has its processors for itself."""
+"""Of a leader leading. Both hold on a machine that has its processors for itself."""
 COMES_WITHIN_S = 20.0
 OWN_LOAD = 3.0
 """The lab's own share of the load average: what is beyond it is other people's work, and stretches the bound."""
@@ -97,7 +97,7 @@ class World:
         name = f"canary-{self.canaries}"
         refused = (OSError, ApiError)
         eventually(lambda: self.create(name), f"{name} is created", TAKEOVER_S, ignore=refused)
-        [address] = self.lab.cluster.wait_ingress(name, timeout_s=TAKEOVER_S)
+        [address] = self.lab.cluster.wait_ingress(name, timeout_s=stretched(TAKEOVER_S))
         found = Consistency(leader_s=time.monotonic() - began_s)
         leads_s = time.monotonic()
         waiting = {router.name: router for router in self.lab.routers}
