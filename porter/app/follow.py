@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from porter.events.decided import BaselineRecorded
 from porter.events.envelope import BEGINNING, Checkpoint
+from porter.journal.chain import paused_gc
 from porter.ports import Baseline, Corrupt, Journal, Newer
 from porter.projections import baseline
 from porter.projections.cluster import ClusterState, fold
@@ -37,13 +38,15 @@ def folded_from(newest: Baseline) -> Folded:
         Newer: it is another release's.
     """
     recorded = newest.envelope.payload
-    if not isinstance(recorded, BaselineRecorded) or baseline.digest(recorded.state) != recorded.digest:
+    try:
+        assert isinstance(recorded, BaselineRecorded), "the journal finds baselines by their events' type"
+        with paused_gc():
+            state = baseline.decode(recorded.state, recorded.digest)
+    except baseline.AlteredBaseline as error:
         raise Corrupt(
             f"the baseline at #{newest.envelope.position} does not match its digest; "
             "start from an older one, or from an archived segment"
-        )
-    try:
-        state = baseline.decode(recorded.state)
+        ) from error
     except baseline.UnreadableBaseline as error:
         raise Newer(f"position {newest.envelope.position}: {error}") from error
     return Folded(fold(state, (newest.envelope,)), newest.checkpoint)

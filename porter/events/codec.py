@@ -90,9 +90,13 @@ def _restorer_of_field(kind: object) -> Restore | None:
 def _builder(cls: type[Any]) -> Restore:
     """Build a named tuple that other named tuples hold: missing last fields take their defaults."""
     shape = shape_of(cls, version=0)
+    fields, restore = shape.fields, shape.restore
 
     def build(payload: tuple[Any, ...]) -> Any:
-        return _build_slowly(cls.__name__, shape, payload)
+        # A start from a baseline builds tens of thousands of them.
+        if len(payload) != fields:
+            return _build_slowly(cls.__name__, shape, payload)
+        return _new(cls, payload) if restore is None else restore(payload)
 
     return build
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any, cast
 
 import msgpack
@@ -54,10 +55,15 @@ MAX_BASELINE_BYTES = 1 << 30
 """Most bytes that a baseline may hold after decompression."""
 
 _COMPRESSION_LEVEL = 1
+_POSITION = attrgetter("position")
 
 
 class UnreadableBaseline(Exception):
     """The bytes are no baseline of this release; the message says what they are, and the mend."""
+
+
+class AlteredBaseline(Exception):
+    """The content is not the one whose digest was recorded."""
 
 
 def digest(encoded: bytes) -> str:
@@ -95,29 +101,32 @@ def previous(encoded: bytes) -> int:
     Raises:
         UnreadableBaseline: the bytes are damaged, or another reducer's.
     """
-    return _decode_ledger(_content(encoded)[1]).baseline_position
+    return _decode_ledger(_unpacked(_decompress(encoded))[1]).baseline_position
 
 
-def decode(encoded: bytes) -> ClusterState:
-    """Decode what `encode` gave.
+def decode(encoded: bytes, recorded_digest: str = "") -> ClusterState:
+    """Decode what `encode` gave; with a digest, only if the content has it.
 
     Raises:
+        AlteredBaseline: the content has another digest.
         UnreadableBaseline: the bytes are damaged, or another reducer's.
     """
-    content = _content(encoded)
+    raw = _decompress(encoded)
+    if recorded_digest and sha256(raw).hexdigest() != recorded_digest:
+        raise AlteredBaseline
+    content = _unpacked(raw)
     try:
         return _decode_state(*content[1:])
     except (TypeError, ValueError, KeyError, IndexError) as error:
         raise UnreadableBaseline(f"a baseline of version {content[0]} is damaged: {error}") from error
 
 
-def _content(encoded: bytes) -> Any:
-    raw = _decompress(encoded)
+def _unpacked(raw: bytes) -> Any:
     try:
         content = msgpack.unpackb(raw, use_list=False, strict_map_key=False)
         version = content[0]
     except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
-        raise UnreadableBaseline(f"a baseline of {len(encoded)} bytes does not decode: {error}") from error
+        raise UnreadableBaseline(f"a baseline of {len(raw)} bytes does not decode: {error}") from error
     if version not in READABLE_VERSIONS:
         raise UnreadableBaseline(
             f"the baseline is of reducer version {version!r}, and this release folds by version {REDUCER_VERSION}; "
@@ -302,11 +311,14 @@ def _decode_pools(pools: Pools, row: Any) -> None:
     holders, refusals, departed, cooling, protocols, pools.reopened = row
     everything: list[Allocation] = []
     for sharers in holders:
-        allocations = tuple(Allocation(*one) for one in sharers)
+        allocations = tuple([Allocation._make(one) for one in sharers])
         pools.by_address[allocations[0].address] = allocations
-        everything.extend(allocations)
-    for one in sorted(everything, key=lambda allocation: allocation.position):
-        pools.by_uid[one.uid] = (*pools.by_uid.get(one.uid, ()), one)
+        everything += allocations
+    everything.sort(key=_POSITION)
+    by_uid = pools.by_uid
+    for one in everything:
+        before = by_uid.get(one.uid)
+        by_uid[one.uid] = (one,) if before is None else (*before, one)
     pools.refusals = {uid: (_build_refusal(refused), position) for uid, (refused, position) in refusals}
     pools.departed = _by_name(departed, Departure._make)
     pools.cooling = _by_name(cooling, Cooling._make)

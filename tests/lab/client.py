@@ -5,6 +5,7 @@ import json
 import re
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ Object = dict[str, Any]
 
 REQUEST_TIMEOUT_S = 30.0
 WAIT_TIMEOUT_S = 10.0
+IDLE_MAX_S = 20.0
 FIELD_MANAGER = "lab"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
@@ -203,6 +205,12 @@ class Client:
 
     def _connection(self) -> http.client.HTTPSConnection:
         connection: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
+        now_s = time.monotonic()
+        if connection is not None and now_s - self._local.used_s > IDLE_MAX_S:
+            # The server ends connections that nothing comes over, and a request may meet that end.
+            connection.close()
+            connection = None
+        self._local.used_s = now_s
         if connection is None:
             connection = http.client.HTTPSConnection(
                 self._host, self._port, timeout=REQUEST_TIMEOUT_S, context=self._tls

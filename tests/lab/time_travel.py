@@ -8,10 +8,10 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +53,21 @@ class Moment:
     kernels: dict[str, Table]
     told: Object
 
+    @property
+    def time(self) -> str:
+        """When it was, as RFC 3339."""
+        return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(self.time_ms // 1000))}.{self.time_ms % 1000:03}Z"
+
 
 @dataclass
 class World:
-    """`porter up` with the one speaker, a second controller, and a life of changes."""
+    """`porter up` with the one speaker, and a second controller; `peers` has those not named as their routers."""
 
     lab: Lab
     up: Porter
     standby: Porter
     journal: JournalReader
+    peers: Mapping[str, str] = field(default_factory=dict)
     marks: int = 0
 
     def leader(self) -> Porter:
@@ -92,24 +98,26 @@ class World:
                 return
 
     def kernels(self) -> dict[str, Table]:
-        """What BGP brought into each router's kernel."""
+        """What BGP brought into each router's kernel, by the peer's name."""
         found = {}
         for router in self.lab.routers:
-            table = router.kernel.look()
-            found[router.name] = {prefix: table[prefix] for prefix in router.bgp_prefixes() if prefix in table}
+            table, ours = router.kernel.look(), router.bgp_prefixes()
+            name = self.peers.get(router.name, router.name)
+            found[name] = {prefix: table[prefix] for prefix in ours if prefix in table}
         return found
 
-    def quiet(self) -> Moment:
+    def quiet(self, *down: str) -> Moment:
         """Wait until nothing is on its way any more: all routes are confirmed, the kernels have them, nobody appends.
 
-        Raises NotInTime with what differs.
+        Peers that are down are left out. Raises NotInTime with what differs.
         """
-        self._wait_taken_in()
+        self.wait_taken_in()
         last: list[object] = [None]
         since: dict[str, Any] = {"position": -1, "at_s": 0.0}
 
         def still() -> Moment | None:
-            moment = Moment(0, int(time.time() * 1000), self.kernels(), self.up.json("/v1/routes"))  # type: ignore[arg-type]
+            kernels = {peer: table for peer, table in self.kernels().items() if peer not in down}
+            moment = Moment(0, int(time.time() * 1000), kernels, self.up.json("/v1/routes"))  # type: ignore[arg-type]
             moment.position = moment.told["position"]
             head = self.journal.head()
             last[0] = [f"head #{head}, told #{moment.position}", *differences(moment)]
@@ -128,7 +136,7 @@ class World:
         except NotInTime as error:
             raise NotInTime(f"{error}; last seen: {last[0]}") from error
 
-    def _wait_taken_in(self) -> None:
+    def wait_taken_in(self) -> None:
         """Make a change that shows, and wait until it is journaled: somebody leads, and is not behind."""
         self.marks += 1
         mark, before = str(self.marks), self.journal.head()
@@ -144,7 +152,7 @@ class World:
 
 def differences(moment: Moment, told: Object | None = None) -> list[str]:
     """Where what is told and what the kernels had differ, in both directions; empty if nowhere."""
-    routes = (moment.told if told is None else told)["routes"]
+    routes = [each for each in (moment.told if told is None else told)["routes"] if each["peer"] in moment.kernels]
     found = [
         f"{route['peer']}: {route['prefix']} via {route['nextHop']} is only {route['state']}"
         for route in routes
@@ -253,8 +261,7 @@ async def check_file(file: Path, moments: Sequence[Moment]) -> None:
     exported = ExportJournals(file)
     assert (await verify(exported))["problems"] == []
     for moment in moments:
-        time_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment.time_ms // 1000))
-        for at in (str(moment.position), f"{time_text}.{moment.time_ms % 1000:03}Z"):
+        for at in (str(moment.position), moment.time):
             told = await direct.answer(exported, "porter", "routes", {"at": at})
             assert told == moment.told, f"at {at}, which is #{moment.position}"
 
