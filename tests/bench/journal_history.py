@@ -64,8 +64,8 @@ def beginning() -> Iterator[list[Event]]:
     yield [InventorySynced(0, NODES, 1, 0)]
 
 
-def history(events: int, seed: int = 7) -> Iterator[list[Event]]:
-    """Yield commits that hold `events` events in all, or one or two more."""
+def history(events: int, seed: int = 7, services: int = LIVE_SERVICES) -> Iterator[list[Event]]:
+    """Yield commits that hold `events` events in all, or one or two more; so many Services live at a time."""
     rng = random.Random(seed)
     names = [f"node-{number}" for number in range(NODES)]
     live: dict[int, ServiceObserved] = {}
@@ -73,7 +73,7 @@ def history(events: int, seed: int = 7) -> Iterator[list[Event]]:
     for commit in beginning():
         count += len(commit)
         yield commit
-    for number in range(min(LIVE_SERVICES, events // 10)):
+    for number in range(min(services, events // 10)):
         live[number] = observed = service(number, 0)
         count += 3
         yield [observed, endpoints(observed, rng.sample(names, 3)), allocated(observed, number)]
