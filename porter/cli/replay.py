@@ -34,11 +34,47 @@ def replay(
     to: Annotated[str, typer.Option(metavar="TIME|POSITION", help="Up to then; the head if unset.")] = "",
     step: Annotated[bool, typer.Option("--step", help="Wait for Enter after each event.")] = False,
     speed: Annotated[str, typer.Option(metavar="10x", help="Keep the pauses, so many times shorter.")] = "",
+    into: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Announce the history to this router of yours, by an own ExaBGP.")
+    ] = "",
+    peer: Annotated[
+        str, typer.Option(metavar="NAME", help="With --into: the BgpPeer whose routes are announced.")
+    ] = "",
+    speaker: Annotated[
+        str, typer.Option(metavar="NAME", help="With --into: the speaker whose routes are announced, as an agent's.")
+    ] = "",
+    local_as: Annotated[
+        int, typer.Option("--local-as", metavar="AS", help="With --into: our AS number; the cluster's if unset.")
+    ] = 0,
+    peer_as: Annotated[
+        int, typer.Option("--peer-as", metavar="AS", help="With --into: the router's; the BgpPeer's if unset.")
+    ] = 0,
+    local_address: options.LocalAddress = "",
+    stay: Annotated[
+        str, typer.Option(metavar="DURATION", help="With --into: end the session so long after the last event.")
+    ] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="With --into: also where the router is a peer of the cluster's own.")
+    ] = False,
     where: Where = HERE,
     utc: options.Utc = False,
 ) -> None:
-    """Go through the history event by event, publishing nothing, and tell the state at its end."""
+    """Go through the history event by event, and tell the state at its end.
+
+    Nothing is published; with --into a router of yours is told what the BgpPeer was given, beginning with all that
+    stood at --since. The cluster's journal and sessions are not touched, and its own peers are refused.
+    """
     factor = _speed(speed)
+    if into:
+        from porter.cli.replay_into import Pacing, Router, replay_into
+
+        router = Router(into, peer, speaker, local_as, peer_as, local_address, stay, force)
+        replay_into(router, since, to, Pacing(factor, step, PAUSE_S_MAX), where, utc=utc)
+        return
+    if peer or speaker or local_as or peer_as or local_address or stay or force:
+        raise InvalidSettings(
+            "--peer, --speaker, --local-as, --peer-as, --local-address, --stay and --force need --into"
+        )
     query = {"since": since, "until": to, "limit": "10000"}
     answer = ask("timeline", query, where)
     before: dt.datetime | None = None
