@@ -178,8 +178,10 @@ def _services(state: ClusterState, node: NodeObserved) -> tuple[list[Json], Coun
     """What it is to each address in use: by name, at most `SERVICES_MAX`, and all counted by rule."""
     counted: Counter[tuple[bool, str, str]] = Counter()
     judged = []
+    # Most routes share their next hops: each tuple is searched once, by its identity.
+    searched: dict[int, bool] = {}
     for service, one in _holdings(state):
-        found = _judge(state, node, service, one)
+        found = _judge(state, node, service, one, searched)
         counted[found.is_hop, found.rule, found.reason] += 1
         judged.append((one.service, one, found))
     judged.sort(key=lambda each: each[0])
@@ -207,11 +209,17 @@ def _holdings(state: ClusterState) -> Iterator[tuple[ServiceObserved, Allocation
                 yield service, one
 
 
-def _judge(state: ClusterState, node: NodeObserved, service: ServiceObserved, one: Allocation) -> Judged:
+def _judge(
+    state: ClusterState, node: NodeObserved, service: ServiceObserved, one: Allocation, searched: dict[int, bool]
+) -> Judged:
     """The rules of `porter.policy.next_hops`, asked of one node; the route itself says what came of them."""
     family, key = family_of(one.address), one.service
     route = state.loc_rib.routes.get(host_prefix(one.address))
-    is_hop = route is not None and any(hop.node == node.name for hop in route.next_hops)
+    is_hop = False
+    if route is not None:
+        known = searched.get(id(route.next_hops))
+        is_hop = any(hop.node == node.name for hop in route.next_hops) if known is None else known
+        searched[id(route.next_hops)] = is_hop
     endpoints = state.inventory.endpoints.get(key)
     serving = serving_nodes(endpoints, family)
     of_service = max((one.position, one.since_ms), state.loc_rib.service_stamps.get(key, NEVER))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 from porter.app.answer_json import Json, time_json
+from porter.app.explain_counts import Paths, paths_of, shapes_of
 from porter.app.explain_question import Unknown
 from porter.app.explain_sessions import number_of, place_json, standing_of
 from porter.app.explain_verdicts import changed
-from porter.app.route_answers import CONFIRMED, RouteFilter, known_speakers, peer_answer, routes
+from porter.app.route_answers import known_speakers, negotiated_of, peer_answer
 from porter.app.view import ReadModel
 from porter.events.observed import PeerObserved
 from porter.model.bgp import node_of
@@ -38,11 +39,15 @@ def tell_peer(model: ReadModel, name: str) -> Json:
         known = ", ".join(sorted(state.inventory.peers)[:10])
         raise Unknown(f"no BgpPeer {name!r} is known; known: {known or 'none yet'}")
     conf = state.inventory.good_conf(DEFAULT_CONF)
-    rows = routes(model, RouteFilter(peer=name))["routes"]
-    sessions = [
-        _session(model, name, speaker, session, rows) for speaker, session in sessions_of(state, model.sessions, name)
-    ]
-    given = sorted({row["prefix"] for row in rows})
+    shapes = shapes_of(model, name)
+    told = {
+        speaker: (session, paths_of(model, name, speaker, negotiated_of(session, fact), shapes))
+        for speaker, session in sessions_of(state, model.sessions, name)
+    }
+    sessions = [_session(model, name, speaker, session, paths.paths) for speaker, (session, paths) in told.items()]
+    had = frozenset[int]().union(*(paths.shapes for _, paths in told.values()))
+    prefixes = sum(shapes[index].prefixes for index in had)
+    total = sum(paths.paths for _, paths in told.values())
     withheld = _withheld(model, name)
     kind, message = _standing(model, name, sessions)
     up = [one for one in sessions_of(state, model.sessions, name) if one[1].established]
@@ -57,9 +62,9 @@ def tell_peer(model: ReadModel, name: str) -> Json:
         "families": list(fact.families),
         "maxNextHops": fact.max_next_hops,
         "sessions": sessions,
-        "prefixes": len(given),
-        "paths": len(rows),
-        "nextHops": _next_hops(rows),
+        "prefixes": prefixes,
+        "paths": total,
+        "nextHops": _next_hops([paths for _, paths in told.values()]),
         "advertisements": _advertisements(model, fact),
         "withheld": withheld[:WITHHELD_MAX],
         "withheldCount": len(withheld),
@@ -68,7 +73,7 @@ def tell_peer(model: ReadModel, name: str) -> Json:
         "summary": [
             f"{message}.",
             *(f"{one['message']}." for one in sessions if one["state"] == ESTABLISHED),
-            f"{name} is to have {number_of(len(given), 'prefix', 'prefixes')} by {number_of(len(rows), 'path')}.",
+            f"{name} is to have {number_of(prefixes, 'prefix', 'prefixes')} by {number_of(total, 'path')}.",
             *_withheld_sentence(withheld),
             *(f"BFD: {one}." for one in unwatched),
         ],
@@ -76,8 +81,7 @@ def tell_peer(model: ReadModel, name: str) -> Json:
     }
 
 
-def _session(model: ReadModel, peer: str, speaker: str, session: PeerSession, rows: list[Json]) -> Json:
-    mine = [row for row in rows if row["speaker"] == speaker]
+def _session(model: ReadModel, peer: str, speaker: str, session: PeerSession, paths: int) -> Json:
     return {
         "speaker": speaker,
         "node": node_of(speaker),
@@ -92,8 +96,8 @@ def _session(model: ReadModel, peer: str, speaker: str, session: PeerSession, ro
         "addPath": list(session.add_path),
         "holdTimeS": session.hold_time_s,
         "synced": session.synced,
-        "paths": len(mine),
-        "confirmed": sum(1 for row in mine if row["state"] == CONFIRMED),
+        "paths": paths,
+        "confirmed": min(paths, session.routes) if session.established else 0,
         "message": _session_sentence(peer, speaker, session),
     }
 
@@ -130,8 +134,8 @@ def _withheld_sentence(withheld: list[Json]) -> list[str]:
     return [f"Not given to it: {number_of(len(withheld), 'announced address', 'announced addresses')}, {reasons}."]
 
 
-def _next_hops(rows: list[Json]) -> list[Json]:
-    counted = Counter(row["nextHop"] for row in rows)
+def _next_hops(told: list[Paths]) -> list[Json]:
+    counted = sum((paths.next_hops for paths in told), Counter[str]())
     return [{"nextHop": address, "paths": count} for address, count in sorted(counted.items())]
 
 

@@ -11,51 +11,32 @@ Nothing is written anywhere else: no journal, no outcome, and no session of a sp
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import tenacity
-
 from porter.app.adj_rib import AdjRibsOut
-from porter.app.clock import SystemClock
 from porter.app.events import BadQuestion
 from porter.app.follow import checkpoint_before
+from porter.app.lab_session import Router, session_with
 from porter.app.local_address import AddressBook
 from porter.app.moments import Moment, position_of
 from porter.app.streams import Streams
 from porter.app.telling import Teller
 from porter.app.time_travel import as_of, fold_to
 from porter.app.timeline import before_of
-from porter.bgp.engine import exabgp_command, wait_for_configuration
-from porter.bgp.publisher import ExaBgpPublisher
 from porter.events.envelope import Envelope
 from porter.model.address import FAMILIES, Address
-from porter.model.bgp import AGENT_PREFIX, Negotiated, PeerKey, SessionSettings, SpeakerName, node_of
+from porter.model.bgp import AGENT_PREFIX, PeerKey, SessionSettings, SpeakerName, node_of
 from porter.policy.topology import NODE, topology_of
 from porter.ports import JournalMissing
 from porter.projections.adj_rib_out import exported_from
 from porter.projections.cluster import ClusterState, fold
 from porter.projections.inventory import DEFAULT_CONF
 
-UP_TIMEOUT_S = 40.0
-SENT_TIMEOUT_S = 30.0
-POLL_S = 0.02
-END_TIMEOUT_S = 5.0
-ENGINE_LOG_LINES = 20
-"""How much of ExaBGP's own log is told where the session does not come up."""
 OWN_SPEAKER = SpeakerName("replay")
 FIRST_AS, LAST_AS = 1, 4294967295
-
-
-class NoSession(Exception):
-    """The router does not take the session, or not the routes; the message says what was heard of it."""
 
 
 class Target(NamedTuple):
@@ -129,7 +110,7 @@ async def replay_into(
     peer = _chosen_peer(present, begun.state, target)
     with tempfile.TemporaryDirectory(prefix="porter-replay-") as folder:
         settings = session_of(begun.state, present, peer, target)
-        async with _session(Path(folder), settings) as router:
+        async with session_with(Path(folder), settings, OWN_SPEAKER) as router:
             announcer = _Announcer(router, begun.state, peer, SpeakerName(target.speaker or OWN_SPEAKER))
             await announcer.begin()
             stage.tell(f"at #{first} {router.name} has {announcer.count} paths")
@@ -208,147 +189,13 @@ def session_of(begun: ClusterState, present: ClusterState, peer: PeerKey, target
     )
 
 
-# --------------------------------------------------------------------------------------------------------- the session
-
-
-class _Router:
-    """The user's router behind an ExaBGP of ours."""
-
-    def __init__(self, publisher: ExaBgpPublisher, settings: SessionSettings, log: Path) -> None:
-        self.publisher = publisher
-        self.peer = settings.peer
-        self.name = f"{settings.peer_address} port {settings.port}"
-        self._log = log
-
-    async def established(self) -> Negotiated:
-        """Wait for the session.
-
-        Raises:
-            NoSession: it does not come up in time.
-        """
-        with contextlib.suppress(tenacity.RetryError):
-            return await _within(UP_TIMEOUT_S)(self._negotiated)
-        view = self.publisher.peers().get(self.peer)
-        reason = view.reason if view is not None and view.reason else "it did not answer"
-        raise NoSession(f"{self.name} does not take a session within {UP_TIMEOUT_S:.0f} s: {reason}{self._logged()}")
-
-    async def has(self, routes: int) -> None:
-        """Wait until everything that is desired was sent, and nothing else is announced.
-
-        Raises:
-            NoSession: the session went, or does not take them in time.
-        """
-        with contextlib.suppress(tenacity.RetryError):
-            await _within(SENT_TIMEOUT_S)(self._is_live, routes)
-            return
-        view = self.publisher.peers().get(self.peer)
-        told = (
-            f"{view.state}, {view.sync}, {view.confirmed} of {view.desired} sent" if view is not None else "it is gone"
-        )
-        raise NoSession(
-            f"{self.name} does not take {routes} paths within {SENT_TIMEOUT_S:.0f} s: {told}{self._logged()}"
-        )
-
-    async def _negotiated(self) -> Negotiated | None:
-        view = self.publisher.peers().get(self.peer)
-        return view.negotiated if view is not None else None
-
-    async def _is_live(self, routes: int) -> bool:
-        view = self.publisher.peers().get(self.peer)
-        if view is None or view.negotiated is None or view.sync != "LIVE":
-            return False
-        return view.desired == routes and len(self.publisher.confirmed(self.peer)) == routes
-
-    def _logged(self) -> str:
-        lines = self._log.read_text(errors="replace").splitlines()[-ENGINE_LOG_LINES:] if self._log.exists() else []
-        return "".join(f"\n  exabgp: {line}" for line in lines)
-
-
-def _within(timeout_s: float) -> tenacity.AsyncRetrying:
-    """Asks again until the answer is one."""
-    return tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_result(lambda answer: not answer),
-        wait=tenacity.wait_fixed(POLL_S),
-        stop=tenacity.stop_after_delay(timeout_s),
-    )
-
-
-@asynccontextmanager
-async def _session(folder: Path, settings: SessionSettings) -> AsyncIterator[_Router]:
-    configuration, log = folder / "exabgp.conf", folder / "exabgp.log"
-    publisher = ExaBgpPublisher(
-        speaker=OWN_SPEAKER, socket_path=folder / "relay.sock", configuration_path=configuration, clock=SystemClock()
-    )
-    async with asyncio.TaskGroup() as tasks:
-        running = [
-            tasks.create_task(publisher.run(), name="publisher"),
-            tasks.create_task(_drained(publisher), name="outcomes"),
-            tasks.create_task(_engine(configuration, log), name="exabgp"),
-        ]
-        try:
-            await publisher.configure((settings,))
-            yield _Router(publisher, settings, log)
-        finally:
-            for task in reversed(running):
-                task.cancel()
-
-
-async def _drained(publisher: ExaBgpPublisher) -> None:
-    """Outcomes are nobody's here."""
-    while True:
-        await publisher.outcomes()
-
-
-async def _engine(configuration: Path, log: Path) -> None:
-    """An ExaBGP that ends with this process, however that ends; started again where it ends by itself."""
-    await wait_for_configuration(configuration)
-    command = exabgp_command(configuration)
-    with _appended(log) as output:
-        while True:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "porter.app.process", str(os.getpid()), *command.arguments),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                env={**os.environ, **command.environment},
-            )
-            try:
-                await process.wait()
-            finally:
-                await _ended(process)
-            await asyncio.sleep(POLL_S)
-
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(process.wait(), END_TIMEOUT_S)
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-@contextmanager
-def _appended(log: Path) -> Iterator[int]:
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 # ---------------------------------------------------------------------------------------------------------- the routes
 
 
 class _Announcer:
     """Keeps the router's routes in step with the state."""
 
-    def __init__(self, router: _Router, state: ClusterState, peer: PeerKey, speaker: SpeakerName) -> None:
+    def __init__(self, router: Router, state: ClusterState, peer: PeerKey, speaker: SpeakerName) -> None:
         self._router = router
         self._state = state
         self._peer = peer

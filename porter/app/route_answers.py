@@ -234,10 +234,10 @@ def _ribs(model: ReadModel, wanted: RouteFilter) -> Iterator[tuple[str, str, Pee
                 continue
             session = told.peers.get(name, NO_SESSION)
             touched = concerned(state, name, prefixes)
-            yield speaker, name, session, adj_rib_out(state, name, speaker, _negotiated(session, peer), touched)
+            yield speaker, name, session, adj_rib_out(state, name, speaker, negotiated_of(session, peer), touched)
 
 
-def _negotiated(session: PeerSession, peer: PeerObserved) -> Negotiated:
+def negotiated_of(session: PeerSession, peer: PeerObserved) -> Negotiated:
     """What the session negotiated last; before the first time, what the peer's settings ask for."""
     families = frozenset(family for family in FAMILIES if family in (session.families or peer.families))
     add_path = frozenset(family for family in families if not session.families or family in session.add_path)

@@ -13,6 +13,7 @@ import typer
 from porter.app.settings import InvalidSettings
 from porter.cli import (
     actions,
+    collect,
     console,
     doctor,
     exits,
@@ -66,6 +67,7 @@ for question in (
     history.timeline,
     history.diff,
     doctor.doctor,
+    collect.collect,
     plan.plan,
     replay.replay,
     replay.bisect,

@@ -56,8 +56,9 @@ def replay_into(router: Router, since: str, to: str, pacing: Pacing, where: Wher
     """
     from porter.app import direct
     from porter.app.events import BadQuestion
+    from porter.app.lab_session import NoSession
     from porter.app.moments import Moment
-    from porter.app.replay_into import NoSession, Stage, Target
+    from porter.app.replay_into import Stage, Target
     from porter.app.replay_into import replay_into as announced
     from porter.model.address import InvalidAddress, parse_address
     from porter.telemetry.logs import configure_logging

@@ -7,9 +7,11 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
+import redis
 
 from porter.journal.embedded import EmbeddedServer
 from tests.unit.app.incident import exported, incident
@@ -142,3 +144,40 @@ def test_the_doctor_tells_what_is_wrong_with_the_server_and_with_the_cluster(imp
     nobody = porter("doctor", "--redis-url", f"unix://{tmp_path}/no.sock", "-o", "json")
     assert nobody.returncode == 3
     assert json.loads(nobody.stdout)["checks"][0]["name"] == "reached"
+
+
+@pytest.mark.parametrize("redact", ["--redact", "--no-redact"])
+def test_a_support_bundle_holds_no_password_and_redacted_no_name(imported, tmp_path, redact):
+    secret, name = "correct-horse-battery", f"reader{redact.strip('-')}"
+    with redis.Redis(unix_socket_path=imported.removeprefix("unix://")) as client:
+        client.execute_command("ACL", "SETUSER", name, "on", f">{secret}", "~*", "&*", "+@all")
+    state = tmp_path / "state"
+    (state / "logs").mkdir(parents=True)
+    (state / "logs" / "speaker.log").write_text('{"event": "session up", "peer": "tor-a"}\n')
+    for file in ("passwords.json", "exabgp.conf"):
+        (state / file).write_text(f"md5-password '{secret}';")
+    bundle = tmp_path / "support.tar.gz"
+    url = imported.replace("unix://", f"unix://{name}:{secret}@")
+    told = porter("collect", "--redis-url", url, "--since", 1, "--state-dir", state, "-o", bundle, redact)
+    assert told.returncode == 0, told.stderr
+    with tarfile.open(bundle) as archive:
+        files = {Path(member.name).name: archive.extractfile(member).read() for member in archive}
+    wanted = {
+        "manifest.json",
+        "doctor.json",
+        "doctor-live.json",
+        "timeline.json",
+        "incident.porter-export",
+        "speaker.log",
+    }
+    assert wanted <= files.keys()
+    text = b"".join(files.values()) + porter("journal", "cat", "--from", _written(files, tmp_path)).stdout.encode()
+    assert secret.encode() not in text
+    assert (b"tor-a" in text, b"shop/" in text) == (redact == "--no-redact",) * 2
+    assert secret not in told.stdout + told.stderr
+
+
+def _written(files, folder):
+    file = folder / "from-the-bundle"
+    file.write_bytes(files["incident.porter-export"])
+    return file

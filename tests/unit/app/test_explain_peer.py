@@ -6,6 +6,8 @@ import pytest
 
 from porter.app.events import BadQuestion
 from porter.app.explain_question import Ambiguous, Question, Unknown
+from porter.app.route_answers import RouteFilter, routes
+from porter.app.view import ReadModel
 from porter.events import decided, observed, routed
 from porter.model.address import Address
 from porter.model.reasons import Problem
@@ -83,6 +85,23 @@ async def test_what_advertisements_keep_from_it_is_counted(story):
     assert answer["peer"]["withheld"] == [{"prefix": "192.0.2.0/32", "reason": "NotAdvertised"}]
     assert answer["peer"]["advertisements"][0]["about"] is False
     assert answer["summary"][-1] == "Not given to it: 1 announced address, 1 by NotAdvertised."
+
+
+@pytest.mark.parametrize("add_path", [("IPv4",), ()])
+@pytest.mark.parametrize("change", [{}, {"max_next_hops": 1}, {"node_selector": (("rack", "1"),)}])
+async def test_what_is_counted_is_what_the_routes_say(story, change, add_path):
+    story.says(
+        node(1, labels=(("rack", "1"),)),
+        service("local", traffic_policy="Local"),
+        endpoints("local", "n2"),
+        observed.AdvertisementObserved("all", "a", "1", 1, 1, communities=("64500:1",)),
+        PEER._replace(**change),
+    )
+    story.settles()
+    sessions = told(UP._replace(add_path=add_path), SYNCED)
+    peer = (await story.asked(sessions, peer="tor-a"))["peer"]
+    rows = routes(ReadModel(story.state, sessions), RouteFilter(peer="tor-a"))["routes"]
+    assert (peer["paths"], peer["prefixes"]) == (len(rows), len({row["prefix"] for row in rows}))
 
 
 async def test_a_drained_speakers_session_says_so(story):

@@ -69,6 +69,7 @@ def test_help_names_every_command_and_loads_no_heavy_library():
         "replay",
         "bisect",
         "doctor",
+        "collect",
     ):
         assert f"\n  {command} " in helped.stdout
     loaded = modules_after("import porter.cli.main")
