@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 from porter.app.adj_rib import AdjRibsOut
 from porter.app.events import BadQuestion
-from porter.app.follow import checkpoint_before
 from porter.app.lab_session import Router, session_with
 from porter.app.local_address import AddressBook
 from porter.app.moments import Moment, position_of
@@ -27,6 +26,7 @@ from porter.app.telling import Teller
 from porter.app.time_travel import as_of, fold_to
 from porter.app.timeline import before_of
 from porter.events.envelope import Envelope
+from porter.journal.chain import checkpoint_before
 from porter.model.address import FAMILIES, Address
 from porter.model.bgp import AGENT_PREFIX, PeerKey, SessionSettings, SpeakerName, node_of
 from porter.policy.topology import NODE, topology_of
