@@ -50,6 +50,8 @@ TELL_PRESENT_EVENTS = 5_000
 CONFIGURE_INTERVAL_S = 1.0
 """While pages come in, the sessions are looked at this often although no fact about them changed: this machine's own
 addresses, which they are made of, are no facts."""
+QUIET_INTERVAL_S = 5.0
+"""The same while no page comes."""
 LAST_GOOD_MIN_INTERVAL_S = 1.0
 LAST_GOOD_COST_FACTOR = 20
 """The last-good file is rewritten when the state changed, spending at most one part in this many of the time on it."""
@@ -118,6 +120,7 @@ class Speaker:
             tasks.create_task(self._relay_outcomes(), name="outcomes")
             tasks.create_task(self._follow(), name="journal")
             tasks.create_task(self._save(), name="last-good file")
+            tasks.create_task(self._look_again(), name="own addresses")
             ready = announce_readiness(self._settings.ready_file, self._publisher, lambda: self._certain)
             tasks.create_task(ready, name="readiness")
             if self._passwords is not None:
@@ -298,6 +301,11 @@ class Speaker:
             await self._publisher.configure(wanted)
         self._presume()
 
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(QUIET_INTERVAL_S)
+            await self._configure()
+
     def _presume(self) -> None:
         """Desire for the sessions that must have their routes before they come up, whatever they will agree on."""
         presumed = self._publisher.presumed()
@@ -310,20 +318,17 @@ class Speaker:
     def _wanted_sessions(self, state: ClusterState) -> Sequence[SessionSettings]:
         """The sessions of a state; one whose object was made malformed by an edit stays as it was before."""
         former = {session.peer: session for session in self._sessions}
+        up = {peer for peer, view in self._publisher.peers().items() if view.state == "Established"}
         wanted = []
         for name, peer in sorted(state.inventory.peers.items()):
             key = PeerKey(name)
-            settings = former.get(key) if malformed(state, name) else self._settings_of(state, key, peer.address)
+            settings = before = former.get(key)
+            if not malformed(state, name):
+                own = self._addresses.own(peer.address, before, up=key in up)
+                settings = None if own is None else session_settings(state, key, speaker=self._name, **own._asdict())
             if settings is not None:
                 wanted.append(settings)
         return wanted
-
-    def _settings_of(self, state: ClusterState, peer: PeerKey, address: Address) -> SessionSettings | None:
-        local_address = self._addresses.towards(address)
-        if not local_address:
-            return None
-        router_id = self._addresses.router_id(local_address)
-        return session_settings(state, peer, speaker=self._name, router_id=router_id, local_address=local_address)
 
     async def _watch_passwords(self, passwords: Passwords) -> None:
         """Have the engine take a changed password: only that session restarts."""

@@ -34,6 +34,8 @@ class RememberingPublisher:
 
     def __init__(self) -> None:
         self.configured: list[tuple[str, ...]] = []
+        self.sessions: Sequence[SessionSettings] = ()
+        self.up: dict[PeerKey, PeerView] = {}
         self.desired: list[Desired] = []
         self.presumes: dict[PeerKey, Negotiated] = {}
 
@@ -42,6 +44,7 @@ class RememberingPublisher:
 
     async def configure(self, sessions: Sequence[SessionSettings]) -> None:
         self.configured.append(tuple(session.peer for session in sessions))
+        self.sessions = sessions
 
     def desire(self, desired: Desired) -> None:
         self.desired.append(desired)
@@ -54,7 +57,7 @@ class RememberingPublisher:
         return ()
 
     def peers(self) -> Mapping[PeerKey, PeerView]:
-        return {}
+        return self.up
 
 
 class Outcomes:
@@ -86,6 +89,13 @@ class World:
 
 
 @pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Own addresses are looked at all the time; for a test that names this before `world`."""
+    monkeypatch.setattr(module, "QUIET_INTERVAL_S", 0.01)
+    monkeypatch.setattr(module, "CONFIGURE_INTERVAL_S", 0.0)
+
+
+@pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     made = World(tmp_path)
     started = EpochStarted("g", "a", 0, "00" * 32)
@@ -110,7 +120,7 @@ async def test_sessions_are_looked_at_when_their_facts_change_and_not_with_every
     await world.append(ConfObserved("default", "c", "1", 1, 64500), PEER, InventorySynced(0, 0, 0, 1))
     assert world.publisher.configured[-1] == ("tor",)
     looked = []
-    monkeypatch.setattr(world.speaker, "_settings_of", lambda *asked: looked.append(asked))
+    monkeypatch.setattr(world.speaker._addresses, "own", lambda *asked, **_: looked.append(asked))
     for number in range(20):
         await world.append(service(number))
     assert looked == []
@@ -128,6 +138,34 @@ async def test_an_address_of_this_machine_that_comes_late_is_found_with_a_later_
     address[0] = "192.0.2.1"
     await world.append(service(1))
     assert world.publisher.configured == [("tor",)]
+
+
+async def test_an_address_of_this_machine_that_comes_late_is_found_without_a_page(quick, world, monkeypatch):
+    address = [""]
+    monkeypatch.setattr(world.speaker._addresses, "towards", lambda _peer: Address(address[0]))
+    await world.append(ConfObserved("default", "c", "1", 1, 64500), PEER, InventorySynced(0, 0, 0, 1))
+    assert world.publisher.configured == []
+    address[0] = "192.0.2.1"
+    async with asyncio.timeout(TIMEOUT_S):
+        while world.publisher.configured != [("tor",)]:  # noqa: ASYNC110 - it tells nobody.
+            await asyncio.sleep(0.001)
+
+
+async def test_a_link_that_is_down_for_a_moment_neither_removes_a_session_nor_moves_it(quick, world, monkeypatch):
+    monkeypatch.setattr(world.speaker._addresses, "_configured", None)
+    address = ["192.0.2.1"]
+    monkeypatch.setattr(world.speaker._addresses, "towards", lambda _peer: Address(address[0]))
+    await world.append(ConfObserved("default", "c", "1", 1, 64500), PEER, InventorySynced(0, 0, 0, 1))
+    [session] = world.publisher.sessions
+    world.publisher.up[session.peer] = PeerView(session.peer, "LIVE", "Established", "", 0, 0, None, 0, 0)
+    for number, instead in enumerate(("", "198.51.100.1")):
+        address[0] = instead
+        await world.append(service(number))
+        await asyncio.sleep(0.03)
+    assert world.publisher.configured == [("tor",)], "the kernel knows no way, or another: the session stands"
+    world.publisher.up.clear()
+    await world.append(service(3))
+    assert [session.local_address for session in world.publisher.sessions] == ["198.51.100.1"]
 
 
 async def test_a_recovering_epoch_makes_what_is_desired_uncertain_and_its_end_certain(world):
