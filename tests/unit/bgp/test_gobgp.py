@@ -196,6 +196,13 @@ def test_the_name_of_a_session_tells_nothing_of_its_key(tmp_path):
     assert place.name != place_of(tmp_path / "two", SETTINGS, "s3cret").name
 
 
+def test_a_setting_that_no_daemon_is_told_makes_no_other_session(tmp_path):
+    place = place_of(tmp_path, SETTINGS, None)
+    timers = {"bfd_receive_ms": 300, "bfd_transmit_ms": 300, "bfd_multiplier": 3, "bfd_passive": True}
+    assert place_of(tmp_path, SETTINGS._replace(description="the router in rack 7", **timers), None) == place
+    assert place_of(tmp_path, SETTINGS._replace(hold_time_s=30), None) != place
+
+
 def test_what_is_counted_narrows_the_trouble_down():
     peer = wire.Peer()
     assert messages.trouble_of(peer, waited=False) == ""

@@ -4,7 +4,8 @@
     <session>.sock     the daemon's gRPC interface
     <session>.pid      written by the keeper: the daemon's process
 
-A session's name follows from all of its settings: one that changes is another session, with a daemon of its own.
+A session's name follows from its settings: one of them changes, and it is another session, with a daemon of its own.
+Those that no daemon is told, as the description, count for nothing.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def place_of(directory: Path, settings: SessionSettings, password: str | None) -
     salt = directory / "salt"
     if not salt.exists():
         write_private(salt, secrets.token_hex(16))
-    named = repr((salt.read_text(), settings, password))
+    told = settings._replace(description="", bfd_receive_ms=0, bfd_transmit_ms=0, bfd_multiplier=0, bfd_passive=False)
+    named = repr((salt.read_text(), told, password))
     return Place(directory, sha256(named.encode()).hexdigest()[:NAME_CHARACTERS])
 
 
