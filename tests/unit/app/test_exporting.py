@@ -14,9 +14,10 @@ from porter.app.moments import Moment
 from porter.app.pseudonyms import Pseudonyms, network_of, spanning, stays
 from porter.app.verify import verify
 from porter.events.codec import decode_commit
-from porter.events.envelope import BEGINNING
+from porter.events.envelope import BEGINNING, Draft
 from porter.events.observed import PoolObserved
 from porter.journal.export import ExportJournals
+from porter.journal.signing import Verifier, load_signer, make_key
 from porter.ports import Corrupt, JournalError, Trimmed
 from tests.golden.record import FOLDER
 from tests.schema_check import violations
@@ -169,6 +170,19 @@ async def test_a_redacted_export_is_a_new_chain_that_names_its_source(both):
     assert answer["source"]["position"] == head.position == answer["position"]
     assert answer["source"]["digest"] == plain.digest
     assert answer["hash"] != head.hash.hex()
+
+
+async def test_a_chain_made_anew_passes_for_no_signed_one(tmp_path):
+    it = await incident()
+    make_key(tmp_path / "key.pem")
+    checks = Verifier([tmp_path / "key.pub"])
+    await it.journal.append([Draft(load_signer(tmp_path / "key.pem").sign(await it.journal.head()))])
+    plain = await verify(it.streams, checks)
+    assert (plain["problems"], plain["signed"]) == ([], 1)
+    _, raw = await export_bytes(it.streams, "porter", None, redact=True)
+    anew = await verify(ExportJournals.from_bytes(raw), checks)
+    assert ["carries no signature" in problem for problem in anew["problems"]] == [True]
+    assert anew["signedPosition"] == 0
 
 
 async def test_a_redacted_export_gives_the_same_routes_and_pools_under_pseudonyms(both):
