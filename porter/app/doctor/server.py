@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from porter.app.archived_streams import ArchivedStreams
 from porter.app.doctor import Check, ok, problem, unknown, warning
 from porter.events.envelope import Head
 from porter.ports import JournalError, JournalUnavailable
@@ -37,9 +38,11 @@ async def server_checks(streams: object, now_s: float) -> list[Check]:
     """Every check of the server behind some streams.
 
     Args:
-        streams: the journals; those that are `Examined` are.
+        streams: the journals; those that are `Examined` are, also beneath an archive.
         now_s: this machine's time, in seconds since the Unix epoch.
     """
+    if isinstance(streams, ArchivedStreams):
+        streams = streams.inner
     if not isinstance(streams, Examined):
         return [unknown("server", WHERE, "the history is a file: no server was looked at", "ask the cluster")]
     try:

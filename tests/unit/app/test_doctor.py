@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from porter.app.archived_streams import ArchivedStreams
 from porter.app.doctor.answer import of_controller, of_journal
 from porter.app.doctor.cluster import judged
 from porter.app.doctor.server import server_checks
@@ -13,6 +14,7 @@ from porter.app.view import ReadModel, View
 from porter.events import decided, observed, routed
 from porter.events.envelope import Head
 from porter.journal.memory import MemoryJournals
+from porter.journal.shelves import FolderShelf
 from porter.kube.examination import ClusterFacts, LeaseFacts
 from porter.model.address import Address
 from porter.model.reasons import Problem
@@ -144,6 +146,11 @@ async def test_an_old_baseline_is_a_finding(story):
 )
 async def test_each_defect_of_the_server_is_told(facts, check, verdict):
     assert [one.verdict for one in await server_checks(Server(facts), 1000.0) if one.name == check] == [verdict]
+
+
+async def test_the_server_beneath_an_archive_is_examined(tmp_path):
+    streams = ArchivedStreams(Server(Facts(with_password=False)), FolderShelf(tmp_path))
+    assert ("server.acl", "warning") in [(one.name, one.verdict) for one in await server_checks(streams, 1000.0)]
 
 
 async def test_a_controller_whose_journal_is_away_answers_all_the_same(story):
