@@ -22,17 +22,21 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def guard(access: Access | None) -> Any:
     """The middleware that admits a request, or turns it away with the reason and the mend.
 
-    A client on loopback has entered the Pod or the machine already (`kubectl exec`, `kubectl port-forward`).
+    A client on loopback has entered the Pod or the machine already (`kubectl exec`, `kubectl port-forward`). It asks by
+    a name of loopback: a page in a browser there may have another site's name point to it (DNS rebinding), and a proxy
+    beside this process hands on what others ask.
     """
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         remote = request.remote or ""
-        if is_loopback(remote):
+        if is_loopback(remote) and is_loopback(_hostname(request.host)):
             request[USER] = f"loopback:{remote}"
             return await handler(request)
         if request.path in OPEN:
             return await handler(request)
+        if access is None and is_loopback(remote):
+            raise web.HTTPForbidden(text=f"asked for as {request.host!r}; ask by http://127.0.0.1:PORT, or localhost")
         if access is None:
             raise web.HTTPForbidden(text="clients of other machines cannot be authenticated outside of a cluster")
         sent = request.headers.get("Authorization", "")
@@ -48,3 +52,8 @@ def guard(access: Access | None) -> Any:
         return await handler(request)
 
     return guarded
+
+
+def _hostname(host: str) -> str:
+    """The host of a `Host` header, without its port."""
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0].lower()

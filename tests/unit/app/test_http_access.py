@@ -23,11 +23,11 @@ class Access:
         raise {"": Unauthenticated, "other": Forbidden, "away": AccessUnavailable}[token]("no")
 
 
-async def ask(access, remote, path="/v1/status", method="GET", token=None):
+async def ask(access, remote, path="/v1/status", method="GET", token=None, host="127.0.0.1:9179"):
     """Who the handler is told of."""
     transport = Mock()
     transport.get_extra_info = lambda name, default=None: (remote, 1) if name == "peername" else default
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = {"Host": host} | ({"Authorization": f"Bearer {token}"} if token else {})
     request = make_mocked_request(method, path, headers=headers, transport=transport)
 
     async def handler(request):
@@ -41,6 +41,22 @@ async def test_loopback_needs_no_token(remote):
     access = Access()
     assert await ask(access, remote, method="POST", path="/v1/drain") == f"loopback:{remote}"
     assert access.asked == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost:9179", "127.0.0.1", "[::1]:9179"])
+async def test_loopback_has_several_names(host):
+    assert await ask(None, "127.0.0.1", host=host) == "loopback:127.0.0.1"
+
+
+@pytest.mark.parametrize("host", ["evil.example:9179", "evil.example", "10.0.0.7:9179", "[fd00::1]:9179", ""])
+async def test_another_name_that_leads_to_loopback_is_not_trusted(host):
+    """A page that has its own name resolve to loopback would be of the same origin, and could drain a node."""
+    with pytest.raises(web.HTTPForbidden) as refused:
+        await ask(None, "127.0.0.1", method="POST", path="/v1/drain", host=host)
+    assert refused.value.text.startswith(f"asked for as {host!r}") or not host
+    with pytest.raises(web.HTTPUnauthorized):
+        await ask(Access(), "127.0.0.1", method="POST", path="/v1/drain", host=host)
+    assert await ask(Access(), "127.0.0.1", token="good", host=host) == "jane"
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
