@@ -28,6 +28,7 @@ from porter.journal.segment import (
     Segment,
     check_segment,
     entries_of,
+    file_name,
     list_segments,
     write_segment,
 )
@@ -76,9 +77,8 @@ class Archive:
         """The end of what is archived; None where the next commit is not to follow anything that is."""
         if self._store.entries:
             return self._store.entries[-1].checkpoint
-        if self.segments and self._store.trimmed.hash == self.segments[-1].last.hash:
-            return self.segments[-1].last
-        return None
+        ends = (one.last for one in reversed(self.segments) if one.last.hash == self._store.trimmed.hash)
+        return next(ends, None)
 
     @property
     def genesis(self) -> str:
@@ -143,6 +143,7 @@ class Archive:
         entries = [(decode(blob), blob) for blob in self._blobs()]
         if not entries:
             return
+        self._make_way(file_name(entries[0][0].first_position, entries[-1][0].last_position))
         written = self._guard(lambda: write_segment(self.folder, self._cluster, self._store.genesis, entries))
         self._take(written)
         self._store.drop(len(self._store.entries), Trim(written.last.position, written.last.hash))
@@ -181,14 +182,15 @@ class Archive:
             JournalUnavailable: the disk refused.
         """
         gone = 0
-        while self.segments:
-            first = self.segments[0]
+        # What was another journal's is older than all of this one's, whatever its positions are.
+        for one in sorted(self.segments, key=lambda one: (self._own(one), one.last.position, one.first)):
             large = max_bytes and self.size_bytes > max_bytes
-            if first.last.position >= before or not (large or first.last_ms < oldest_ms):
+            held = self._own(one) and one.last.position >= before
+            if held or not (large or one.last_ms < oldest_ms):
                 break
-            self._guard(first.path.unlink)
-            self._checked.pop(first.name, None)
-            del self.segments[0]
+            self._guard(one.path.unlink)
+            self._checked.pop(one.name, None)
+            self.segments.remove(one)
             gone += 1
         return gone
 
@@ -239,13 +241,25 @@ class Archive:
             self._guard(lambda: write_segment(self.folder, self._cluster, segment.genesis, entries))
         self._guard(lambda: segment.path.replace(lost / segment.name))
 
-    def _behind(self, at: Checkpoint) -> Segment | None:
-        """The segment that goes on behind a checkpoint.
+    def _own(self, segment: Segment) -> bool:
+        """Whether a segment is of the journal whose commits come next, and not of one before it on this volume."""
+        return segment.genesis == self.genesis
 
-        Several may, where one had to be archived anew; and of two journals that began, the later one is this one.
-        """
+    def _make_way(self, name: str) -> None:
+        """Set another journal's segment of a name aside, before this journal's takes its place."""
+        former = next((one for one in self.segments if one.name == name and not self._own(one)), None)
+        if former is None:
+            return
+        lost = self.folder / LOST_FOLDER
+        self._guard(lambda: lost.mkdir(mode=0o700, exist_ok=True))
+        self._guard(lambda: former.path.replace(lost / f"{former.genesis}-{name}"))
+        self.segments.remove(former)
+
+    def _behind(self, at: Checkpoint) -> Segment | None:
+        """The segment that goes on behind a checkpoint; several may, where one had to be archived anew."""
         for one in reversed(self.segments):
-            if one.last.position > at.position and (one.first <= at.position or one.previous.hash == at.hash):
+            goes_on = one.first <= at.position or one.previous.hash == at.hash
+            if self._own(one) and one.last.position > at.position and goes_on:
                 return one
         return None
 
@@ -282,9 +296,10 @@ class Archive:
             self._store.close()
             path.replace(path.with_suffix(".porter.damaged"))
             self._store.refresh()
-        if not self.segments:
+        own = [one for one in self.segments if not self._store.genesis or self._own(one)]
+        if not own:
             return
-        sealed, entries = self.segments[-1], self._store.entries
+        sealed, entries = own[-1], self._store.entries
         if not self._store.genesis or (entries and entries[-1].checkpoint.position <= sealed.last.position):
             self._store.begin(sealed.genesis, Trim(sealed.last.position, sealed.last.hash))
 

@@ -206,6 +206,59 @@ async def test_old_and_many_segments_go(tmp_path):
     world.close()
 
 
+async def begun_anew(world):
+    """Another journal in the place of the first one, which had come further."""
+    other = "aa" * 16
+    world.streams = MemoryJournals(writer="a", clock=world.clock)
+    world.journal, world.state = world.streams.journal(), ClusterState.empty()
+    world.archiver._journal = world.streams.journal()
+    claim = Claim(other, 1, None, 1, recovering=False, holder="a")
+    commit = await world.journal.claim(claim, [Draft(EpochStarted(other, "a", 0, ""))])
+    world.state = fold(world.state, commit.events)
+
+
+async def test_a_journal_that_began_anew_is_archived_and_trimmed_beside_the_former_one(tmp_path):
+    world = await World(tmp_path / "archive").claim()
+    await world.say(40)
+    await world.step()
+    world.archiver._archive.seal()
+    await begun_anew(world)
+    await world.say(20)
+    await world.record()
+    await world.say(2)
+    await world.step()
+    before = [blob async for page in world.journal.blobs(BEGINNING) for blob in page]
+    assert await world.trim() == ""
+    assert await world.first() == 22
+    reader = ArchivedJournal(world.journal, FolderShelf(world.folder))
+    assert [blob async for page in reader.blobs(BEGINNING) for blob in page] == before
+    # Nothing is open: it goes on there, and does not begin from the start.
+    assert world.archiver._archive.checkpoint == (await world.journal.head()).checkpoint
+    await world.say(3)
+    world.archiver._archive.close()
+    world.archiver = world.made(world.folder)
+    await world.step()
+    assert world.archiver._archive.open_commits == 3
+    # The former one goes first, although its positions are higher.
+    archive = world.archiver._archive
+    archive.retain(max_bytes=archive.size_bytes - 1, oldest_ms=0, before=1)
+    assert [one.genesis for one in archive.segments] == ["aa" * 16]
+
+
+async def test_a_former_journal_s_segment_of_the_same_name_is_set_aside(tmp_path):
+    world = await World(tmp_path / "archive").claim()
+    await world.say(10)
+    await world.step()
+    world.archiver._archive.seal()
+    await begun_anew(world)
+    await world.say(10)
+    await world.step()
+    world.archiver._archive.seal()
+    assert [one.genesis for one in world.archiver._archive.segments] == ["aa" * 16]
+    (aside,) = (world.folder / LOST_FOLDER).iterdir()
+    assert aside.name.startswith(f"{GENESIS}-")
+
+
 class Named:
     """A signer that tells what it was asked to sign."""
 
