@@ -129,7 +129,8 @@ def _sessions(sessions: Sessions, peers_down: list[str]) -> Sessions:
 
 def _losses(before: ReadModel, after: ReadModel, deleted: frozenset[str]) -> Iterator[Json]:
     """Each Service that goes on and loses an address, or the last route of one."""
-    reached_before, reached_after = _reached(before), _reached(after)
+    # A session may just be down: what has no next hop any more would not come back with it.
+    unreached = (_reached(before) - _reached(after)) | (_routed(before) - _routed(after))
     pools = before.state.pools
     for uid in sorted(pools.by_uid):
         kept = set(after.state.pools.addresses_of(uid))
@@ -138,21 +139,25 @@ def _losses(before: ReadModel, after: ReadModel, deleted: frozenset[str]) -> Ite
             if service in deleted:
                 continue
             told = {"service": {"namespace": one.namespace, "name": one.name, "uid": uid}, "address": one.address}
-            prefix = host_prefix(one.address)
             if one.address not in kept:
                 yield {**told, "lost": "address", "message": f"{service} would lose its address {one.address}"}
-            elif prefix in reached_before and prefix not in reached_after:
+            elif host_prefix(one.address) in unreached:
                 yield {**told, "lost": "routes", "message": f"{service} would lose all routes of {one.address}"}
 
 
 def _reached(model: ReadModel) -> frozenset[str]:
     """The prefixes that go to an established session; where no session is known, those that have next hops."""
-    routed = frozenset(model.state.loc_rib.routes)
+    routed = _routed(model)
     if not any(speaker.peers for speaker in model.sessions.speakers.values()):
         return routed
     announced = {one["prefix"] for one in routes(model)["routes"] if one["state"] != DESIRED}
     aggregates = [one for one in announced if not one.endswith(("/32", "/128"))]
     return frozenset(prefix for prefix in routed if prefix in announced or _within(prefix, aggregates))
+
+
+def _routed(model: ReadModel) -> frozenset[str]:
+    """The prefixes that have next hops."""
+    return frozenset(model.state.loc_rib.routes)
 
 
 def _within(prefix: str, aggregates: list[str]) -> bool:

@@ -86,6 +86,12 @@ async def test_the_last_node_of_a_service_takes_its_routes_along(planned):
     assert both["problems"] == ["shop/web would lose all routes of 192.0.2.0"]
 
 
+async def test_the_last_next_hop_is_a_loss_while_no_session_is_established_as_well(planned):
+    answer = await planned(mark="router-down", node_down=["n1", "n2"])
+    assert {one["before"]["state"] for one in answer["routes"]} == {"desired"}
+    assert answer["problems"] == ["shop/web would lose all routes of 192.0.2.0"]
+
+
 async def test_the_only_peer_takes_all_routes_along(planned):
     answer = await planned(mark="calm", peer_down=["tor-a"])
     assert [(one["before"]["state"], one["after"]["state"]) for one in answer["sessions"]] == [("Established", "Idle")]
