@@ -60,28 +60,28 @@ class _OpenSegment:
         self._store.close()
 
 
-def shelf_of(place: str) -> Shelf:
-    """The shelf of an archive: a folder, or a controller as http://HOST:PORT.
+def shelf_of(place: str, token: str = "") -> Shelf:
+    """The shelf of an archive: a folder, or a controller as http://HOST:PORT, which is given a bearer token.
 
     Raises:
         JournalMissing: there is no such folder.
     """
     scheme, separator, address = place.partition("://")
     if separator and scheme == "http":
-        return HttpShelf(address.rstrip("/"))
+        return HttpShelf(address.rstrip("/"), token)
     folder = Path(place).expanduser()
     if not folder.is_dir():
         raise JournalMissing(f"{place} is no folder; name that of an archive, or a controller as http://HOST:PORT")
     return FolderShelf(folder)
 
 
-def archive_alone(place: str) -> tuple[ArchivedStreams, str]:
+def archive_alone(place: str, token: str = "") -> tuple[ArchivedStreams, str]:
     """An archive as a history of its own, and the cluster's name.
 
     Raises:
         JournalMissing: there is no archive in that folder.
     """
-    shelf = shelf_of(place)
+    shelf = shelf_of(place, token)
     listing = shelf.listing()
     cluster = shelf.segment(listing[-1]).cluster if listing else ""
     return ArchivedStreams(_OpenSegment(Path(place).expanduser()), shelf), cluster

@@ -43,8 +43,8 @@ HISTORY: dict[str, Callable[[Streams, Mapping[str, str]], Awaitable[Json]]] = {
 class Place(NamedTuple):
     """Where a journal is: in an export (a file, or its content), or at a server, by the cluster's name.
 
-    `archive` is where what was trimmed is read from: a folder, or a controller as http://HOST:PORT. Alone it is the
-    whole history, but for the speakers'.
+    `archive` is where what was trimmed is read from: a folder, or a controller as http://HOST:PORT, which is given
+    `archive_token`. Alone it is the whole history, but for the speakers'.
     """
 
     redis_url: str = ""
@@ -52,6 +52,7 @@ class Place(NamedTuple):
     file: Path | None = None
     content: bytes | None = None
     archive: str = ""
+    archive_token: str = ""
 
 
 class OpenStreams(Streams, Protocol):
@@ -87,8 +88,8 @@ async def open_streams(place: Place) -> tuple[OpenStreams, str]:
         from porter.app.archived_streams import ArchivedStreams, archive_alone, shelf_of  # noqa: PLC0415 -- as below.
 
         if not place.redis_url and place.file is None and place.content is None:
-            return archive_alone(place.archive)
-        shelf = shelf_of(place.archive)
+            return archive_alone(place.archive, place.archive_token)
+        shelf = shelf_of(place.archive, place.archive_token)
         streams, cluster = await open_streams(place._replace(archive=""))
         return ArchivedStreams(streams, shelf), cluster
     if place.file is not None or place.content is not None:

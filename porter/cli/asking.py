@@ -44,8 +44,10 @@ def ask(question: str, query: dict[str, str], where: Where) -> dict[str, Any]:
 def place_of(where: Where) -> Place:
     """Where the history itself is."""
     from porter.app.direct import Place
+    from porter.cli.client import token
 
-    return Place(where.redis_url, where.cluster, where.source, archive=where.archive)
+    bearer = token() if where.archive else ""
+    return Place(where.redis_url, where.cluster, where.source, archive=where.archive, archive_token=bearer)
 
 
 def with_moments(query: dict[str, str], file: Path | None) -> dict[str, str]:
@@ -83,10 +85,11 @@ def history_of(query: Mapping[str, str], where: Where) -> Place:
 
     if where.directly:
         return place_of(where)
-    from porter.cli.client import Controller
+    from porter.cli.client import Controller, token
 
     controller = Controller(where.server, where.state_dir)
-    return Place(content=controller.content("/v1/export", query), archive=f"http://{controller.address}")
+    content = controller.content("/v1/export", query)
+    return Place(content=content, archive=f"http://{controller.address}", archive_token=token())
 
 
 def events_behind(query: dict[str, str], where: Where, *, follow: bool = False) -> Iterator[dict[str, Any]]:

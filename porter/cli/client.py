@@ -81,8 +81,8 @@ class Controller:
         wanted = {name: value for name, value in (query or {}).items() if value}
         suffix = f"?{urllib.parse.urlencode(wanted)}" if wanted else ""
         request = urllib.request.Request(f"http://{self.address}{path}{suffix}")
-        if token := _token():
-            request.add_header("Authorization", f"Bearer {token}")
+        if bearer := token():
+            request.add_header("Authorization", f"Bearer {bearer}")
         return request
 
     @contextmanager
@@ -123,7 +123,7 @@ def _object(body: bytes) -> dict[str, Any]:
     return answer
 
 
-def _token() -> str:
+def token() -> str:
     """The bearer token in the file that PORTER_TOKEN_FILE names; never an argument, which every process could read.
 
     Raises:

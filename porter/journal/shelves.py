@@ -101,8 +101,9 @@ class _NoArchive(JournalUnavailable):
 class HttpShelf:
     """The segments of a controller, fetched into a temporary folder when they are wanted."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, token: str = "") -> None:
         self.told = f"the archive of the controller at {address}"
+        self._token = token
         self._base = f"http://{address}"
         self._folder: Path | None = None
         self._listing: Sequence[Shelved] | None = None
@@ -140,8 +141,11 @@ class HttpShelf:
             self._folder = None
 
     def _get(self, path: str) -> IO[bytes]:
+        request = urllib.request.Request(f"{self._base}{path}")  # noqa: S310 -- http
+        if self._token:
+            request.add_header("Authorization", f"Bearer {self._token}")
         try:
-            answer: IO[bytes] = urllib.request.urlopen(f"{self._base}{path}", timeout=TIMEOUT_S)  # noqa: S310 -- http
+            answer: IO[bytes] = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310 -- http
         except urllib.error.HTTPError as error:
             kind = _NoArchive if error.code == http.HTTPStatus.NOT_FOUND else JournalUnavailable
             raise kind(f"{self.told} answers {error.code} {error.reason}") from error
