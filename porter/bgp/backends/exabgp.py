@@ -217,8 +217,9 @@ class Dialogue:
         self.outcomes.append(EngineStateChanged(self.speaker, up=True, reason=""))
         for session_id, session in self.sessions.items():
             state = self._neighbors.get(session_id)
-            negotiated = self._agreements.completed(session.settings, None if state is None else state.negotiated)
             held = ribs.get(session_id, {})
+            shown = None if state is None else state.negotiated
+            negotiated = self._agreements.completed(session.settings, shown, held)
             session.attached(negotiated, held, now_s, same_engine=same, told_gone=told_gone)
         late, self._late_events = self._late_events, []
         for event in late:

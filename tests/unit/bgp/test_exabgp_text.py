@@ -194,14 +194,28 @@ def test_what_the_list_of_neighbours_leaves_out_is_remembered_for_one_engine():
     settings = SETTINGS._replace(extended_next_hop=True)
     shown = Negotiated(frozenset({IPV4, IPV6}), frozenset({IPV4}), 90)
     agreements.of_engine("1-1")
-    assert agreements.completed(settings, None) is None
-    assert agreements.completed(settings, shown).extended_next_hop, "nobody knows better"
+    assert agreements.completed(settings, None, {}) is None
+    assert agreements.completed(settings, shown, {}).extended_next_hop, "nobody knows better"
     agreements.take(event("negotiated", NEGOTIATED))
-    assert not agreements.completed(settings, shown).extended_next_hop
+    assert not agreements.completed(settings, shown, {}).extended_next_hop
     agreements.take(event("negotiated", NEGOTIATED.replace('"nexthop": []', '"nexthop": [ "ipv4 unicast ipv6" ]')))
-    assert agreements.completed(settings, shown).extended_next_hop
-    assert not agreements.completed(SETTINGS, shown).extended_next_hop
+    assert agreements.completed(settings, shown, {}).extended_next_hop
+    assert not agreements.completed(SETTINGS, shown, {}).extended_next_hop
     agreements.of_engine("1-1")
     assert agreements.of(SESSION) is not None
     agreements.of_engine("2-2")
     assert agreements.of(SESSION) is None
+
+
+@pytest.mark.parametrize(
+    ("next_hops", "agreed"), [(("10.0.0.1",), False), (("10.0.0.1", "fd00::2"), True), (("fd00::2",), True), ((), True)]
+)
+def test_what_nobody_remembers_of_an_agreement_is_told_by_the_routes_that_it_let_through(next_hops, agreed):
+    settings = SETTINGS._replace(extended_next_hop=True)
+    shown = Negotiated(frozenset({IPV4, IPV6}), frozenset(), 90)
+    held = {RouteKey(Prefix("fd09::1/128"), 0): PathAttributes(Address("fd00::2"))}
+    for number, address in enumerate(next_hops):
+        held[RouteKey(Prefix(f"192.0.2.{number}/32"), 0)] = PathAttributes(Address(address))
+    completed = Agreements().completed(settings, shown, held)
+    assert completed is not None
+    assert completed.extended_next_hop == agreed
