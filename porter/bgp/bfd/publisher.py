@@ -46,6 +46,7 @@ class BfdPublisher:
         self._of_bfd: dict[PeerKey, tuple[Problem, ...]] = {}
         self._unsupported: dict[PeerKey, tuple[Problem, ...]] = {}
         self._engine_outcomes: asyncio.Task[Sequence[Event]] | None = None
+        self._configuring = asyncio.Lock()
 
     async def run(self) -> None:
         """Drive the engine and watch its paths until cancelled."""
@@ -59,8 +60,10 @@ class BfdPublisher:
 
     async def configure(self, sessions: Sequence[SessionSettings]) -> None:
         """Set the whole list of sessions. What BFD alone is about does not touch the engine's."""
-        await self._engine.configure(sessions)
-        self._of_bfd = await self._watch.configure(sessions)
+        # Facts, passwords and own addresses each call this when they change: the last one to call has the last word.
+        async with self._configuring:
+            await self._engine.configure(sessions)
+            self._of_bfd = await self._watch.configure(sessions)
 
     def desire(self, desired: Desired) -> None:
         """Set a peer's desired Adj-RIB-Out; returns at once."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 
 from porter.bgp.bfd.configuration import Timers, differing, render, timers_of, watched
 from porter.bgp.bfd.control import Reply, UnknownReply, read_reply, read_sessions
+from porter.bgp.bfd.publisher import BfdPublisher
 from porter.bgp.bfd.sessions import PATIENCE_S, BfdSessions
 from porter.bgp.bfd.watch import BfdWatch
 from porter.bgp.configuration import EXABGP_RETRIES, GOBGP_RETRIES, unsupported
@@ -140,6 +142,30 @@ async def test_without_bird_the_field_has_no_effect_and_says_so(tmp_path, monkey
     [problem] = problems[PeerKey("a")]
     assert "no program bird" in problem.message
     assert list(tmp_path.iterdir()) == []
+
+
+class SlowEngine:
+    """An engine whose first configuration takes longer than the next one's."""
+
+    def __init__(self) -> None:
+        self.pauses_s = [0.05, 0.0]
+
+    async def configure(self, _sessions) -> None:
+        await asyncio.sleep(self.pauses_s.pop(0))
+
+
+async def test_of_two_configurations_at_once_the_later_one_counts(tmp_path, monkeypatch) -> None:
+    async def validate(_configuration):
+        return ""
+
+    monkeypatch.setattr("porter.bgp.bfd.watch.validate", validate)
+    watch = BfdWatch("s", tmp_path / "bfd.conf", tmp_path / "bfd.sock", Clock())
+    publisher = BfdPublisher(SlowEngine(), watch)  # type: ignore[arg-type]
+    earlier = asyncio.create_task(publisher.configure([A]))
+    await asyncio.sleep(0)
+    await asyncio.gather(publisher.configure([A, B]), earlier)
+    assert watch.sessions.addresses == {"10.0.0.2", "10.0.0.3"}
+    assert "10.0.0.3" in (tmp_path / "bfd.conf").read_text()
 
 
 def test_gobgp_says_that_it_has_no_bfd() -> None:
