@@ -17,6 +17,7 @@ from porter.bgp.bfd.configuration import FIELD, differing, render, watched
 from porter.bgp.bfd.control import CONFIGURE, SHOW_SESSIONS, Reply, UnknownReply, read_reply, read_sessions
 from porter.bgp.bfd.daemon import ProgramMissing, validate
 from porter.bgp.bfd.sessions import BfdSessions
+from porter.bgp.bfd.sessions import Path as WatchedPath
 from porter.files import write_atomically
 from porter.model.bgp import PeerKey, SessionSettings
 from porter.model.reasons import Problem, Reason
@@ -60,12 +61,11 @@ class BfdWatch:
         problems = {settings.peer: differing(settings, wanted) for settings in wanted}
         complaint = await self._write(wanted)
         if complaint:
-            wanted = ()
-            problems = {
-                settings.peer: (Problem(Reason.FIELD_UNSUPPORTED, FIELD, f"{FIELD} has no effect: {complaint}"),)
-                for settings in sessions
-                if settings.wants_bfd
-            }
+            # BIRD stays as it is, and goes on to watch what it watched.
+            former = {WatchedPath.of(settings) for settings in self._wanted}
+            told = (Problem(Reason.FIELD_UNSUPPORTED, FIELD, f"{FIELD} does not count as written: {complaint}"),)
+            problems = dict.fromkeys((settings.peer for settings in sessions if settings.wants_bfd), told)
+            wanted = tuple(settings for settings in wanted if WatchedPath.of(settings) in former)
         self._wanted = wanted
         self.sessions.want(wanted, self._clock.monotonic_s())
         self.changed.set()

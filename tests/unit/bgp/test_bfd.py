@@ -144,6 +144,22 @@ async def test_without_bird_the_field_has_no_effect_and_says_so(tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_configuration_that_bird_refuses_takes_bfd_from_nobody_who_has_it(tmp_path, monkeypatch) -> None:
+    complaints = ["", "bird -p did not end within 10 s"]
+
+    async def validate(_configuration):
+        return complaints.pop(0)
+
+    monkeypatch.setattr("porter.bgp.bfd.watch.validate", validate)
+    watch = BfdWatch("s", tmp_path / "bfd.conf", tmp_path / "bfd.sock", Clock())
+    assert await watch.configure([A]) == {"a": ()}
+    watch.sessions.seen({"10.0.0.2": "Up"})
+    problems = await watch.configure([A, B])
+    assert problems.keys() == {"a", "b"}
+    assert (watch.sessions.state_of(PeerKey("a")), watch.sessions.addresses) == ("Up", {"10.0.0.2"})
+    assert "10.0.0.3" not in (tmp_path / "bfd.conf").read_text()
+
+
 class SlowEngine:
     """An engine whose first configuration takes longer than the next one's."""
 
