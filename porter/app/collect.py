@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
@@ -42,7 +43,11 @@ MANIFEST = "manifest.json"
 QUESTIONS = ("status", "doctor", "peers", "pools", "services", "routes")
 PACKAGES = ("exabgp", "redis", "hiredis", "kubernetes", "aiohttp", "msgpack", "opentelemetry-sdk", "prometheus-client")
 LOG_FIELDS = ("timestamp", "level", "program", "event")
-"""What a redacted log keeps of a line: none of them holds a name of the cluster's."""
+"""What a redacted log keeps of a line, if its event is a fixed sentence."""
+OBJECT_FIELDS = ("timestamp", "level", "program", "action", "reason", "position")
+"""And what of a line that repeats an object's Event: its sentence names objects, and stands in the history."""
+FIXED = re.compile(r"(?:\(?(?:[A-Za-z]+(?:'[a-z]*)?|last-good)\)?[,;:.]?(?: |$))+")
+"""A sentence of the programs themselves: words alone. What others log is put together from names, numbers and signs."""
 SAFE_LABELS = frozenset({"component", "kind", "le", "projection", "quantile", "reason", "resource", "result", "state"})
 """Labels of metrics whose values are Porter's own words."""
 TELEMETRY = "metrics-live.txt"
@@ -214,7 +219,7 @@ def _whole_lines(content: bytes) -> bytes:
 
 
 def _redacted_log(content: bytes) -> bytes:
-    """Of each line what was said, when, and how badly; a line that is no JSON is left out, and counted."""
+    """Of each line what was said, when, and how badly; one that may name something is left out, and counted."""
     kept, dropped = list[str](), 0
     for line in content.splitlines():
         try:
@@ -222,6 +227,9 @@ def _redacted_log(content: bytes) -> bytes:
         except ValueError:
             dropped += 1
             continue
-        if isinstance(fields, dict):
-            kept.append(json.dumps({name: fields[name] for name in LOG_FIELDS if name in fields}))
+        names = OBJECT_FIELDS if isinstance(fields, dict) and "action" in fields else LOG_FIELDS
+        if not isinstance(fields, dict) or ("event" in names and not FIXED.fullmatch(str(fields.get("event")))):
+            dropped += 1
+            continue
+        kept.append(json.dumps({name: fields[name] for name in names if name in fields}))
     return "\n".join([*kept, json.dumps({"event": "lines left out", "lines": dropped}), ""]).encode()
