@@ -320,11 +320,12 @@ class Speaker:
         former = {session.peer: session for session in self._sessions}
         up = {peer for peer, view in self._publisher.peers().items() if view.state == "Established"}
         wanted = []
-        for name, peer in sorted(state.inventory.peers.items()):
+        for name in sorted(state.inventory.peers):
             key = PeerKey(name)
-            settings = before = former.get(key)
-            if not malformed(state, name):
-                own = self._addresses.own(peer.address, before, up=key in up)
+            settings = former.get(key)
+            fact = state.inventory.good_peer(name)
+            if fact is not None and (settings is None or not malformed(state, name)):
+                own = self._addresses.own(fact.address, settings, up=key in up)
                 settings = None if own is None else session_settings(state, key, speaker=self._name, **own._asdict())
             if settings is not None:
                 wanted.append(settings)

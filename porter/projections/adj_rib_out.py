@@ -245,7 +245,7 @@ def session_settings(
     state: ClusterState, peer: str, *, speaker: str, router_id: str, local_address: str
 ) -> SessionSettings | None:
     """The settings of the session between a speaker and a peer; None where `refused` says why there is none, or where
-    the speaker does not serve the peer.
+    the speaker does not serve the peer. What an edit made malformed counts as it was before.
 
     Args:
         state: the state at the position that the settings are for.
@@ -254,9 +254,10 @@ def session_settings(
         router_id: the speaker's own router id, used where the BgpConf sets none, and by every agent.
         local_address: the speaker's own address, used where the BgpPeer sets none, and by every agent.
     """
-    if refused(state, peer) is not None or not serves(state, peer, speaker):
+    said = _said(state, peer)
+    if said is None or not serves(state, peer, speaker):
         return None
-    fact, conf = state.inventory.peers[peer], state.inventory.confs[DEFAULT_CONF]
+    fact, conf = said
     node = state.inventory.nodes.get(node_of(speaker))
     return SessionSettings(
         peer=PeerKey(peer),
@@ -282,6 +283,17 @@ def session_settings(
         bfd_multiplier=fact.bfd_multiplier,
         bfd_passive=fact.bfd_passive,
     )
+
+
+def _said(state: ClusterState, peer: str) -> tuple[PeerObserved, ConfObserved] | None:
+    """What a peer and the BgpConf say of the sessions that there are to be; None where there is to be none."""
+    inventory = state.inventory
+    if not malformed(state, peer):
+        return None if refused(state, peer) is not None else (inventory.peers[peer], inventory.confs[DEFAULT_CONF])
+    fact, conf = inventory.good_peer(peer), inventory.good_conf(DEFAULT_CONF)
+    if fact is None or conf is None or fact.admin_down or disqualifying((*fact.problems, *conf.problems)) is not None:
+        return None
+    return None if listening_refused(fact, conf) is not None or _twin(state, fact) else (fact, conf)
 
 
 def agent_router_id(state: ClusterState, node: NodeObserved, own: str) -> str:

@@ -23,6 +23,7 @@ from porter.journal.local import LocalJournal
 from porter.journal.memory import MemoryJournals
 from porter.model.address import Address
 from porter.model.bgp import Negotiated, PeerKey, SessionSettings
+from porter.model.reasons import Problem, Reason
 from porter.ports import Claim, Desired, PeerView
 
 TIMEOUT_S = 5.0
@@ -166,6 +167,13 @@ async def test_a_link_that_is_down_for_a_moment_neither_removes_a_session_nor_mo
     world.publisher.up.clear()
     await world.append(service(3))
     assert [session.local_address for session in world.publisher.sessions] == ["198.51.100.1"]
+
+
+async def test_a_speaker_that_comes_after_a_malformed_edit_has_the_session_that_was_before_it(world):
+    wrong = (Problem(Reason.FIELD_INVALID, "spec.conf.neighborAddress", "is nowhere; write another"),)
+    edited = PEER._replace(address=Address(""), problems=wrong)
+    await world.append(ConfObserved("default", "c", "1", 1, 64500), PEER, edited, InventorySynced(0, 0, 0, 1))
+    assert [session.peer_address for session in world.publisher.sessions] == [PEER.address]
 
 
 async def test_a_recovering_epoch_makes_what_is_desired_uncertain_and_its_end_certain(world):

@@ -87,6 +87,16 @@ def test_settings_come_from_the_conf_and_the_peer() -> None:
     assert settings(own).restart_time_s == 30
 
 
+def test_what_an_edit_made_malformed_counts_as_it_was() -> None:
+    wrong = (Problem(Reason.FIELD_INVALID, "spec.conf.neighborAddress", "is nowhere; write another"),)
+    story = Story(CONF, peer())
+    before = settings(story)
+    story.says(peer(problems=wrong)._replace(address=Address("")), CONF._replace(as_number=0, problems=wrong))
+    assert settings(story) == before
+    assert settings(story.says(peer(admin_down=True, problems=wrong))) is None
+    assert settings(Story(CONF._replace(problems=wrong), peer())) is None, "that never was well-formed"
+
+
 def test_why_there_is_no_session() -> None:
     wrong = (Problem(Reason.FIELD_INVALID, "spec.conf.peerAs", "is 0; write another"),)
     cases = [
