@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from porter.app.answer_json import Json, time_json
 from porter.app.answers import allocation_json, pools
-from porter.app.events import BadQuestion
+from porter.app.events import BadQuestion, check_length
 from porter.app.moments import Moment
 from porter.app.route_answers import peers, routes
 from porter.app.streams import Streams
@@ -36,11 +36,11 @@ class Between(NamedTuple):
     """What the journal's events say in a few words, where that is known already."""
 
 
-async def diff(streams: Streams, query: Mapping[str, str]) -> Json:
-    """The differences from the moment `a` to the moment `b` (the head if unset).
+async def diff(streams: Streams, query: Mapping[str, str], *, events_max: int = 0) -> Json:
+    """The differences from the moment `a` to the moment `b` (the head if unset), at most `events_max` events apart.
 
     Raises:
-        BadQuestion: a moment is missing, lies outside of what is kept, or they are the wrong way round.
+        BadQuestion: a moment is missing or not kept, or they are the wrong way round, or too far apart.
         JournalError: a stream could not be read.
     """
     begin = Moment.from_query(query, "a")
@@ -50,6 +50,7 @@ async def diff(streams: Streams, query: Mapping[str, str]) -> Json:
     first, last = (one.model.state.ledger.position for one in (before, after))
     if first > last:
         raise BadQuestion(f"a is #{first}, behind b, #{last}; write the earlier moment first")
+    check_length(first + 1, last, events_max)
     between = await _between(streams, before, after)
     return {
         "position": last,

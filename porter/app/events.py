@@ -21,6 +21,19 @@ class BadQuestion(ValueError):
     """A question that cannot be answered as it was put; the message names the parameter and the mend."""
 
 
+def check_length(first: int, last: int, most: int) -> None:
+    """See that a stretch of the journal is not longer than what may be held at a time; 0 is no bound.
+
+    Raises:
+        BadQuestion: it is.
+    """
+    if most and last - first >= most:
+        raise BadQuestion(
+            f"that is a stretch of {last - first + 1} events, and a controller holds {most} at a time: ask about a "
+            "shorter one, or read the history yourself, with --redis-url URL, or --from FILE of `porter export`"
+        )
+
+
 class EventFilter(NamedTuple):
     """Which events: those behind a position (None: the newest), by type pattern and aggregate, at most `limit`."""
 

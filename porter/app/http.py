@@ -50,6 +50,10 @@ FOLLOWERS_MAX = 32
 BINARY = "application/octet-stream"
 LOOKING_BACK_MAX = 2
 """How many questions are answered from the journal at a time: each folds it anew, beside the leader's own work."""
+STRETCH_EVENTS_MAX = 100_000
+"""The longest stretch of the journal that an answer is made from: each of its events takes about a KiB meanwhile."""
+REDACTED_BYTES_MAX = 4 * 1024 * 1024
+"""Of an export that is redacted here: all of it is decoded for that. `porter export --redact` does it where it runs."""
 ADDRESS_FILE = "http"
 """In the state directory: the address that was bound, for the commands (and for port 0)."""
 SHUTDOWN_S = 1.0
@@ -211,15 +215,15 @@ class Api:
         """One history of all streams, between moments and about a subject; with `follow=1` what comes, one per line."""
         question = timeline.TimelineQuestion.from_query(request.query)
         if EventFilter.follows(request.query):
-            await timeline.check_followed(self._streams, question)
+            await timeline.check_followed(self._streams, question, events_max=STRETCH_EVENTS_MAX)
             return await self._followed(request, timeline.follow(self._streams, question))
         async with self._looking_back:
-            return _json(await timeline.timeline(self._streams, question))
+            return _json(await timeline.timeline(self._streams, question, events_max=STRETCH_EVENTS_MAX))
 
     async def diff(self, request: web.Request) -> web.StreamResponse:
         """What changed from `a=` to `b=`."""
         async with self._looking_back:
-            return _json(await diff.diff(self._streams, request.query))
+            return _json(await diff.diff(self._streams, request.query, events_max=STRETCH_EVENTS_MAX))
 
     async def export(self, request: web.Request) -> web.StreamResponse:
         """The history as the file of `porter export`, from the newest baseline before `since=`; see there."""
@@ -233,7 +237,11 @@ class Api:
             streams = streams.inner
         async with self._looking_back:
             _, content = await export_bytes(
-                streams, self._settings.cluster, since, redact=redact == "1", max_bytes=EXPORT_BYTES_MAX
+                streams,
+                self._settings.cluster,
+                since,
+                redact=redact == "1",
+                max_bytes=REDACTED_BYTES_MAX if redact == "1" else EXPORT_BYTES_MAX,
             )
         headers = {"Content-Type": BINARY, "Cache-Control": "no-store"}
         return web.Response(body=content, headers=headers)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from porter.app.answer_json import Json, event_json
-from porter.app.events import LIMIT_MAX, BadQuestion
+from porter.app.events import LIMIT_MAX, BadQuestion, check_length
 from porter.app.moments import Moment, position_of
 from porter.app.streams import Streams
 from porter.app.subject import Concerned, Subject
@@ -79,15 +79,16 @@ class _Stretch(NamedTuple):
     until_ms: int
 
 
-async def timeline(streams: Streams, question: TimelineQuestion) -> Json:
-    """The history of a stretch.
+async def timeline(streams: Streams, question: TimelineQuestion, *, events_max: int = 0) -> Json:
+    """The history of a stretch, of at most `events_max` events of the journal; 0 is no bound.
 
     Raises:
-        BadQuestion: the stretch lies outside of what is kept.
+        BadQuestion: the stretch lies outside of what is kept, or is too long.
         JournalError: a stream could not be read.
     """
     journal = streams.journal()
     stretch = await _stretch(journal, question)
+    check_length(stretch.first, stretch.last, events_max)
     state = ClusterState.empty()
     if stretch.first > 1 and await journal.commit_at(stretch.first - 1) is not None:
         state = await _state_before(journal, stretch.first)
@@ -123,7 +124,7 @@ def entry(told: Told, summary: str, times: Mapping[int, Envelope]) -> Json:
     }
 
 
-async def check_followed(streams: Streams, question: TimelineQuestion) -> None:
+async def check_followed(streams: Streams, question: TimelineQuestion, *, events_max: int = 0) -> None:
     """See that a question can be followed, before anything is sent.
 
     Raises:
@@ -132,7 +133,8 @@ async def check_followed(streams: Streams, question: TimelineQuestion) -> None:
     """
     if question.until is not None:
         raise BadQuestion("until is a moment, and follow goes on beyond any; leave one of them out")
-    await _stretch(streams.journal(), question)
+    stretch = await _stretch(streams.journal(), question)
+    check_length(stretch.first, stretch.last, events_max)
 
 
 async def follow(streams: Streams, question: TimelineQuestion) -> AsyncIterator[Json]:

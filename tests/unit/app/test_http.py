@@ -10,6 +10,7 @@ import sys
 import aiohttp
 import pytest
 
+from porter.app import http
 from porter.app.http import serve
 from porter.app.settings import InvalidSettings, Settings
 from porter.app.view import View
@@ -189,6 +190,26 @@ async def test_a_question_that_is_not_understood_is_refused_with_a_sentence(clie
     assert status == 400
     assert violations(answer, "error") == []
     assert told in answer["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/v1/timeline?since=1", "a stretch of 5 events, and a controller holds 4"),
+        ("/v1/timeline?since=1&follow=1", "a stretch of 5 events"),
+        ("/v1/diff?a=1", None),
+        ("/v1/timeline?since=2", None),
+        ("/v1/export?redact=1", "the export takes more than"),
+    ],
+)
+async def test_a_question_that_would_take_too_much_memory_is_refused(client, monkeypatch, path, told):
+    monkeypatch.setattr(http, "STRETCH_EVENTS_MAX", 4)
+    monkeypatch.setattr(http, "REDACTED_BYTES_MAX", 8)
+    if told is None:
+        assert (await client.get(path))[0] == 200
+        return
+    status, answer = await client.get(path)
+    assert (status, told in answer["message"]) == (400, True)
 
 
 async def test_a_word_that_several_things_are_called_is_answered_with_the_choices(client, view):
