@@ -123,15 +123,14 @@ class ExaBgpPublisher:
     async def configure(self, sessions: Sequence[SessionSettings]) -> None:
         """Set the whole list of sessions; one whose settings did not change is not touched.
 
-        A session that is refused is left out and told as `PeerRejected`, and so is the end of that. Returns when the
-        configuration is written and handed over: ExaBGP's taking of it goes on in the background.
+        A session that is refused is told as `PeerRejected`, and so is the end of that. It is left out; one that there
+        has been stays as it was. Returns when the configuration is written and handed over: ExaBGP's taking of it goes
+        on in the background.
         """
         async with self._configuring:
             self._rejections.begin()
-            accepted = [settings for settings in self._distinct(sessions) if self._check(settings)]
-            text = await self._validated(accepted)
+            text, accepted = await self._validated(self._usable(self._distinct(sessions)))
             self._tell(self._rejections.news())
-            accepted = [settings for settings in accepted if settings.peer not in self._rejections]
             self._tell_unsupported(accepted)
             await self._drain({settings.peer_address for settings in accepted})
             if not self._configuration_path.exists() or self._configuration_path.read_text() != text:
@@ -224,6 +223,21 @@ class ExaBgpPublisher:
                 self._rejections.reject(settings.peer, "spec.conf.neighborAddress", message)
         return sorted(seen.values(), key=lambda settings: settings.peer)
 
+    def _usable(self, sessions: Sequence[SessionSettings]) -> list[SessionSettings]:
+        """Each session as it is asked for, or as it was where that cannot be, as without its password."""
+        former = {session.settings.peer: session.settings for session in self._dialogue.sessions.values()}
+        taken = {(settings.peer_address, settings.local_address): settings.peer for settings in sessions}
+        usable = []
+        for settings in sessions:
+            before = former.get(settings.peer)
+            if self._check(settings):
+                usable.append(settings)
+            elif before is None or before.peer_address != settings.peer_address:
+                continue
+            elif taken.get((before.peer_address, before.local_address), settings.peer) == settings.peer:
+                usable.append(before)
+        return usable
+
     def _check(self, settings: SessionSettings) -> bool:
         password = self._passwords(settings.password_source) if settings.password_source else None
         try:
@@ -244,15 +258,15 @@ class ExaBgpPublisher:
             sessions, lambda source: self._passwords(source) if source else None, self._socket_path.absolute()
         )
 
-    async def _validated(self, sessions: Sequence[SessionSettings]) -> str:
+    async def _validated(self, sessions: list[SessionSettings]) -> tuple[str, list[SessionSettings]]:
         """Render what ExaBGP accepts: the whole, or without the sessions that it refuses one by one."""
         text = self._render(sessions)
         if self._configuration_path.exists() and self._configuration_path.read_text() == text:
-            return text
+            return text, sessions
         self._configuration_path.parent.mkdir(parents=True, exist_ok=True)
         complaint = await self._complaint(text, sessions)
         if not complaint:
-            return text
+            return text, sessions
         log.warning("ExaBGP refuses the configuration; trying each peer alone", complaint=complaint)
         good: list[SessionSettings] = []
         for settings in sessions:
@@ -262,7 +276,7 @@ class ExaBgpPublisher:
                 self._rejections.reject(settings.peer, "spec", message)
             else:
                 good.append(settings)
-        return self._render(good)
+        return self._render(good), good
 
     async def _complaint(self, text: str, sessions: Sequence[SessionSettings]) -> str:
         complaint = await validate(text, self._configuration_path.parent)

@@ -99,9 +99,9 @@ class GoBgpPublisher:
     async def configure(self, sessions: Sequence[SessionSettings]) -> None:
         """Set the whole list of sessions; one whose settings did not change is not touched.
 
-        A session that is refused is left out and told as `PeerRejected`, and so is the end of that. One that
-        changed gets a daemon of its own in place of the former, which breaks off without a word, so that the peer keeps
-        its routes meanwhile.
+        A session that is refused is told as `PeerRejected`, and so is the end of that. It is left out; one that there
+        has been stays as it was. One that changed gets a daemon of its own in place of the former, which breaks off
+        without a word, so that the peer keeps its routes meanwhile.
         """
         async with self._configuring:
             self._rejections.begin()
@@ -155,9 +155,16 @@ class GoBgpPublisher:
         accepted: list[SessionSettings] = []
         addresses: dict[tuple[str, str], PeerKey] = {}
         listeners: dict[tuple[str, int], PeerKey] = {}
-        for settings in sorted(sessions, key=lambda settings: settings.peer):
+        for asked in sorted(sessions, key=lambda settings: settings.peer):
+            settings: SessionSettings | None = asked
             try:
-                check_settings(settings, self._password(settings))
+                check_settings(asked, self._password(asked))
+            except InvalidSession as error:
+                self._rejections.reject(asked.peer, error.field, str(error))
+                settings = self._former(asked)
+            if settings is None:
+                continue
+            try:
                 _check_address(settings, addresses)
                 _check_listener(settings, listeners)
             except InvalidSession as error:
@@ -165,6 +172,11 @@ class GoBgpPublisher:
                 continue
             accepted.append(settings)
         return accepted
+
+    def _former(self, settings: SessionSettings) -> SessionSettings | None:
+        """The session with the same router as it was, which stays where it cannot be as it is asked for."""
+        driver = self._drivers.get(settings.peer)
+        return driver.settings if driver is not None and driver.settings.peer_address == settings.peer_address else None
 
     def _password(self, settings: SessionSettings) -> str | None:
         return self._passwords(settings.password_source) if settings.password_source else None
