@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from porter.app.settings import DEFAULT_BASELINE_EVENTS
+from porter.app.settings import DEFAULT_BASELINE_EVENTS, InvalidSettings
 from porter.cli import options
 from porter.cli.durations import keep_s, size_bytes
 
@@ -27,13 +27,19 @@ class KeptOptions:
         """The same as `porter.app.settings.Settings` takes it.
 
         Raises:
-            InvalidSettings: a size or a duration is none.
+            InvalidSettings: a size or a duration is none, or the journal would be full before it is trimmed.
         """
+        trim, full = size_bytes(self.journal_trim, "--journal-trim"), size_bytes(self.journal_max, "--journal-max")
+        if trim and 0 < full <= trim:
+            raise InvalidSettings(
+                f"--journal-trim {self.journal_trim} is not below --journal-max {self.journal_max}: the journal would "
+                "be full before it is trimmed; lower the one, or raise the other"
+            )
         return {
             "baseline_events": self.baseline_events,
-            "journal_trim_bytes": size_bytes(self.journal_trim, "--journal-trim"),
+            "journal_trim_bytes": trim,
             "journal_keep_s": keep_s(self.journal_keep, "--journal-keep"),
-            "journal_max_bytes": size_bytes(self.journal_max, "--journal-max"),
+            "journal_max_bytes": full,
             "archive_dir": self.archive_dir,
             "archive_max_bytes": size_bytes(self.archive_max, "--archive-max"),
             "archive_keep_s": keep_s(self.archive_keep, "--archive-keep"),
