@@ -99,6 +99,8 @@ class Speaker:
         self._exported: object = None
         self._configured: tuple[object, ClusterState | None] = (None, None)
         self._configure_again_s = 0.0
+        self._configuring = asyncio.Lock()
+        self._complete = False  # Whether the publisher was ever given the sessions of a certain state.
         self._genesis = ""
         self._unsaved = asyncio.Event()
         self._pace = Pace()
@@ -121,7 +123,7 @@ class Speaker:
             tasks.create_task(self._follow(), name="journal")
             tasks.create_task(self._save(), name="last-good file")
             tasks.create_task(self._look_again(), name="own addresses")
-            ready = announce_readiness(self._settings.ready_file, self._publisher, lambda: self._certain)
+            ready = announce_readiness(self._settings.ready_file, self._publisher, lambda: self._complete)
             tasks.create_task(ready, name="readiness")
             if self._passwords is not None:
                 tasks.create_task(self._watch_passwords(self._passwords), name="passwords")
@@ -288,18 +290,19 @@ class Speaker:
 
     async def _configure(self) -> None:
         """Tell the publisher which sessions there are, when that changed; an uncertain state takes none away."""
-        self._configured = (self._exported, self._ribs.retained)
-        self._configure_again_s = time.monotonic() + CONFIGURE_INTERVAL_S
-        sessions = {session.peer: session for session in self._wanted_sessions(self.state)}
-        if self._ribs.retained is not None:
-            for session in self._wanted_sessions(self._ribs.retained):
-                sessions.setdefault(session.peer, session)
-        wanted = tuple(sessions[peer] for peer in sorted(sessions))
-        if wanted != self._sessions:
-            self._sessions = wanted
-            self._ribs.forget(sessions)
-            await self._publisher.configure(wanted)
-        self._presume()
+        async with self._configuring:
+            self._configured = (self._exported, self._ribs.retained)
+            self._configure_again_s = time.monotonic() + CONFIGURE_INTERVAL_S
+            certain, before = self._certain, self._ribs.retained
+            kept = () if before is None else self._wanted_sessions(before)
+            sessions = {session.peer: session for session in (*kept, *self._wanted_sessions(self.state))}
+            wanted = tuple(sessions[peer] for peer in sorted(sessions))
+            if wanted != self._sessions:
+                self._sessions = wanted
+                self._ribs.forget(sessions)
+                await self._publisher.configure(wanted)
+            self._complete |= certain
+            self._presume()
 
     async def _look_again(self) -> None:
         while True:

@@ -37,6 +37,7 @@ class RememberingPublisher:
         self.configured: list[tuple[str, ...]] = []
         self.sessions: Sequence[SessionSettings] = ()
         self.up: dict[PeerKey, PeerView] = {}
+        self.takes_s = 0.0
         self.desired: list[Desired] = []
         self.presumes: dict[PeerKey, Negotiated] = {}
 
@@ -44,6 +45,7 @@ class RememberingPublisher:
         await asyncio.Event().wait()
 
     async def configure(self, sessions: Sequence[SessionSettings]) -> None:
+        await asyncio.sleep(self.takes_s)
         self.configured.append(tuple(session.peer for session in sessions))
         self.sessions = sessions
 
@@ -167,6 +169,18 @@ async def test_a_link_that_is_down_for_a_moment_neither_removes_a_session_nor_mo
     world.publisher.up.clear()
     await world.append(service(3))
     assert [session.local_address for session in world.publisher.sessions] == ["198.51.100.1"]
+
+
+async def test_a_speaker_is_not_ready_before_its_sessions_are_with_the_engine(world, monkeypatch):
+    monkeypatch.setattr("porter.app.ready_file.LOOK_INTERVAL_S", 0.001)
+    await asyncio.sleep(0.6)
+    world.publisher.takes_s = 0.2
+    ready = world.speaker._settings.ready_file
+    await world.append(ConfObserved("default", "c", "1", 1, 64500), PEER, InventorySynced(0, 0, 0, 1))
+    async with asyncio.timeout(TIMEOUT_S):
+        while not ready.exists():  # noqa: ASYNC110 - a probe looks for it, too.
+            await asyncio.sleep(0.001)
+    assert world.publisher.configured == [("tor",)]
 
 
 async def test_a_speaker_that_comes_after_a_malformed_edit_has_the_session_that_was_before_it(world):
