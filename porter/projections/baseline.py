@@ -48,7 +48,9 @@ ACTIVATED = 1000
 """Added to the version of a state in which a schema was activated: it has one part more. A state without is written as
 before, so that the previous release can start from it as long as it can read the journal at all."""
 
-READABLE_VERSIONS = (3, REDUCER_VERSION, ACTIVATED + REDUCER_VERSION)
+OWN_VERSIONS = (REDUCER_VERSION, ACTIVATED + REDUCER_VERSION)
+"""What this release writes; see `layout`."""
+READABLE_VERSIONS = (3, *OWN_VERSIONS)
 """A baseline of version 3 is one of version 4 that says nothing of extended next hops."""
 
 MAX_BASELINE_BYTES = 1 << 30

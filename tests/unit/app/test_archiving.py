@@ -7,7 +7,7 @@ import pytest
 from porter.app.archiving import Archiver
 from porter.app.retention import Retention
 from porter.app.upkeep import Keeping, Upkeep
-from porter.events.decided import BaselineRecorded, EpochStarted, HeadSigned, PositionsLost
+from porter.events.decided import BaselineRecorded, EpochStarted, HeadSigned, PositionsLost, SchemaActivated
 from porter.events.envelope import BEGINNING, GENESIS_HASH, Draft, Head
 from porter.events.observed import ServiceGone
 from porter.journal.archive import LOST_FOLDER, Archive
@@ -62,7 +62,7 @@ class World:
 
     async def record(self):
         encoded = baseline.encode(self.state)
-        recorded = BaselineRecorded(baseline.REDUCER_VERSION, baseline.digest(encoded), encoded)
+        recorded = BaselineRecorded(baseline.layout(self.state), baseline.digest(encoded), encoded)
         self.state = fold(self.state, (await self.journal.append([Draft(recorded)])).events)
 
     async def step(self):
@@ -114,6 +114,15 @@ async def test_a_baseline_that_does_not_decode_is_never_trimmed_behind(world):
     await world.journal.append([Draft(BaselineRecorded(baseline.REDUCER_VERSION + 1, "d0" * 32, b"later"))])
     assert "another release's" in await world.trim()
     assert await world.first() == 1
+
+
+async def test_the_journal_is_trimmed_after_newer_events_were_activated_as_well(world):
+    commit = await world.journal.append([Draft(SchemaActivated((("SchemaActivated", 1),)))])
+    world.state = fold(world.state, commit.events)
+    await world.say(20)
+    await world.record()
+    assert await world.trim() == ""
+    assert await world.first() == 23
 
 
 async def test_what_is_younger_than_it_is_kept_stays(world):
