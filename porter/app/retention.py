@@ -67,7 +67,7 @@ class Retention:
     async def _check(self) -> None:
         try:
             problem = await self._trim()
-        except JournalError as error:
+        except (JournalError, baseline.UnreadableBaseline) as error:
             problem = str(error)
         if problem and problem != self.problem:
             _log.error("the journal is not trimmed", reason=problem)

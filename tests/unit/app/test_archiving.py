@@ -125,6 +125,16 @@ async def test_the_journal_is_trimmed_after_newer_events_were_activated_as_well(
     assert await world.first() == 23
 
 
+async def test_an_unreadable_baseline_is_a_reason_why_nothing_is_trimmed_by_age(world):
+    await world.say(20)
+    world.clock.added_s = 7200.0
+    await world.journal.append([Draft(BaselineRecorded(baseline.REDUCER_VERSION, "d0" * 32, b"nonsense"))])
+    retention = Retention(world.streams.journal(), world.archiver, world.clock, trim_bytes=0, keep_s=3600)
+    await retention._check()
+    assert "does not decompress" in retention.problem
+    assert await world.first() == 1
+
+
 async def test_what_is_younger_than_it_is_kept_stays(world):
     await world.say(20)
     await world.record()
