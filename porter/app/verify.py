@@ -221,6 +221,9 @@ class _JournalReader:
                 return
             if self._state is None:
                 self._state = baseline.decode(recorded.state)
+            elif recorded.reducer_version not in baseline.OWN_VERSIONS:
+                # It was encoded otherwise; that it can be read is all that this release can tell.
+                baseline.decode(recorded.state)
             elif baseline.digest(baseline.encode(self._state)) != recorded.digest:
                 self._found.add(JOURNAL, f"{told} is not what the events before it fold to")
         except baseline.UnreadableBaseline as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from ipaddress import ip_address, ip_network
 
 import msgpack
@@ -14,11 +15,13 @@ from porter.app.moments import Moment
 from porter.app.pseudonyms import Pseudonyms, network_of, spanning, stays
 from porter.app.verify import verify
 from porter.events.codec import decode_commit
+from porter.events.decided import BaselineRecorded
 from porter.events.envelope import BEGINNING, Draft
 from porter.events.observed import PoolObserved
 from porter.journal.export import ExportJournals
 from porter.journal.signing import Verifier, load_signer, make_key
 from porter.ports import Corrupt, JournalError, Trimmed
+from porter.projections import baseline
 from tests.golden.record import FOLDER
 from tests.schema_check import violations
 from tests.unit.app.incident import exported, incident
@@ -96,8 +99,6 @@ def strings(value):
     if isinstance(value, str):
         yield value
     elif isinstance(value, bytes):
-        import zlib
-
         try:
             yield from strings(msgpack.unpackb(zlib.decompress(value), strict_map_key=False, use_list=False))
         except (zlib.error, ValueError):
@@ -170,6 +171,16 @@ async def test_a_redacted_export_is_a_new_chain_that_names_its_source(both):
     assert answer["source"]["position"] == head.position == answer["position"]
     assert answer["source"]["digest"] == plain.digest
     assert answer["hash"] != head.hash.hex()
+
+
+async def test_a_baseline_that_a_former_release_encoded_is_no_damage():
+    it = await incident()
+    content = msgpack.unpackb(zlib.decompress(baseline.encode(it.state)), use_list=False, strict_map_key=False)
+    former = zlib.compress(msgpack.packb((baseline.READABLE_VERSIONS[0], *content[1:])))
+    assert baseline.READABLE_VERSIONS[0] not in baseline.OWN_VERSIONS
+    recorded = BaselineRecorded(baseline.READABLE_VERSIONS[0], baseline.digest(former), former)
+    await it.journal.append([Draft(recorded)])
+    assert (await verify(it.streams))["problems"] == []
 
 
 async def test_a_chain_made_anew_passes_for_no_signed_one(tmp_path):
