@@ -57,6 +57,8 @@ MAX_BASELINE_BYTES = 1 << 30
 """Most bytes that a baseline may hold after decompression."""
 
 _COMPRESSION_LEVEL = 1
+_BEGINNING_BYTES = 64 * 1024
+"""So much is decompressed at a time where the beginning will do."""
 _POSITION = attrgetter("position")
 
 
@@ -103,7 +105,36 @@ def previous(encoded: bytes) -> int:
     Raises:
         UnreadableBaseline: the bytes are damaged, or another reducer's.
     """
-    return _decode_ledger(_unpacked(_decompress(encoded))[1]).baseline_position
+    version, ledger = _beginning(encoded)
+    _check_version(version)
+    try:
+        return _decode_ledger(ledger).baseline_position
+    except (TypeError, ValueError) as error:
+        raise UnreadableBaseline(f"a baseline of version {version} is damaged: {error}") from error
+
+
+def _beginning(encoded: bytes) -> tuple[Any, Any]:
+    """The version and the ledger. The rest is not looked at: a look far back passes many baselines."""
+    inflater = zlib.decompressobj()
+    unpacker = msgpack.Unpacker(use_list=False, strict_map_key=False)
+    found: list[Any] = []
+    try:
+        while True:
+            part = inflater.decompress(encoded, _BEGINNING_BYTES)
+            encoded = inflater.unconsumed_tail
+            if not part:
+                raise UnreadableBaseline("a baseline is cut off within its beginning")
+            unpacker.feed(part)
+            try:
+                if not found:
+                    found.append(unpacker.read_array_header())
+                while len(found) < 3:
+                    found.append(unpacker.unpack())
+            except msgpack.OutOfData:
+                continue
+            return found[1], found[2]
+    except (zlib.error, ValueError, msgpack.UnpackException) as error:
+        raise UnreadableBaseline(f"a baseline does not decode: {error}") from error
 
 
 def decode(encoded: bytes, recorded_digest: str = "") -> ClusterState:
@@ -129,12 +160,16 @@ def _unpacked(raw: bytes) -> Any:
         version = content[0]
     except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
         raise UnreadableBaseline(f"a baseline of {len(raw)} bytes does not decode: {error}") from error
+    _check_version(version)
+    return content
+
+
+def _check_version(version: Any) -> None:
     if version not in READABLE_VERSIONS:
         raise UnreadableBaseline(
             f"the baseline is of reducer version {version!r}, and this release folds by version {REDUCER_VERSION}; "
             "start from the beginning of the journal or its archive, or use the release that wrote it"
         )
-    return content
 
 
 def _decompress(encoded: bytes) -> bytes:

@@ -136,3 +136,16 @@ def test_a_release_that_does_not_read_what_is_activated_does_not_start_from_ther
     monkeypatch.delitem(codec.SHAPES, "NodeGone")
     with pytest.raises(baseline.UnreadableBaseline, match="NodeGone version 1 is activated, which this"):
         baseline.decode(encoded)
+
+
+def test_the_baseline_before_one_is_told_by_its_beginning_alone():
+    story = full()
+    before = baseline.encode(story.state)
+    assert baseline.previous(before) == 0
+    at = story.position + 1
+    story.says(decided.BaselineRecorded(baseline.REDUCER_VERSION, baseline.digest(before), before))
+    encoded = baseline.encode(story.state)
+    assert baseline.previous(encoded) == at == baseline.decode(encoded).ledger.baseline_position
+    for damaged in (b"", encoded[:40], b"x" + encoded, zlib.compress(msgpack.packb([99, []]))):
+        with pytest.raises(baseline.UnreadableBaseline):
+            baseline.previous(damaged)
