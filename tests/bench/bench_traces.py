@@ -25,13 +25,13 @@ from tests.bench.figures import percentile, table
 from tests.integration.programs.supervised import pids
 from tests.integration.programs.test_up import Up
 
-ROUNDS = 12
+ROUNDS = 40
 SERVICES = 10
 """Created and deleted in each round: two changes for each."""
-PAUSE_S = 0.15
-"""So that each change is a commit of its own, as in a cluster that is not in a burst."""
-IDLE_S = 4.0
-T_95 = {4: 2.776, 5: 2.571, 7: 2.365, 9: 2.262, 11: 2.201, 15: 2.131, 19: 2.093}
+PAUSE_S = 0.06
+"""So that each change is a commit of its own, as in a cluster that is not in a burst, and little else is measured."""
+IDLE_S = 8.0
+T_95 = {4: 2.776, 5: 2.571, 7: 2.365, 9: 2.262, 11: 2.201, 15: 2.131, 19: 2.093, 29: 2.045, 31: 2.040, 39: 2.023}
 """Student's t, two-sided 95 %, by degrees of freedom."""
 OWN = ("controller", "speaker")
 COLLECTOR = """
