@@ -299,7 +299,7 @@ async def test_a_peer_that_cannot_be_is_rejected_and_the_others_go_on(started):
     await speaker.publisher.configure(
         [
             settings("bird", bird.address),
-            settings("mixed", "fd00::1"),
+            settings("mixed", "fd00::1", local=ADDRESS(1)),
             settings("secret", ADDRESS(5), password_source="secret:none"),
             settings("twin", bird.address, hold_time_s=30),
         ]

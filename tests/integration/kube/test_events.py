@@ -55,17 +55,16 @@ async def test_a_decision_is_told_once_and_stands_in_the_services_description(ap
 
 
 async def test_a_hold_stands_in_the_description_of_the_bgp_conf(api, recorder, control_plane):
-    conf = await api.client.request(
-        "POST",
-        "/apis/network.kubesphere.io/v1alpha2/bgpconfs",
-        body={
+    conf = await api.create(
+        "bgpconfs",
+        {
             "apiVersion": "network.kubesphere.io/v1alpha2",
             "kind": "BgpConf",
             "metadata": {"name": "told"},
             "spec": {"as": 64512},
         },
     )
-    metadata = json.loads(conf)["metadata"]
+    metadata = conf["metadata"]
     message = "34 of 40 prefixes would have lost their last next hops (#41877)"
     recorder.record(
         ObjectEvent(
