@@ -37,14 +37,14 @@ def collect(
     """
     from porter.app import direct
     from porter.app.collect import collect as collected
-    from porter.files import write_atomically
+    from porter.files import PRIVATE, write_atomically
 
     wanted = _wanted(since, where, redact=redact)
     with journal_errors(where.source):
         place = _history(wanted, where)
         raw, manifest = direct.with_streams(place, lambda streams, cluster: collected(streams, cluster, wanted))
     try:
-        write_atomically(out, raw, durable=True)
+        write_atomically(out, raw, durable=True, mode=PRIVATE)
     except OSError as error:
         raise InvalidSettings(f"--out {out} cannot be written: {error.strerror}") from error
     how = "redacted" if redact else "with the cluster's own names"

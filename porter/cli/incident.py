@@ -40,7 +40,7 @@ def export(
     from porter.app.direct import with_streams
     from porter.app.exporting import export_bytes
     from porter.app.moments import Moment
-    from porter.files import write_atomically
+    from porter.files import PRIVATE, write_atomically
 
     if since and from_position is not None:
         raise InvalidSettings("--since and --from-position say the same; give one of them")
@@ -53,7 +53,7 @@ def export(
         sys.stdout.buffer.write(raw)
         return
     try:
-        write_atomically(Path(out), raw, durable=True)
+        write_atomically(Path(out), raw, durable=True, mode=PRIVATE)
     except OSError as error:
         raise InvalidSettings(f"--out {out} cannot be written: {error.strerror}") from error
     speakers = f"{told.speakers} {'speaker' if told.speakers == 1 else 'speakers'}"

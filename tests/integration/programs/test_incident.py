@@ -96,6 +96,7 @@ def test_an_export_of_the_import_is_the_same_file(imported, marks_and_file, tmp_
     told = porter("export", "--redis-url", imported, "-o", again)
     assert told.returncode == 0, told.stderr
     assert again.read_bytes() == marks_and_file[1].read_bytes()
+    assert again.stat().st_mode & 0o777 == 0o600, "it names all that is in the cluster"
 
 
 def test_an_import_goes_into_an_empty_journal_only(imported, marks_and_file):
