@@ -10,6 +10,9 @@ from porter.app.answer_json import time_json
 from porter.app.events import BadQuestion
 from porter.ports import Journal
 
+EARLIEST_YEAR = 1900
+"""What lies near the year 1 cannot be written in every zone, and was before any journal."""
+
 
 class Moment(NamedTuple):
     """A position, or a time where the position is 0."""
@@ -41,6 +44,8 @@ class Moment(NamedTuple):
             ) from error
         if time.tzinfo is None:
             raise BadQuestion(f"{name}={text!r} names no zone; write one like 2026-11-25T16:43:02Z")
+        if time.year < EARLIEST_YEAR:
+            raise BadQuestion(f"{name}={text!r} lies before any journal; the earliest year is {EARLIEST_YEAR}")
         return Moment(0, int(time.timestamp() * 1000))
 
 

@@ -38,7 +38,7 @@ def moment_text(text: str, option: str, reference_ms: Callable[[], int] = now_ms
             return _rfc3339(_last(clock, reference_ms()))
         # Without a zone it is the reader's own.
         return _rfc3339(int(dt.datetime.fromisoformat(text).astimezone().timestamp() * 1000))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InvalidSettings(
             f"{option} {text!r} is no moment; write a position like 41877, a time like 14:02, 14:02:11 or "
             "2026-11-25T14:02:11Z, or how long ago, like -15m"

@@ -8,10 +8,21 @@ from typing import Annotated
 
 import typer
 
+from porter.journal.names import check_name
+
 StateDir = Annotated[
     Path, typer.Option(metavar="DIR", help="Where Porter keeps its files on this machine (mode 0700).")
 ]
-Cluster = Annotated[str, typer.Option(help="The cluster's name: one journal each.")]
+
+
+def _cluster_name(name: str) -> str:
+    try:
+        return check_name(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+Cluster = Annotated[str, typer.Option(help="The cluster's name: one journal each.", callback=_cluster_name)]
 Namespace = Annotated[str, typer.Option(metavar="NS", help="Porter's own namespace: its Lease and its Secrets.")]
 Http = Annotated[str, typer.Option(metavar="ADDR", help="Where the controller answers HTTP, as HOST:PORT.")]
 RedisUrl = Annotated[

@@ -166,6 +166,7 @@ async def test_events_are_followed_one_per_line(client, journal, yes):
         ("/v1/pools?at=6", "at=#6 lies behind the head, #5"),
         ("/v1/status?at=2026-11-25T12:00:00", "names no zone"),
         ("/v1/status?at=1969-11-25T12:00:00Z", "lies before the first position that is kept, #1"),
+        ("/v1/status?at=0001-01-01T00:00:00%2B14:00", "lies before any journal"),
         ("/v1/routes?peeer=a", "'peeer'"),
         ("/v1/routes?follow=1", "'follow'"),
         ("/v1/routes?peer=a&peer=b", "'peer' is given more than once"),

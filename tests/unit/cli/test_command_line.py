@@ -208,3 +208,16 @@ def test_the_version_is_that_of_the_package():
     import porter as package
 
     assert porter("version").stdout == f"porter {package.__version__}\n"
+
+
+def test_a_clusters_name_that_no_key_can_have_is_wrong_usage():
+    ended = porter("status", "--cluster", "a b", "--redis-url", NOWHERE)
+    assert ended.returncode == 2
+    assert "no name of a cluster" in " ".join(ended.stderr.split())
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_moment_before_all_time_is_told_in_a_sentence():
+    ended = porter("status", "--at", "0001-01-01T00:00:00+14:00", "--redis-url", NOWHERE)
+    assert ended.returncode == 2
+    assert "is no moment" in ended.stderr
