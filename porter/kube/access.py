@@ -22,6 +22,8 @@ REMEMBERED_S = 30.0
 REMEMBERED_MAX = 256
 TOKEN_CHARACTERS_MAX = 16_384
 REVIEW_TIMEOUT_S = 3.0
+ASKING_MAX = 8
+"""So many clients are looked up at a time: a flood of wrong tokens must not become one at the API server."""
 IDENTITY_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 HOW = "a token is had by `kubectl create token ACCOUNT --audience porter`"
@@ -33,6 +35,7 @@ class KubeAccess:
     def __init__(self, client: KubeClient) -> None:
         self._client = client
         self._admitted: dict[bytes, tuple[float, str]] = {}
+        self._asking = 0
 
     async def admit(self, token: str, verb: str, path: str) -> str:
         """See `porter.ports.Access`. Only admissions are remembered, each by a digest of what was asked."""
@@ -42,9 +45,15 @@ class KubeAccess:
         until_s, user = self._admitted.get(asked, (0.0, ""))
         if time.monotonic() < until_s:
             return user
-        found = await self._owner(token)
-        user = str(found.get("username", ""))
-        await self._check(found, verb, path)
+        if self._asking >= ASKING_MAX:
+            raise AccessUnavailable(f"{ASKING_MAX} clients are being looked up already; try again")
+        self._asking += 1
+        try:
+            found = await self._owner(token)
+            user = str(found.get("username", ""))
+            await self._check(found, verb, path)
+        finally:
+            self._asking -= 1
         if len(self._admitted) >= REMEMBERED_MAX:
             self._admitted.clear()
         self._admitted[asked] = (time.monotonic() + REMEMBERED_S, user)

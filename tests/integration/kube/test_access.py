@@ -1,10 +1,11 @@
 """Who may ask a controller from elsewhere, by a real API server's word."""
 
+import asyncio
 import json
 
 import pytest
 
-from porter.kube.access import AUDIENCE, KubeAccess
+from porter.kube.access import ASKING_MAX, AUDIENCE, KubeAccess
 from porter.kube.client import KubeClient
 from porter.ports import AccessUnavailable, Forbidden, Unauthenticated
 
@@ -65,6 +66,16 @@ async def test_a_token_for_the_api_server_itself_is_refused_because_it_could_be_
 async def test_what_is_no_token_is_refused(api, token):
     with pytest.raises(Unauthenticated, match="kubectl create token"):
         await KubeAccess(api.client).admit(token, "get", "/v1/status")
+
+
+async def test_a_flood_of_wrong_tokens_is_no_flood_at_the_api_server(api):
+    access = KubeAccess(api.client)
+    asked = (access.admit(f"wrong-{number}", "get", "/v1/status") for number in range(100))
+    answers = [type(answer) for answer in await asyncio.gather(*asked, return_exceptions=True)]
+    assert answers.count(Unauthenticated) <= ASKING_MAX
+    assert set(answers) == {Unauthenticated, AccessUnavailable}
+    with pytest.raises(Unauthenticated):
+        await access.admit("wrong", "get", "/v1/status")
 
 
 async def test_without_the_api_server_nobody_is_admitted(control_plane, tmp_path):
