@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -21,6 +21,8 @@ UP_TIMEOUT_S = 40.0
 SENT_TIMEOUT_S = 30.0
 POLL_S = 0.02
 END_TIMEOUT_S = 5.0
+CANCEL_AGAIN_S = END_TIMEOUT_S + 1.0
+"""Longer than the engine takes to end, which a second cancellation would cut short."""
 ENGINE_LOG_LINES = 20
 """How much of ExaBGP's own log is told where the session does not come up."""
 
@@ -107,8 +109,16 @@ async def session_with(folder: Path, settings: SessionSettings, speaker: str) ->
             await publisher.configure((settings,))
             yield Router(publisher, settings, log)
         finally:
-            for task in reversed(running):
-                task.cancel()
+            await _cancelled(running)
+
+
+async def _cancelled(running: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: before Python 3.12 a cancellation that meets the end of what is waited for is lost."""
+    pending = set(running)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 async def _drained(publisher: ExaBgpPublisher) -> None:
