@@ -113,7 +113,7 @@ async def session_with(folder: Path, settings: SessionSettings, speaker: str) ->
 
 
 async def _cancelled(running: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel until all have ended: before Python 3.12 a cancellation that meets the end of what is waited for is lost."""
+    """Cancel until all have ended: before Python 3.12 a cancellation that meets the end of its wait is lost."""
     pending = set(running)
     while pending:
         for task in pending:
