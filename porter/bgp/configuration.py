@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from porter.bgp import relay
 from porter.bgp.engine import environment
+from porter.bgp.validation import complaint
 from porter.files import PRIVATE, write_atomically
 from porter.model.address import IPV4, IPV6, Family, family_of
 from porter.model.bgp import PASSWORD_INLINE_PREFIX, PASSWORD_SECRET_PREFIX, SessionSettings
@@ -180,26 +180,14 @@ async def validate(configuration: str, directory: Path) -> str:
     """
     candidate = directory / f".candidate.{os.getpid()}.conf"
     write_private(candidate, configuration)
+    command = (sys.executable, "-m", "exabgp", "validate", str(candidate))
     try:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "exabgp",
-            "validate",
-            str(candidate),
-            env={**os.environ, **environment()},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+        return await complaint(
+            command,
+            "exabgp validate",
+            timeout_s=VALIDATION_TIMEOUT_S,
+            environment={**os.environ, **environment()},
         )
-        try:
-            output, _ = await asyncio.wait_for(process.communicate(), VALIDATION_TIMEOUT_S)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-            return f"exabgp validate did not end within {VALIDATION_TIMEOUT_S:.0f} s"
-        text = output.decode("utf-8", "replace").strip()
-        return "" if process.returncode == 0 else (text[-2000:] or f"exit code {process.returncode}")
     finally:
         candidate.unlink(missing_ok=True)
 

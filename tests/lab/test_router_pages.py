@@ -62,32 +62,22 @@ def check(lab: Lab, number: int, name: str) -> list[str]:
     return addresses
 
 
-def test_frr_as_its_page_says(lab: Lab, porter: Porter) -> None:
-    before = lab.frr._configured
-    lab.frr._configured = lambda: f"hostname frr\n{block('frr', plan.FRR.v4, plan.FRR_AS)}"  # type: ignore[method-assign]
+@pytest.mark.parametrize(
+    ("number", "page", "first_line"), [(0, "frr", "hostname frr"), (1, "bird", "log stderr all;")], ids=["frr", "bird"]
+)
+def test_a_router_as_its_page_says(lab: Lab, porter: Porter, number: int, page: str, first_line: str) -> None:
+    router, before = lab.routers[number], lab.routers[number]._configured  # type: ignore[attr-defined]
+    text = block(page, router.addresses.v4, router.as_number)
+    router._configured = lambda: f"{first_line}\n{text}"  # type: ignore[attr-defined]
     try:
-        lab.frr.restart()
+        router.restart()
         scenario.wait_sessions(lab, porter)
-        check(lab, 0, "by-frr")
-        for name in ("by-frr", "by-frr-foreign", "by-frr-later"):
+        check(lab, number, f"by-{page}")
+        for name in (f"by-{page}", f"by-{page}-foreign", f"by-{page}-later"):
             scenario.delete_service(lab, name)
     finally:
-        lab.frr._configured = before  # type: ignore[method-assign]
-        lab.frr.restart()
-
-
-def test_bird_as_its_page_says(lab: Lab, porter: Porter) -> None:
-    before = lab.bird._configured
-    lab.bird._configured = lambda: f"log stderr all;\n{block('bird', plan.BIRD.v4, plan.BIRD_AS)}"  # type: ignore[method-assign]
-    try:
-        lab.bird.restart()
-        scenario.wait_sessions(lab, porter)
-        check(lab, 1, "by-bird")
-        for name in ("by-bird", "by-bird-foreign", "by-bird-later"):
-            scenario.delete_service(lab, name)
-    finally:
-        lab.bird._configured = before  # type: ignore[method-assign]
-        lab.bird.restart()
+        router._configured = before  # type: ignore[attr-defined]
+        router.restart()
 
 
 def test_gobgp_as_its_page_says(lab: Lab, porter: Porter) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import socket
 from pathlib import Path
+
+from porter.bgp.validation import complaint
 
 PROGRAM = "bird"
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -67,20 +68,4 @@ async def validate(configuration: Path) -> str:
     Raises:
         ProgramMissing: it is not installed.
     """
-    process = await asyncio.create_subprocess_exec(
-        program(),
-        "-p",
-        "-c",
-        str(configuration),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        output, _ = await asyncio.wait_for(process.communicate(), VALIDATION_TIMEOUT_S)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return f"bird -p did not end within {VALIDATION_TIMEOUT_S:.0f} s"
-    text = output.decode("utf-8", "replace").strip()
-    return "" if process.returncode == 0 else (text[-2000:] or f"exit code {process.returncode}")
+    return await complaint((program(), "-p", "-c", str(configuration)), "bird -p", timeout_s=VALIDATION_TIMEOUT_S)
