@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from porter.app.read_model import ReadModel
 from porter.events.decided import (
     NodeDrained,
     NodeUndrained,
@@ -21,9 +22,8 @@ from porter.projections.sessions import Sessions
 
 if TYPE_CHECKING:
     # The commands read a view as well, and should not wait for what only a controller measures with.
-    from porter.app.activation import Activation
-    from porter.app.kept import Kept
-    from porter.app.readers import LiveReaders
+    from porter.app.retention.kept import Kept
+    from porter.app.upgrade.activation import Reading
     from porter.telemetry.instruments import Instruments
 
 Action = (
@@ -36,20 +36,6 @@ Action = (
     | WithdrawalApproved
 )
 """What an operator may have the leader journal."""
-
-
-class ReadModel(NamedTuple):
-    """The folds that every answer is computed from, at one moment."""
-
-    state: ClusterState
-    sessions: Sessions
-
-
-class Reading(NamedTuple):
-    """Who reads the journal, and what is held back for them."""
-
-    readers: LiveReaders
-    activation: Activation
 
 
 def _nothing(_envelope: Envelope) -> None:

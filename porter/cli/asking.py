@@ -15,7 +15,7 @@ from porter.cli.exits import Finding, Unreachable
 from porter.cli.moments import moment_text, now_ms
 
 if TYPE_CHECKING:
-    from porter.app.direct import Place
+    from porter.app.incident.direct import Place
     from porter.cli.groups import Where
 
 MOMENTS = {"at": "--at", "since": "--since", "until": "--until", "a": "A", "b": "B"}
@@ -32,7 +32,7 @@ def ask(question: str, query: dict[str, str], where: Where) -> dict[str, Any]:
     """
     query = with_moments(query, where.source)
     if where.directly:
-        from porter.app import direct
+        from porter.app.incident import direct
 
         with journal_errors(where.source):
             return dict(direct.ask(question, query, place_of(where)))
@@ -43,7 +43,7 @@ def ask(question: str, query: dict[str, str], where: Where) -> dict[str, Any]:
 
 def place_of(where: Where) -> Place:
     """Where the history itself is."""
-    from porter.app.direct import Place
+    from porter.app.incident.direct import Place
     from porter.cli.client import token
 
     bearer = token() if where.archive else ""
@@ -81,7 +81,7 @@ def history_of(query: Mapping[str, str], where: Where) -> Place:
         Unreachable: the controller does not answer.
         Finding: it refuses.
     """
-    from porter.app.direct import Place
+    from porter.app.incident.direct import Place
 
     if where.directly:
         return place_of(where)
@@ -99,7 +99,7 @@ def events_behind(query: dict[str, str], where: Where, *, follow: bool = False) 
         Unreachable, Finding, InvalidSettings: as `ask`.
     """
     if where.directly:
-        from porter.app.direct import tail
+        from porter.app.incident.direct import tail
 
         with journal_errors(where.source):
             yield from tail(place_of(where), query, follow=follow and bool(where.redis_url))
@@ -116,8 +116,8 @@ def events_behind(query: dict[str, str], where: Where, *, follow: bool = False) 
 @contextmanager
 def journal_errors(file: Path | None = None) -> Iterator[None]:
     """The journal's failures in the command line's words."""
-    from porter.app.events import BadQuestion
-    from porter.app.explain_question import Ambiguous
+    from porter.app.explain.question import Ambiguous
+    from porter.app.history.reading import BadQuestion
     from porter.ports import JournalError
 
     try:

@@ -16,8 +16,8 @@ from porter.cli.exits import Finding, Unreachable
 from porter.cli.groups import HERE, Where
 
 if TYPE_CHECKING:
-    from porter.app.collect import Wanted
-    from porter.app.direct import Place
+    from porter.app.incident.collect import Wanted
+    from porter.app.incident.direct import Place
 
 
 def collect(
@@ -35,8 +35,8 @@ def collect(
 
     No password or token is ever in it. What it holds stands in its manifest.json.
     """
-    from porter.app import direct
-    from porter.app.collect import collect as collected
+    from porter.app.incident import direct
+    from porter.app.incident.collect import collect as collected
     from porter.files import PRIVATE, write_atomically
 
     wanted = _wanted(since, where, redact=redact)
@@ -56,8 +56,8 @@ def collect(
 
 
 def _wanted(since: str, where: Where, *, redact: bool) -> Wanted:
-    from porter.app.collect import Wanted
-    from porter.app.moments import Moment
+    from porter.app.history.moments import Moment
+    from porter.app.incident.collect import Wanted
 
     folder = where.state_dir.expanduser()
     moment = Moment.from_query(with_moments({"since": since}, where.source), "since")

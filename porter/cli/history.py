@@ -84,7 +84,8 @@ def diff(
 def _coming(query: dict[str, str], where: Where) -> Iterator[dict[str, Any]]:
     wanted = with_moments(query, None)
     if where.redis_url:
-        from porter.app import direct, timeline
+        from porter.app.answers import timeline
+        from porter.app.incident import direct
 
         with journal_errors():
             question = timeline.TimelineQuestion.from_query(wanted)

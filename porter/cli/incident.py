@@ -37,9 +37,9 @@ def export(
     where: Where = HERE,
 ) -> None:
     """Write the journal and every speaker's stream into a file that answers every question without a cluster."""
-    from porter.app.direct import with_streams
-    from porter.app.exporting import export_bytes
-    from porter.app.moments import Moment
+    from porter.app.history.moments import Moment
+    from porter.app.incident.direct import with_streams
+    from porter.app.incident.export import export_bytes
     from porter.files import PRIVATE, write_atomically
 
     if since and from_position is not None:
@@ -67,7 +67,7 @@ def import_(
     cluster: Annotated[str, typer.Option(help="The cluster's name there; the file's own if unset.")] = "",
 ) -> None:
     """Bring an export into an empty journal at a server."""
-    from porter.app.exporting import import_file
+    from porter.app.incident.export import import_file
     from porter.journal.restore import NotEmpty
     from porter.ports import Corrupt, JournalMissing
 
@@ -95,8 +95,8 @@ def verify(
 
     Exit code 1 if anything was changed, removed, moved or repeated.
     """
-    from porter.app import direct
-    from porter.app.verify import verify as verified
+    from porter.app.answers.verify import verify as verified
+    from porter.app.incident import direct
     from porter.journal.signing import InvalidKey, Verifier
     from porter.ports import Corrupt
 

@@ -59,9 +59,9 @@ def plan(
         return
     if since:
         raise defaults.InvalidSettings("--since goes with --with-version; a change is planned upon a moment with --at")
-    from porter.app import direct
+    from porter.app.history.moments import Moment
+    from porter.app.incident import direct
     from porter.app.migrate.reading import Unreadable
-    from porter.app.moments import Moment
     from porter.app.plan import NotPlannable, plan_at, read_changes
     from porter.kube.facts import FactSettings
 

@@ -54,8 +54,8 @@ def up(
 
     One that dies is started again. DIR/pids.json holds their pids. SIGTERM ends all without withdrawing a route.
     """
-    from porter.app.supervisor import DirectoryInUse
-    from porter.app.up import run_up
+    from porter.app.up.parts import run_up
+    from porter.app.up.supervisor import DirectoryInUse
     from porter.cli.exits import Finding
     from porter.ports import JournalError
 
@@ -119,7 +119,8 @@ def controller(
     supervisor: options.SupervisorPid = 0,
 ) -> None:
     """Watch the cluster, allocate addresses, write the journal and the statuses; one controller of several leads."""
-    from porter.app import process, up
+    from porter.app import process
+    from porter.app.up import parts as up
     from porter.telemetry.logs import configure_logging
 
     settings = Settings(
@@ -147,7 +148,7 @@ def controller(
     up.check_settings(settings)
     _begin(supervisor, settings)
     configure_logging("controller", level=log_level.value)
-    from porter.app.controller import run_controller
+    from porter.app.controller.process import run_controller
 
     process.run_until_signalled(run_controller(settings))
 
@@ -174,8 +175,8 @@ def speaker(
     may be given the same.
     """
     from porter.app import process
-    from porter.app.gobgp import check_engine
     from porter.app.settings_check import check_local_address, check_name
+    from porter.app.speaker.gobgp import check_engine
     from porter.telemetry.logs import configure_logging
 
     settings = Settings(
@@ -194,7 +195,7 @@ def speaker(
     check_name(settings)
     _begin(supervisor, settings)
     configure_logging("speaker", level=log_level.value)
-    from porter.app.speaking import run_speaker
+    from porter.app.speaker.process import run_speaker
 
     process.run_until_signalled(run_speaker(settings))
 
@@ -217,8 +218,8 @@ def agent(
     One runs on each node. Its stream is named after the node; it needs no access to the cluster.
     """
     from porter.app import process
-    from porter.app.gobgp import check_engine
     from porter.app.settings_check import check_local_address, check_node_name
+    from porter.app.speaker.gobgp import check_engine
     from porter.model.bgp import agent_name
     from porter.telemetry.logs import configure_logging
 
@@ -241,14 +242,14 @@ def agent(
     check_node_name(settings)
     _begin(supervisor, settings)
     configure_logging("agent", level=log_level.value)
-    from porter.app.speaking import run_speaker
+    from porter.app.speaker.process import run_speaker
 
     process.run_until_signalled(run_speaker(settings))
 
 
 def exabgp(state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR) -> None:
     """Wait for the configuration that the speaker writes, then become ExaBGP with it."""
-    from porter.app.exabgp import become_exabgp
+    from porter.app.speaker.exabgp import become_exabgp
     from porter.telemetry.logs import configure_logging
 
     configure_logging("exabgp")
@@ -257,7 +258,7 @@ def exabgp(state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR) -> None:
 
 def bfd(state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR) -> None:
     """Wait until a peer of the speaker beside it wants BFD, then become BIRD, which runs it."""
-    from porter.app.bfd import become_bird
+    from porter.app.speaker.bfd import become_bird
     from porter.telemetry.logs import configure_logging
 
     configure_logging("bfd")
@@ -267,7 +268,7 @@ def bfd(state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR) -> None:
 def gobgp(*, state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR, supervisor: options.SupervisorPid = 0) -> None:
     """Keep a GoBGP daemon for each session that the speaker beside it wants (--engine gobgp)."""
     from porter.app import process
-    from porter.app.gobgp import check_engine, check_program, run_keeper
+    from porter.app.speaker.gobgp import check_engine, check_program, run_keeper
     from porter.telemetry.logs import configure_logging
 
     settings = Settings(state_dir=state_dir, engine="gobgp")
@@ -314,7 +315,8 @@ def _activate_after_s(text: str) -> float | None:
 
 def _begin(supervisor: int, settings: Settings) -> None:
     """Tie this process to its supervisor, if it has one, and make its directory."""
-    from porter.app import process, rehearsal
+    from porter.app import process
+    from porter.app.upgrade import rehearsal
 
     rehearsal.rehearse(os.environ)
     if supervisor:

@@ -25,8 +25,8 @@ def decide_again(since: str, where: Where, output: Output) -> None:
     Raises:
         Finding: there are some.
     """
-    from porter.app import direct
-    from porter.app.moments import Moment
+    from porter.app.history.moments import Moment
+    from porter.app.incident import direct
     from porter.app.plan import redecided
 
     with journal_errors(where.source):

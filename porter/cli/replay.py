@@ -106,10 +106,10 @@ def bisect(
     shown: Shown = PLAIN,
 ) -> None:
     """Find the first position at which an assertion fails, such as 'size(routes) >= 2'; exit code 1 if it does."""
-    from porter.app import direct
-    from porter.app.assertions import Assertion, ExpressionsMissing
-    from porter.app.bisect import bisect as bisected
-    from porter.app.moments import Moment
+    from porter.app.history.moments import Moment
+    from porter.app.incident import direct
+    from porter.app.incident.assertions import Assertion, ExpressionsMissing
+    from porter.app.incident.bisect import bisect as bisected
 
     wanted = with_moments({"since": since, "until": until}, where.source)
     try:
@@ -165,8 +165,8 @@ def journal_cat(
     where: Where = HERE,
 ) -> None:
     """Print every event of the journal that is kept, one JSON object per line."""
-    from porter.app import direct
-    from porter.app.events import every_event
+    from porter.app.history.reading import every_event
+    from porter.app.incident import direct
 
     with journal_errors(where.source):
         place = history_of({}, where)

@@ -19,7 +19,7 @@ from porter.cli.groups import Where
 from porter.cli.render import time_text
 
 if TYPE_CHECKING:
-    from porter.app.replay_into import Pace, Step
+    from porter.app.incident.replay_into import Pace, Step
     from porter.events.envelope import Envelope
 
 DEFAULT_PORT = 179
@@ -54,12 +54,12 @@ def replay_into(router: Router, since: str, to: str, pacing: Pacing, where: Wher
         InvalidSettings: an option is wrong, or the target is a peer of the cluster's.
         Unreachable: the router takes no session, or the history cannot be read.
     """
-    from porter.app import direct
-    from porter.app.events import BadQuestion
-    from porter.app.lab_session import NoSession
-    from porter.app.moments import Moment
-    from porter.app.replay_into import Stage, Target
-    from porter.app.replay_into import replay_into as announced
+    from porter.app.history.moments import Moment
+    from porter.app.history.reading import BadQuestion
+    from porter.app.incident import direct
+    from porter.app.incident.lab_session import NoSession
+    from porter.app.incident.replay_into import Stage, Target
+    from porter.app.incident.replay_into import replay_into as announced
     from porter.model.address import InvalidAddress, parse_address
     from porter.telemetry.logs import configure_logging
 

@@ -7,11 +7,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 from porter.app.answer_json import Json, time_json
-from porter.app.follow import from_newest_baseline
-from porter.app.moments import Moment
-from porter.app.streams import SpeakerStreams, Streams
-from porter.app.time_travel import FOREVER_MS, AsOf, as_of
-from porter.app.view import ReadModel
+from porter.app.history.follow import from_newest_baseline
+from porter.app.history.moments import Moment
+from porter.app.history.streams import SpeakerStreams, Streams
+from porter.app.history.time_travel import FOREVER_MS, AsOf, as_of
+from porter.app.read_model import ReadModel
 from porter.events.envelope import Head
 from porter.ports import JournalError, JournalUnavailable
 from porter.projections.cluster import ClusterState, OutOfOrder, UnknownEvent, fold
@@ -102,7 +102,7 @@ class Pasts:
         """The folds at a moment (None: the head).
 
         Raises:
-            BadQuestion, JournalError: as `porter.app.time_travel.as_of`.
+            BadQuestion, JournalError: as `porter.app.history.time_travel.as_of`.
         """
         key = moment or Moment()
         async with self._folding:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
-from porter.app import answers, diff, direct, explain, explain_question, pages, route_answers, timeline
 from porter.app.answer_json import Json
-from porter.app.events import BadQuestion
-from porter.app.moments import Moment
-from porter.app.streams import Streams
-from porter.app.view import ReadModel
+from porter.app.answers import cluster as answers
+from porter.app.answers import diff, timeline
+from porter.app.answers import routes as route_answers
+from porter.app.explain import question as explain_question
+from porter.app.explain import service as explain
+from porter.app.history.moments import Moment
+from porter.app.history.reading import BadQuestion
+from porter.app.history.streams import Streams
+from porter.app.incident import direct
+from porter.app.read_model import ReadModel
+from porter.console import pages
 from porter.console.present import Pasts, Present, told_head
 from porter.events.envelope import Head
 from porter.ports import JournalUnavailable

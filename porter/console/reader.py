@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from porter import __version__
-from porter.app.direct import OpenStreams, open_streams
+from porter.app.incident.direct import OpenStreams, open_streams
 from porter.console.present import RETRY_S, Pasts, Present, told_head
 from porter.console.questions import QUESTIONS, About, Books, Query, understood
 from porter.console.settings import ConsoleSettings

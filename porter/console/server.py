@@ -9,8 +9,8 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from porter.app.events import BadQuestion
-from porter.app.explain_question import Unknown
+from porter.app.explain.question import Unknown
+from porter.app.history.reading import BadQuestion
 from porter.app.settings import InvalidSettings
 from porter.console.live import Live
 from porter.console.questions import QUESTIONS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from porter.app.direct import Place
+from porter.app.incident.direct import Place
 from porter.app.settings import DEFAULT_CLUSTER, InvalidSettings
 from porter.app.settings_check import is_loopback
 

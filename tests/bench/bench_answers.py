@@ -19,10 +19,10 @@ import sys
 import time
 from collections.abc import Iterator
 
-from porter.app import explain
-from porter.app.explain_question import Question
-from porter.app.time_travel import as_of
-from porter.app.upkeep import BASELINE_INTERVAL_EVENTS
+from porter.app.explain import service as explain
+from porter.app.explain.question import Question
+from porter.app.history.time_travel import as_of
+from porter.app.retention.upkeep import BASELINE_INTERVAL_EVENTS
 from porter.events.catalogue import Event
 from porter.events.decided import BaselineRecorded, EpochStarted
 from porter.events.envelope import BEGINNING, Draft

@@ -21,11 +21,11 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
-from porter.app import direct
-from porter.app.exporting import export
-from porter.app.follow import Folded, from_newest_baseline, up_to_head
-from porter.app.upkeep import BASELINE_INTERVAL_EVENTS
-from porter.app.verify import verify
+from porter.app.answers.verify import verify
+from porter.app.history.follow import Folded, from_newest_baseline, up_to_head
+from porter.app.incident import direct
+from porter.app.incident.export import export
+from porter.app.retention.upkeep import BASELINE_INTERVAL_EVENTS
 from porter.events import routed
 from porter.events.codec import decode_commit, encode_commit, hash_commit
 from porter.events.decided import BaselineRecorded, EpochStarted

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from porter.app.pace import Pace
+from porter.app.speaker.pace import Pace
 from porter.events.decided import EpochStarted
 from porter.events.envelope import Checkpoint, Draft
 from porter.journal.redis import RedisJournals

@@ -20,7 +20,7 @@ from typing import Any
 
 import hiredis
 
-from porter.app.pace import Pace
+from porter.app.speaker.pace import Pace
 from porter.events.envelope import Checkpoint
 from porter.journal.chain import entry_id
 from porter.journal.limits import LOOK_INTERVAL_S

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from porter.app import direct, exporting
+from porter.app.incident import direct
+from porter.app.incident import export as exporting
 from porter.events.decided import BaselineRecorded, EpochStarted, PositionsLost
 from porter.events.envelope import BEGINNING, GENESIS_HASH, Checkpoint, Draft
 from porter.events.observed import ServiceGone

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from porter.app.start import Seen, begin
+from porter.app.controller.start import Seen, begin
 from porter.journal.embedded import bundled_server_program
 from porter.journal.redis import RedisJournals
 from porter.ports import JournalUnavailable

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from porter.app.pseudonyms import network_of, stays
+from porter.app.incident.pseudonyms import network_of, stays
 from porter.journal.export import ExportJournals
 from tests.exports import pairs_of, values_of
 from tests.lab import manifests, plan, scenario

@@ -17,8 +17,8 @@ from typing import Any
 
 import redis
 
-from porter.app import direct
-from porter.app.verify import verify
+from porter.app.answers.verify import verify
+from porter.app.incident import direct
 from porter.journal.export import ExportJournals
 from tests.lab import scenario
 from tests.lab.client import Object

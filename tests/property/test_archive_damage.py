@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from porter.app.archived_streams import ArchivedStreams
-from porter.app.verify import verify
+from porter.app.answers.verify import verify
+from porter.app.history.archived_streams import ArchivedStreams
 from porter.events.envelope import BEGINNING
 from porter.journal.archive import Archive
 from porter.journal.local import Stored

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from porter.app.adj_rib import AdjRibsOut
+from porter.app.speaker.adj_rib import AdjRibsOut
 from porter.events import observed
 from porter.model.address import Address
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SpeakerName

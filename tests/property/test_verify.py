@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from porter.app.verify import verify
+from porter.app.answers.verify import verify
 from porter.events.envelope import Checkpoint
 from porter.journal.export import MAGIC, ExportJournals, ExportWriter
 from porter.ports import Corrupt

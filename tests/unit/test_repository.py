@@ -169,7 +169,7 @@ def test_the_image_is_locked_to_what_the_tests_ran_with():
 def test_the_speaker_imports_no_kubernetes_client():
     """A speaker needs no access to the API, and the client's memory is the heaviest of all imports."""
     listed = subprocess.run(
-        [sys.executable, "-c", "import sys, porter.app.speaker; print(*sorted(sys.modules), sep='\\n')"],
+        [sys.executable, "-c", "import sys, porter.app.speaker.speaker; print(*sorted(sys.modules), sep='\\n')"],
         cwd=ROOT,
         capture_output=True,
         text=True,

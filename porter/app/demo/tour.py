@@ -21,8 +21,8 @@ from porter import __version__
 from porter.app.demo.routers import Router, choose_router, free_port
 from porter.app.demo.watch import RibWatch
 from porter.app.demo.world import NAMESPACE, NODES, PEER, POOL, POOL_CIDR, ROUTER_ADDRESS, SPEAKER_ADDRESS, World
-from porter.app.part_logs import PartLog, short_form
 from porter.app.settings import InvalidSettings
+from porter.app.up.part_logs import PartLog, short_form
 
 READY_LIMIT_S = 30.0
 ROUTE_LIMIT_S = 20.0

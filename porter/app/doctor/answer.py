@@ -10,8 +10,9 @@ from porter.app.answer_json import Json
 from porter.app.doctor import Check, checks_json, ok, problem, problems_of
 from porter.app.doctor.server import lag_check, server_checks
 from porter.app.doctor.state import state_checks
-from porter.app.streams import Streams
-from porter.app.view import ReadModel, View
+from porter.app.history.streams import Streams
+from porter.app.read_model import ReadModel
+from porter.app.view import View
 from porter.events.envelope import Head
 from porter.ports import JournalError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from porter.app.archived_streams import ArchivedStreams
 from porter.app.doctor import Check, ok, problem, unknown, warning
+from porter.app.history.archived_streams import ArchivedStreams
 from porter.events.envelope import Head
 from porter.ports import JournalError, JournalUnavailable
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface
 
 from porter import __version__
+from porter.app.answers.operated import operated_problems
+from porter.app.answers.routes import bfd_problems, map_problems, session_problems
 from porter.app.doctor import Check, ok, problem, several, warning
-from porter.app.operated_answers import operated_problems
-from porter.app.route_answers import bfd_problems, map_problems, session_problems
-from porter.app.upkeep import BASELINE_INTERVAL_EVENTS
-from porter.app.view import ReadModel
+from porter.app.read_model import ReadModel
+from porter.app.retention.upkeep import BASELINE_INTERVAL_EVENTS
 from porter.events.observed import NodeObserved, PeerObserved
 from porter.model.address import IPV4, family_of
 from porter.model.meanings import meaning_of

@@ -13,15 +13,15 @@ from ipaddress import ip_address, ip_network
 from porter.allocator.decide import cause, decide, unsettled
 from porter.allocator.path_identifiers import assign
 from porter.app.answer_json import Json
-from porter.app.diff import Between, compared
-from porter.app.moments import Moment
+from porter.app.answers.diff import Between, compared
+from porter.app.answers.routes import DESIRED, routes
+from porter.app.answers.sentences import Teller, lane
+from porter.app.answers.timeline import before_of
+from porter.app.history.moments import Moment
+from porter.app.history.streams import Streams
+from porter.app.history.time_travel import AsOf, as_of
 from porter.app.plan.changes import Changes, facts_of
-from porter.app.route_answers import DESIRED, routes
-from porter.app.streams import Streams
-from porter.app.telling import Teller, lane
-from porter.app.time_travel import AsOf, as_of
-from porter.app.timeline import before_of
-from porter.app.view import ReadModel
+from porter.app.read_model import ReadModel
 from porter.events.catalogue import Event
 from porter.events.envelope import Envelope
 from porter.kube.facts import FactSettings

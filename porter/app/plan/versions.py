@@ -23,11 +23,11 @@ from porter import __version__
 from porter.allocator.decide import decide, unsettled
 from porter.allocator.path_identifiers import assign
 from porter.app.answer_json import Json, time_json
-from porter.app.follow import Folded, folded_from
-from porter.app.moments import Moment, position_of
-from porter.app.streams import Streams
-from porter.app.telling import Teller
-from porter.app.time_travel import baseline_before
+from porter.app.answers.sentences import Teller
+from porter.app.history.follow import Folded, folded_from
+from porter.app.history.moments import Moment, position_of
+from porter.app.history.streams import Streams
+from porter.app.history.time_travel import baseline_before
 from porter.events.catalogue import Event
 from porter.events.decided import (
     AddressAdopted,

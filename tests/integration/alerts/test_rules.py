@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from porter.app.metrics_page import every_metric
+from porter.app.metrics.page import every_metric
 from tests.promtool import promtool
 
 ROOT = Path(__file__).resolve().parents[3]

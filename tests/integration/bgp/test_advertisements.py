@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from porter.app.adj_rib import AdjRibsOut
+from porter.app.speaker.adj_rib import AdjRibsOut
 from porter.events import observed
 from porter.events.routed import PeerUnsynced, RoutesWithdrawn
 from porter.model.address import Address

@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 from porter.allocator.decide import cause, decide, unsettled
-from porter.app.exporting import export
+from porter.app.incident.export import export
 from porter.events import decided, observed, routed
 from porter.events.catalogue import Event
 from porter.events.envelope import Commit, Draft

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from porter.app.facts import in_order
+from porter.app.controller.facts import in_order
 from porter.kube.client import ApiError
 from porter.kube.facts import FactSettings
 from porter.kube.inventory import Inventory

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from porter.app.controller import run_controller
+from porter.app.controller.process import run_controller
 from porter.app.settings import Settings
 from porter.journal.embedded import EmbeddedServer
 from tests.integration.kube.helpers import Api, eventually

@@ -17,8 +17,8 @@ WAIT_S = 20.0
 PROGRAM = """
 import asyncio, json, signal, sys
 from pathlib import Path
-from porter.app.part_logs import Console
-from porter.app.supervisor import DirectoryInUse, Part, Supervisor
+from porter.app.up.part_logs import Console
+from porter.app.up.supervisor import DirectoryInUse, Part, Supervisor
 
 async def supervise(supervisor):
     loop = asyncio.get_running_loop()

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from porter.app import direct
+from porter.app.answers.verify import verify
 from porter.app.demo.routers import choose_router, free_port
 from porter.app.demo.world import NODES, ROUTER_ADDRESS, SPEAKER_ADDRESS, World
-from porter.app.verify import verify
+from porter.app.incident import direct
 from porter.events.envelope import BEGINNING
 from porter.journal.chain import decode
 from porter.journal.embedded import EmbeddedServer

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from porter.app.controller import run_controller
+from porter.app.controller.process import run_controller
 from porter.app.settings import Settings
 from porter.journal.embedded import EmbeddedServer
 

@@ -2,7 +2,7 @@
 
 `tests/golden/catalogues/previous.json` lists what Porter read before it could drain nodes and hold withdrawals. A
 process that is told so reads and writes these types alone, as a build of then does; the next release is told that these
-are what was released. See `porter.app.rehearsal`.
+are what was released. See `porter.app.upgrade.rehearsal`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import yaml
 
 from porter.app.demo.routers import BirdRouter, _until_answers, free_port
 from porter.app.demo.world import NODES, OWN_AS, POOL, ROUTER_ADDRESS, ROUTER_AS, World, conf, peer, pool
-from porter.app.rehearsal import READS, RELEASED_BEFORE
+from porter.app.upgrade.rehearsal import READS, RELEASED_BEFORE
 from porter.journal.embedded import EmbeddedServer
 from tests.integration.programs.supervised import SOURCE, until
 from tests.lab import programs

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from porter.allocator.withdrawals import Rule
-from porter.app.activation import Activation
-from porter.app.leader import Leading
-from porter.app.start import Recovery, Seen, begin
+from porter.app.controller.leader import Leading
+from porter.app.controller.start import Recovery, Seen, begin
+from porter.app.upgrade.activation import Activation
 from porter.app.view import View
 from porter.events.catalogue import Event
 from porter.events.envelope import BEGINNING, Commit

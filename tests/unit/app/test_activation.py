@@ -6,10 +6,10 @@ import msgpack
 import pytest
 
 from porter.allocator.withdrawals import Rule
-from porter.app import readers as module
-from porter.app.actions import NotPossible
-from porter.app.activation import Activation
-from porter.app.readers import LiveReaders
+from porter.app.http.actions import NotPossible
+from porter.app.upgrade import readers as module
+from porter.app.upgrade.activation import Activation
+from porter.app.upgrade.readers import LiveReaders
 from porter.events import codec, decided, schema
 from porter.events.catalogue import EVENT_TYPES, RELEASED, UNRELEASED
 from porter.events.downcast import DOWNCASTERS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from porter.app.adj_rib import AdjRibsOut
+from porter.app.speaker.adj_rib import AdjRibsOut
 from porter.events.catalogue import Event
 from porter.events.decided import AddressAllocated, AddressReleased, EpochStarted
 from porter.events.envelope import Envelope

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from porter.app import answers, route_answers
 from porter.app.answer_json import as_json, event_json, time_json
-from porter.app.events import BadQuestion, EventFilter
-from porter.app.route_answers import RouteFilter
-from porter.app.view import ReadModel
+from porter.app.answers import cluster as answers
+from porter.app.answers import routes as route_answers
+from porter.app.answers.routes import RouteFilter
+from porter.app.history.reading import BadQuestion, EventFilter
+from porter.app.read_model import ReadModel
 from porter.events import decided, observed, routed
 from porter.events.catalogue import Event
 from porter.events.envelope import Envelope

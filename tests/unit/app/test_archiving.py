@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from porter.app.archiving import Archiver
-from porter.app.retention import Retention
-from porter.app.upkeep import Keeping, Upkeep
+from porter.app.retention.archiving import Archiver
+from porter.app.retention.trimming import Retention
+from porter.app.retention.upkeep import Keeping, Upkeep
 from porter.events.decided import BaselineRecorded, EpochStarted, HeadSigned, PositionsLost, SchemaActivated
 from porter.events.envelope import BEGINNING, GENESIS_HASH, Draft, Head
 from porter.events.observed import ServiceGone

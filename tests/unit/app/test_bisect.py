@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from porter.app.assertions import Assertion
-from porter.app.bisect import bisect
-from porter.app.events import BadQuestion
-from porter.app.moments import Moment
+from porter.app.history.moments import Moment
+from porter.app.history.reading import BadQuestion
+from porter.app.incident.assertions import Assertion
+from porter.app.incident.bisect import bisect
 from tests.schema_check import violations
 from tests.unit.app.incident import incident
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.app.change_traces import ROOTS, ChangeTraces
+from porter.app.controller.traces import ROOTS, ChangeTraces
 from porter.events import decided, observed
 from porter.events.catalogue import EVENT_TYPES
 from porter.events.envelope import GENESIS_HASH, Commit, Envelope

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from porter.app import collect as bundles
-from porter.app.collect import BUNDLE_BYTES_MAX, FOLDER, Entry, Wanted, bundle, collect
-from porter.app.moments import Moment
+from porter.app.history.moments import Moment
+from porter.app.incident import collect as bundles
+from porter.app.incident.collect import BUNDLE_BYTES_MAX, FOLDER, Entry, Wanted, bundle, collect
 from porter.journal.export import ExportJournals
 from tests.unit.app.incident import exported, incident
 from tests.unit.app.test_exporting import everything, private

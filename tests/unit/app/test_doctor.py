@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from porter.app.archived_streams import ArchivedStreams
 from porter.app.doctor.answer import of_controller, of_journal
 from porter.app.doctor.cluster import judged
 from porter.app.doctor.server import server_checks
-from porter.app.view import ReadModel, View
+from porter.app.history.archived_streams import ArchivedStreams
+from porter.app.read_model import ReadModel
+from porter.app.view import View
 from porter.events import decided, observed, routed
 from porter.events.envelope import Head
 from porter.journal.memory import MemoryJournals

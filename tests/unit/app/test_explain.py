@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from porter.allocator.decide import cause, decide, unsettled
-from porter.app import explain
-from porter.app.events import BadQuestion
-from porter.app.explain_question import Question, Unknown
-from porter.app.view import ReadModel
+from porter.app.explain import service as explain
+from porter.app.explain.question import Question, Unknown
+from porter.app.history.reading import BadQuestion
+from porter.app.read_model import ReadModel
 from porter.events import decided, observed, routed
 from porter.events.catalogue import Event
 from porter.events.envelope import Draft

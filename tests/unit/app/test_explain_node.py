@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from porter.app.explain_question import Unknown
+from porter.app.explain.question import Unknown
 from porter.events import decided, observed
 from porter.model.reasons import Reason
 from tests.unit.app.test_answers import CONF, PEER

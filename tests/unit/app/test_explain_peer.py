@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from porter.app.events import BadQuestion
-from porter.app.explain_question import Ambiguous, Question, Unknown
-from porter.app.route_answers import RouteFilter, routes
-from porter.app.view import ReadModel
+from porter.app.answers.routes import RouteFilter, routes
+from porter.app.explain.question import Ambiguous, Question, Unknown
+from porter.app.history.reading import BadQuestion
+from porter.app.read_model import ReadModel
 from porter.events import decided, observed, routed
 from porter.model.address import Address
 from porter.model.reasons import Problem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.app.events import BadQuestion
+from porter.app.history.reading import BadQuestion
 from porter.events import decided, observed, routed
 from porter.model.address import Address
 from tests.unit.app.test_answers import CONF, PEER, UP, told

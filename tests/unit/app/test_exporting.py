@@ -9,11 +9,11 @@ from ipaddress import ip_address, ip_network
 import msgpack
 import pytest
 
-from porter.app import direct
-from porter.app.exporting import export_bytes
-from porter.app.moments import Moment
-from porter.app.pseudonyms import Pseudonyms, network_of, spanning, stays
-from porter.app.verify import verify
+from porter.app.answers.verify import verify
+from porter.app.history.moments import Moment
+from porter.app.incident import direct
+from porter.app.incident.export import export_bytes
+from porter.app.incident.pseudonyms import Pseudonyms, network_of, spanning, stays
 from porter.events.codec import decode_commit
 from porter.events.decided import BaselineRecorded
 from porter.events.envelope import BEGINNING, Draft

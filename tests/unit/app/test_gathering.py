@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from porter.app.status import UNSETTLED_INTERVALS, Gathering
+from porter.app.controller.status import UNSETTLED_INTERVALS, Gathering
 
 
 def test_a_single_change_is_due_at_the_end_of_its_interval() -> None:

@@ -10,8 +10,8 @@ import sys
 import aiohttp
 import pytest
 
-from porter.app import http
-from porter.app.http import serve
+from porter.app.http import server as http
+from porter.app.http.server import serve
 from porter.app.settings import InvalidSettings, Settings
 from porter.app.view import View
 from porter.events import decided, routed

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from porter.app.http_access import USER, guard
+from porter.app.http.access import USER, guard
 from porter.ports import AccessUnavailable, Forbidden, Unauthenticated
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from porter.app import last_good
+from porter.app.speaker import last_good
 from porter.events.envelope import Checkpoint
 from porter.model.address import Address
 from porter.model.bgp import PeerKey, SessionSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.app.local_address import AddressBook
+from porter.app.speaker.local_address import AddressBook
 from porter.model.address import Address
 from porter.model.bgp import PeerKey, SessionSettings
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from porter.app.metrics import Self, measured
-from porter.app.metrics_page import every_metric, reference_page
-from porter.app.view import ReadModel
+from porter.app.metrics.exposition import Self, measured
+from porter.app.metrics.page import every_metric, reference_page
+from porter.app.read_model import ReadModel
 from porter.events import routed
 from porter.events.observed import PeerObserved
 from porter.model.address import Address

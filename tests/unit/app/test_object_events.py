@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.app.object_events import hold_event, object_event, standing_holds
+from porter.app.controller.object_events import hold_event, object_event, standing_holds
 from porter.events import decided, observed
 from porter.events.envelope import Envelope
 from porter.model.address import Address

@@ -1,6 +1,6 @@
 """An agent reads at once after a quiet moment, and at its share of all reads while commits come without a pause."""
 
-from porter.app.pace import PAUSE_S_MAX, READS_AT_ONCE, READS_PER_S, Pace
+from porter.app.speaker.pace import PAUSE_S_MAX, READS_AT_ONCE, READS_PER_S, Pace
 
 
 def reads(followers: int, commits_per_s: float, seconds: float) -> list[tuple[float, float]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import threading
 
-from porter.app import part_logs
-from porter.app.part_logs import Console, PartLog, short_form
+from porter.app.up import part_logs
+from porter.app.up.part_logs import Console, PartLog, short_form
 
 
 def test_whole_lines_are_shown_once(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.app.moments import Moment
+from porter.app.history.moments import Moment
 from porter.app.plan import NotPlannable, plan_at, read_changes
 from porter.kube.facts import FactSettings
 from tests.schema_check import violations

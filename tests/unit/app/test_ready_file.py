@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from porter.app.ready_file import announce_readiness, forget_readiness
+from porter.app.speaker.ready_file import announce_readiness, forget_readiness
 
 SOON_S = 5.0
 

@@ -11,8 +11,9 @@ import pytest
 
 from porter.allocator.decide import unsettled
 from porter.allocator.withdrawals import Rule
-from porter.app import exporting, plan
-from porter.app.moments import Moment
+from porter.app import plan
+from porter.app.history.moments import Moment
+from porter.app.incident import export as exporting
 from porter.app.plan import versions
 from porter.events import decided, observed
 from porter.events.envelope import Draft

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.app.route_latency import RouteLatency
+from porter.app.metrics.route_latency import RouteLatency
 from porter.app.view import View
 from porter.events.catalogue import Event
 from porter.events.envelope import Envelope

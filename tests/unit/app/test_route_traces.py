@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from porter.app.route_traces import CONFIRM_TIMEOUT_S, RouteTraces
+from porter.app.speaker.traces import CONFIRM_TIMEOUT_S, RouteTraces
 from porter.events.decided import AddressAllocated
 from porter.events.envelope import Envelope
 from porter.events.routed import Path, RibSynced, RoutesAnnounced, RoutesWithdrawn, SessionStateChanged

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from porter.app import speaker as module
 from porter.app.settings import Settings
-from porter.app.speaker import Speaker
+from porter.app.speaker import speaker as module
+from porter.app.speaker.speaker import Speaker
 from porter.events.catalogue import Event
 from porter.events.codec import SHAPES, encode_commit
 from porter.events.decided import EpochStarted
@@ -172,7 +172,7 @@ async def test_a_link_that_is_down_for_a_moment_neither_removes_a_session_nor_mo
 
 
 async def test_a_speaker_is_not_ready_before_its_sessions_are_with_the_engine(world, monkeypatch):
-    monkeypatch.setattr("porter.app.ready_file.LOOK_INTERVAL_S", 0.001)
+    monkeypatch.setattr("porter.app.speaker.ready_file.LOOK_INTERVAL_S", 0.001)
     await asyncio.sleep(0.6)
     world.publisher.takes_s = 0.2
     ready = world.speaker._settings.ready_file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from porter.app.start import Beginning, Seen, begin
+from porter.app.controller.start import Beginning, Seen, begin
 from porter.events.decided import EpochStarted, PositionsLost
 from porter.events.envelope import Head
 from porter.ports import Anchor, ForeignJournal

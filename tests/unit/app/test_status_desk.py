@@ -7,8 +7,8 @@ import contextlib
 
 import pytest
 
-from porter.app import status
-from porter.app.status import StatusDesk
+from porter.app.controller import status
+from porter.app.controller.status import StatusDesk
 from porter.events import observed
 from porter.events.envelope import Envelope
 from porter.model.address import Address

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from porter.app import direct
-from porter.app.events import BadQuestion
-from porter.app.moments import Moment, position_of
-from porter.app.time_travel import as_of, baseline_before
+from porter.app.history.moments import Moment, position_of
+from porter.app.history.reading import BadQuestion
+from porter.app.history.time_travel import as_of, baseline_before
+from porter.app.incident import direct
 from porter.events.envelope import BEGINNING
 from porter.journal.limits import Trim
 from porter.projections.cluster import ClusterState, fold

@@ -7,9 +7,10 @@ import json
 
 import pytest
 
-from porter.app import direct, timeline
-from porter.app.events import BadQuestion
-from porter.app.timeline import TimelineQuestion
+from porter.app.answers import timeline
+from porter.app.answers.timeline import TimelineQuestion
+from porter.app.history.reading import BadQuestion
+from porter.app.incident import direct
 from porter.events import decided, observed, routed
 from porter.events.envelope import Envelope
 from porter.projections.timeline import merged

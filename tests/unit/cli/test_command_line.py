@@ -77,12 +77,14 @@ def test_help_names_every_command_and_loads_no_heavy_library():
 
 
 def test_the_speaker_loads_no_kubernetes_client_and_no_web_server():
-    loaded = modules_after("import porter.cli.main, porter.app.process, porter.telemetry.logs, porter.app.speaker")
+    loaded = modules_after(
+        "import porter.cli.main, porter.app.process, porter.telemetry.logs, porter.app.speaker.speaker"
+    )
     assert not loaded & {"kubernetes", "aiohttp"}
 
 
 def test_the_supervisor_loads_no_vendor_library():
-    loaded = modules_after("import porter.cli.main, porter.app.up")
+    loaded = modules_after("import porter.cli.main, porter.app.up.parts")
     assert not loaded & {"kubernetes", "redis", "aiohttp", "structlog", "rich"}
 
 

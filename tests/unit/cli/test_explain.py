@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import typer
 
-from porter.app import explain as answers
-from porter.app.explain_question import Question
-from porter.app.view import ReadModel
+from porter.app.explain import service as answers
+from porter.app.explain.question import Question
+from porter.app.read_model import ReadModel
 from porter.cli import explain as command
 from porter.cli.exits import Finding
 from porter.cli.groups import Shown

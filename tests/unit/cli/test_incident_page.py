@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from porter.app.verify import verify
+from porter.app.answers.verify import verify
 from porter.journal.export import ExportJournals
 from tests.unit.app.incident import exported, incident
 from tests.unit.cli.test_migration_pages import printed

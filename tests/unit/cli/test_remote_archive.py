@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from porter.app.direct import with_streams
-from porter.app.verify import verify
+from porter.app.answers.verify import verify
+from porter.app.incident.direct import with_streams
 from porter.cli.asking import history_of, place_of
 from porter.cli.groups import Where
 from porter.ports import JournalUnavailable

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from porter.app import direct
+from porter.app.incident import direct
 from porter.app.settings import InvalidSettings
 from porter.console.live import CLIENTS_MAX
 from porter.console.server import STATIC, run_console

@@ -51,7 +51,7 @@ def test_traces_are_wanted_where_a_collector_is_named(environment, expected):
 def test_without_a_collector_there_is_no_tracer_and_the_programs_do_not_import_the_sdk():
     assert connect("speaker", "s1", {}) is None
     program = (
-        "import sys, porter.app.controller, porter.app.speaker, porter.app.http\n"
+        "import sys, porter.app.controller.process, porter.app.speaker.speaker, porter.app.http.server\n"
         "from porter.telemetry import tracing\n"
         "assert tracing.connect('speaker', 's1', {}) is None\n"
         "print(*(name for name in sys.modules if name.startswith('opentelemetry')))"
@@ -61,7 +61,7 @@ def test_without_a_collector_there_is_no_tracer_and_the_programs_do_not_import_t
 
 
 def test_a_speaker_does_not_import_what_only_a_controller_measures_with():
-    program = "import sys, porter.app.speaker\nprint('prometheus_client' in sys.modules)"
+    program = "import sys, porter.app.speaker.speaker\nprint('prometheus_client' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
 

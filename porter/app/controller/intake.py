@@ -1,0 +1,149 @@
+"""What the leader takes from its source: changed facts in order, and before them the holds that they call for.
+
+A fact that would take the last next hop from a prefix waits for a moment, so that what belongs together is judged
+together, and what comes back at once is no change. Nothing gets worse by the wait: its clients have nowhere else to go.
+No such fact is given out before it was judged, whatever the source says meanwhile: it is looked at when it is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import structlog
+
+from porter.allocator.withdrawals import Rule, may_hold, nodes_take_last, removes_next_hop, takes_last, withdrawals
+from porter.app.controller import facts
+from porter.events.catalogue import Event
+from porter.events.decided import WithdrawalHeld
+from porter.events.observed import EndpointsObserved, ServiceGone, ServiceObserved
+from porter.ports import Clock, FactKey, Source
+from porter.projections.cluster import ClusterState
+
+QUIET_S = 0.5
+"""Losing facts are judged when none has come for this long,"""
+WAIT_S_MAX = 2.0
+"""and at the latest when the first has waited for this long."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Taken(NamedTuple):
+    """An event to be journaled now, and what it belongs to."""
+
+    event: Event
+    correlation: str
+
+
+class Intake:
+    """The keys of objects that changed, those among them that wait, and those that were judged and may pass."""
+
+    def __init__(self, source: Source, rule: Rule, clock: Clock) -> None:
+        self.dirty: set[FactKey] = set()
+        self._source = source
+        self._rule = rule
+        self._clock = clock
+        self._waiting: set[FactKey] = set()
+        # What was judged of each key: should the source say something else by then, that is judged again.
+        self._passed: dict[FactKey, tuple[Event, ...]] = {}
+        self._due_s = 0.0
+        self._latest_s = 0.0
+
+    def __bool__(self) -> bool:
+        """Whether there is anything left to take, now or later."""
+        return bool(self.dirty or self._waiting)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every fact that was judged is journaled: what was held for it can be looked at."""
+        return not self._waiting and not self._passed
+
+    @property
+    def due_s(self) -> float | None:
+        """When (monotonic) what waits is to be judged; None while nothing waits."""
+        return min(self._due_s, self._latest_s) if self._waiting else None
+
+    def take(
+        self, state: Callable[[], ClusterState], full: Callable[[], bool], *, time_ms: int, hurry: bool
+    ) -> Iterator[Taken]:
+        """Yield what is to be journaled now, in order; each must be folded before the next is asked for.
+
+        With `hurry` nothing waits longer than until all else is taken. Ends early once `full` says so.
+        """
+        self._keep_nodes(state())
+        due_s = self.due_s
+        if due_s is not None and (self._clock.monotonic_s() >= due_s or (hurry and not self.dirty)):
+            for held in self._judge(state(), time_ms):
+                yield Taken(held, held.aggregate)
+        for key in facts.in_order(self.dirty):
+            if full():
+                return
+            self.dirty.discard(key)
+            yield from self._of_key(state, key)
+
+    def _of_key(self, state: Callable[[], ClusterState], key: FactKey) -> Iterator[Taken]:
+        for fact in facts.differences(state(), self._source, key):
+            if self._waits(state(), key, fact):
+                return
+            yield Taken(fact, f"{fact.aggregate}@{getattr(fact, 'resource_version', '')}")
+            if isinstance(fact, ServiceObserved | ServiceGone):
+                # A Service's endpoints come and go with it.
+                endpoints = facts.endpoints_key(key)
+                for other in facts.differences(state(), self._source, endpoints):
+                    if not self._waits(state(), endpoints, other):
+                        yield Taken(other, other.aggregate)
+        self._passed.pop(key, None)
+
+    def _waits(self, state: ClusterState, key: FactKey, fact: Event) -> bool:
+        if not isinstance(fact, EndpointsObserved) or fact in self._passed.get(key, ()):
+            return False
+        if not takes_last(state, fact) or not may_hold(state, self._rule):
+            return False
+        self._wait(key)
+        return True
+
+    def _wait(self, key: FactKey) -> None:
+        now_s = self._clock.monotonic_s()
+        if not self._waiting:
+            self._latest_s = now_s + WAIT_S_MAX
+        if key not in self._waiting:
+            self._due_s = now_s + QUIET_S
+        self._waiting.add(key)
+
+    def _keep_nodes(self, state: ClusterState) -> None:
+        """Nodes are looked at together: of a list that names none, each alone would leave the others."""
+        keys = [key for key in self.dirty if key.kind == "Node"]
+        if not keys:
+            return
+        waiting = [key for key in self._waiting if key.kind == "Node"]
+        removing = {
+            key: fact
+            for key in (*keys, *waiting)
+            for fact in facts.differences(state, self._source, key)
+            if fact not in self._passed.get(key, ()) and removes_next_hop(state, fact)
+        }
+        if removing and nodes_take_last(state, removing.values()) and may_hold(state, self._rule):
+            for key in removing:
+                self.dirty.discard(key)
+                self._wait(key)
+
+    def _judge(self, state: ClusterState, time_ms: int) -> tuple[WithdrawalHeld, ...]:
+        """Decide about all that waits; it is taken next, behind the holds that are returned."""
+        keys, self._waiting = self._waiting, set()
+        self.dirty |= keys
+        for key in facts.in_order(keys):
+            self._passed[key] = tuple(facts.differences(state, self._source, key))
+        losing = [fact for key in facts.in_order(keys) for fact in self._passed[key]]
+        holds = withdrawals(state, losing, self._rule, time_ms=time_ms)
+        for held in holds:
+            _log.error(
+                "withdrawals are held back: too many prefixes would lose their last next hop at once",
+                hold=held.hold,
+                cause=held.cause,
+                prefixes=len(held.prefixes),
+                lost=held.lost,
+                total=held.total,
+                bound_s=held.bound_ms / 1000,
+                mend=f"`porter approve {held.hold}` withdraws them",
+            )
+        return holds

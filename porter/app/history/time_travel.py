@@ -1,0 +1,146 @@
+"""The folds as of an earlier moment: the journal up to a position, and every speaker's stream up to the same time.
+
+1. Find the newest baseline that lies before the position, else begin at the first event.
+2. Fold up to the position, and not beyond.
+3. Fold each speaker's stream: all that the leader had witnessed by then, and what lies before the journal's next event
+   and realises nothing that came later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from porter.app.history.follow import Folded, folded_from
+from porter.app.history.moments import Moment, position_of
+from porter.app.history.reading import BadQuestion
+from porter.app.history.streams import Streams
+from porter.app.read_model import ReadModel
+from porter.events.decided import BaselineRecorded
+from porter.events.envelope import BEGINNING, Envelope, Head
+from porter.ports import Baseline, Journal, JournalMissing, Trimmed
+from porter.projections import baseline
+from porter.projections.cluster import ClusterState, fold
+from porter.projections.sessions import Sessions, evolve_sessions
+
+FOREVER_MS = 1 << 62
+
+
+class AsOf(NamedTuple):
+    """The folds at a position, the end of the last commit in them, and the time that the next event came at."""
+
+    model: ReadModel
+    head: Head
+    until_ms: int
+    forgotten: tuple[str, ...] = ()
+    """The speakers of whom nothing is kept from that time any more: their streams are bounded."""
+
+
+async def as_of(streams: Streams, moment: Moment | None, name: str = "at") -> AsOf:
+    """Fold up to a moment; None is the present head.
+
+    Raises:
+        BadQuestion: the moment lies before what is kept, or behind the head.
+        JournalError: the journal could not be read.
+    """
+    journal = streams.journal()
+    head = await journal.head()
+    if head is None:
+        raise JournalMissing("there is no journal there")
+    position = head.position if moment is None else await position_of(journal, moment, name)
+    folded, until_ms = await fold_to(journal, position)
+    if moment is not None and moment.time_ms:
+        until_ms = min(until_ms, moment.time_ms + 1)
+    sessions = await sessions_until(streams, folded.state, until_ms)
+    forgotten = await _forgotten(streams, until_ms)
+    return AsOf(ReadModel(folded.state, sessions), Head(head.genesis, *folded.checkpoint), until_ms, forgotten)
+
+
+async def fold_to(journal: Journal, position: int) -> tuple[Folded, int]:
+    """The state at a position, and the time of the commit behind it (`FOREVER_MS` where there is none).
+
+    Raises:
+        BadQuestion: nothing from which it could be folded is kept.
+        JournalError: the journal could not be read.
+    """
+    found = await baseline_before(journal, position)
+    state, checkpoint = folded_from(found) if found is not None else Folded(ClusterState.empty(), BEGINNING)
+    try:
+        async for page in journal.read(checkpoint):
+            for commit in page:
+                if commit.first_position > position:
+                    return Folded(state, checkpoint), commit.time_ms
+                if commit.last_position > position:
+                    state = fold(state, commit.events[: position - commit.first_position + 1])
+                    return Folded(state, commit.checkpoint), commit.time_ms
+                state = fold(state, commit.events)
+                checkpoint = commit.checkpoint
+    except Trimmed as error:
+        raise BadQuestion(f"#{position} cannot be told any more: no baseline before it is kept ({error})") from error
+    return Folded(state, checkpoint), FOREVER_MS
+
+
+async def baseline_before(journal: Journal, position: int) -> Baseline | None:
+    """The newest baseline at or before a position; each baseline names the one before it.
+
+    Raises:
+        JournalError: the journal could not be read.
+    """
+    found = await journal.newest_baseline()
+    while found is not None and found.checkpoint.position > position:
+        recorded = found.envelope.payload
+        assert isinstance(recorded, BaselineRecorded), "the envelope of a baseline holds one"
+        try:
+            earlier = baseline.previous(recorded.state)
+        except baseline.UnreadableBaseline:
+            return None
+        found = await baseline_at(journal, earlier)
+    return found
+
+
+async def baseline_at(journal: Journal, position: int) -> Baseline | None:
+    """The baseline that is the event at a position; None where it is not kept, or there is none (0).
+
+    Raises:
+        JournalError: the journal could not be read.
+    """
+    commit = await journal.commit_at(position) if position else None
+    if commit is None or commit.first_position > position:
+        return None
+    envelope = commit.events[position - commit.first_position]
+    return Baseline(envelope, commit.checkpoint)
+
+
+async def sessions_until(streams: Streams, state: ClusterState, until_ms: int) -> Sessions:
+    """Every speaker's stream, folded as far as it had come when the state was the present one.
+
+    Raises:
+        JournalError: a stream could not be read.
+    """
+    sessions = Sessions.empty()
+    for name in await streams.speakers():
+        witnessed = state.ledger.witnessed.get(name)
+        least = witnessed.position if witnessed is not None else 0
+        async for envelope in _events(streams.speaker(name)):
+            realises = getattr(envelope.payload, "position", 0)
+            later = envelope.time_ms >= until_ms or realises > state.ledger.position
+            if envelope.position > least and until_ms != FOREVER_MS and later:
+                break
+            sessions = evolve_sessions(sessions, name, envelope)
+    return sessions
+
+
+async def _forgotten(streams: Streams, until_ms: int) -> tuple[str, ...]:
+    found = []
+    for name in await streams.speakers():
+        first = await streams.speaker(name).commit_at(1)
+        if first is not None and first.first_position > 1 and first.time_ms >= until_ms:
+            found.append(name)
+    return tuple(found)
+
+
+async def _events(journal: Journal) -> AsyncIterator[Envelope]:
+    async for page in journal.read(BEGINNING):
+        for commit in page:
+            for envelope in commit.events:
+                yield envelope

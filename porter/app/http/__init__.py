@@ -1,0 +1,1 @@
+"""A controller's HTTP side: health, metrics, answers, the archive's segments, and operators' actions."""

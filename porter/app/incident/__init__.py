@@ -1,0 +1,1 @@
+"""Debugging from a history alone: answers without a controller, bisect, exports, bundles, and replay into a router."""

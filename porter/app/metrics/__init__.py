@@ -1,0 +1,1 @@
+"""What `/metrics` says, and the page that documents it."""

@@ -1,0 +1,1 @@
+"""`porter up`: every part of one node as children of one process."""
