@@ -24,7 +24,8 @@ from porter.events.observed import EndpointsObserved, NodeGone, NodeObserved
 from porter.model.address import FAMILIES, Family, Prefix, prefix_address
 from porter.model.reasons import Reason
 from porter.policy.next_hops import LOCAL, node_next_hops, serving_nodes
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 
 WINDOW_MS = 60_000
 """Losses of one cause within this time count together."""

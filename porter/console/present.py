@@ -14,7 +14,8 @@ from porter.app.history.time_travel import FOREVER_MS, AsOf, as_of
 from porter.app.read_model import ReadModel
 from porter.events.envelope import Head
 from porter.ports import JournalError, JournalUnavailable
-from porter.projections.cluster import ClusterState, OutOfOrder, UnknownEvent, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import OutOfOrder, UnknownEvent, fold
 from porter.projections.sessions import Sessions
 
 PASTS_KEPT = 3

@@ -17,7 +17,7 @@ from porter.console.questions import QUESTIONS
 from porter.console.reader import Busy, Reader
 from porter.console.settings import ConsoleSettings, host_and_port
 from porter.ports import JournalError, JournalUnavailable
-from porter.projections.cluster import OutOfOrder, UnknownEvent
+from porter.projections.fold import OutOfOrder, UnknownEvent
 
 STATIC = Path(__file__).parent / "static"
 PAGES = ("/", "/services", "/rib", "/timeline", "/journal", "/compare")

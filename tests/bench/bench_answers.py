@@ -32,7 +32,8 @@ from porter.journal.redis import RedisJournals
 from porter.model.address import Address
 from porter.ports import Claim
 from porter.projections import baseline
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 from tests.bench.bench_journal import Server
 from tests.bench.figures import milliseconds, table
 from tests.bench.journal_history import GENESIS, address_of, history

@@ -38,7 +38,8 @@ from porter.journal.redis import RedisJournals
 from porter.model.address import Address
 from porter.model.selector import Selector
 from porter.ports import Claim
-from porter.projections.cluster import ClusterState, evolve
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import evolve
 from tests.bench.bench_journal import Server, replay_ours
 from tests.bench.figures import table
 

@@ -36,7 +36,8 @@ from porter.journal.limits import SPEAKER_STREAM_ENTRIES
 from porter.journal.redis import RedisJournals
 from porter.model.address import Address, Prefix
 from porter.projections import baseline
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 from tests.bench.bench_journal import CLUSTER, EVENTS, GENESIS, Server
 from tests.bench.figures import table
 from tests.bench.journal_history import history

@@ -29,7 +29,8 @@ from porter.events.envelope import BEGINNING, GENESIS_HASH, Draft, Envelope
 from porter.journal.embedded import EmbeddedServer
 from porter.journal.redis import RedisJournals
 from porter.ports import Claim
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 from tests.bench.figures import table
 from tests.bench.journal_history import GENESIS, history
 

@@ -14,7 +14,8 @@ from typing import Any
 from porter.allocator.decide import decide, unsettled
 from porter.allocator.timers import due, next_due_ms
 from porter.projections import baseline, pool_report
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 
 LENGTH_BYTES = 8
 POOL_QUERIES = (

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from porter.events import observed
 from porter.model.address import Address
 from porter.projections import baseline, cluster, loc_rib, pools
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 from porter.projections.readiness import Readiness
 from tests.property.fold_worker import LENGTH_BYTES, summary
 from tests.property.operations import apply, operations

@@ -14,7 +14,8 @@ from porter.events.catalogue import Event
 from porter.events.envelope import Envelope
 from porter.model.address import Prefix
 from porter.projections import baseline
-from porter.projections.cluster import ClusterState, evolve, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import evolve, fold
 from tests.unit.projections.story import Story, endpoints, node, pool, service
 
 RULE = Rule(share_percent=25, minimum=3, bound_ms=600_000, local_bound_ms=5_000)

@@ -21,7 +21,8 @@ from porter.model.reasons import Reason
 from porter.policy.facts import gone, same_fact
 from porter.policy.sharing import why_not_shared
 from porter.projections import baseline, pool_report
-from porter.projections.cluster import ClusterState, evolve
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import evolve
 from tests.property.rules import check_grants, free_by_hand, is_small
 
 POOL_RANGES = {

@@ -28,7 +28,8 @@ from porter.journal.segment import check_segment, list_segments
 from porter.journal.shelves import FolderShelf
 from porter.ports import Journal, JournalError, JournalUnavailable
 from porter.projections import baseline
-from porter.projections.cluster import ClusterState, OutOfOrder, UnknownEvent, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import OutOfOrder, UnknownEvent, fold
 
 JOURNAL = "journal"
 ARCHIVE = "archive"

@@ -52,7 +52,8 @@ from porter.ports import (
     JournalUnavailable,
     Source,
 )
-from porter.projections.cluster import ClusterState, evolve
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import evolve
 
 FACTS_PER_COMMIT = 96
 """Leaves room in a commit for the decisions that follow from its facts."""
@@ -88,9 +89,8 @@ class Leading:
         activation: Activation | None = None,
         keeping: Keeping = NOT_KEPT,
     ) -> None:
-        """`rule` is the blast-radius guard's; a `cordon_delay_ms` lets cordoned nodes be drained with that delay.
-
-        Without an `activation` nothing is written that was not released or activated before.
+        """`rule` is the guard's; a `cordon_delay_ms` lets cordoned nodes be drained with that delay; without an
+        `activation` nothing is written that was not released or activated before.
         """
         self.state = state
         self.head: Head | None = None

@@ -52,7 +52,8 @@ from porter.ports import (
     Trimmed,
     UnsafeServer,
 )
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 from porter.telemetry import tracing
 from porter.telemetry.instruments import Instruments
 

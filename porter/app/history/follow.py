@@ -9,7 +9,8 @@ from porter.events.envelope import BEGINNING, Checkpoint
 from porter.journal.chain import paused_gc
 from porter.ports import Baseline, Corrupt, Journal, Newer
 from porter.projections import baseline
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 
 
 class Folded(NamedTuple):

@@ -20,7 +20,8 @@ from porter.events.decided import BaselineRecorded
 from porter.events.envelope import BEGINNING, Envelope, Head
 from porter.ports import Baseline, Journal, JournalMissing, Trimmed
 from porter.projections import baseline
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 from porter.projections.sessions import Sessions, evolve_sessions
 
 FOREVER_MS = 1 << 62

@@ -19,7 +19,8 @@ from porter.journal.export import ExportJournals, ExportWriter, Source
 from porter.journal.limits import Trim
 from porter.journal.local import NOTHING_TRIMMED
 from porter.projections import baseline
-from porter.projections.cluster import ClusterState, evolve
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import evolve
 
 JOURNAL = ""
 

@@ -32,7 +32,8 @@ from porter.model.bgp import AGENT_PREFIX, PeerKey, SessionSettings, SpeakerName
 from porter.policy.topology import NODE, topology_of
 from porter.ports import JournalMissing
 from porter.projections.adj_rib_out import exported_from
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 from porter.projections.inventory import DEFAULT_CONF
 
 OWN_SPEAKER = SpeakerName("replay")

@@ -25,7 +25,8 @@ from porter.kube.inventory import Inventory
 from porter.kube.objects import KINDS, Service, decode
 from porter.model.address import Address
 from porter.model.reasons import Problem, Reason
-from porter.projections.cluster import ClusterState, evolve
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import evolve
 
 MAX_ROUNDS = 100_000
 """Most rounds of asking for decisions; each round settles many Services."""

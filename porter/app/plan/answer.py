@@ -26,7 +26,8 @@ from porter.events.catalogue import Event
 from porter.events.envelope import Envelope
 from porter.kube.facts import FactSettings
 from porter.model.address import host_prefix
-from porter.projections.cluster import ClusterState, evolve
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import evolve
 from porter.projections.sessions import IDLE, Sessions
 
 MAX_ROUNDS = 100_000

@@ -39,7 +39,8 @@ from porter.events.decided import (
 )
 from porter.events.envelope import BEGINNING, MAX_EVENTS_PER_COMMIT, Commit, Envelope
 from porter.ports import Journal, JournalMissing, Trimmed
-from porter.projections.cluster import ClusterState, evolve
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import evolve
 
 OWED_MS = 10_000
 """A leader decides within milliseconds; if it is deposed in between, its successor lists everything first."""

@@ -41,7 +41,8 @@ from porter.ports import (
 )
 from porter.projections import baseline
 from porter.projections.adj_rib_out import exported_from, malformed, session_settings
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 
 RETRY_S = 0.2
 NEWER_RETRY_S = 5.0

@@ -17,7 +17,8 @@ from porter.journal.memory import MemoryJournals
 from porter.model.address import Address, Prefix
 from porter.ports import Claim
 from porter.projections import baseline
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 from tests.unit.projections.story import SYNCED, endpoints, node, pool, service
 
 BEGIN_MS = 1_795_615_200_000

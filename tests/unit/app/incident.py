@@ -17,7 +17,8 @@ from porter.model.address import Address, Prefix
 from porter.model.selector import Selector
 from porter.ports import Claim
 from porter.projections import baseline
-from porter.projections.cluster import ClusterState, evolve
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import evolve
 from tests.unit.projections.story import NOON_MS, SYNCED, endpoints, node, pool, service
 
 SPEAKER = "speaker-0"

@@ -17,7 +17,8 @@ from porter.events.catalogue import Event
 from porter.events.envelope import BEGINNING, Commit
 from porter.journal.memory import MemoryJournals
 from porter.ports import FactKey, Journal
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 
 KINDS = {
     "ServiceObserved": "Service",

@@ -19,7 +19,8 @@ from porter.events.observed import (
 )
 from porter.model.address import Address, Prefix
 from porter.model.bgp import Negotiated, PeerKey, SpeakerName
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 
 PEER = PeerKey("tor")
 ADD_PATH = Negotiated(frozenset({"IPv4"}), frozenset({"IPv4"}), 90)

@@ -16,7 +16,8 @@ from porter.journal.memory import MemoryJournals
 from porter.journal.shelves import FolderShelf
 from porter.ports import Claim
 from porter.projections import baseline
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 
 GENESIS = "0f" * 16
 

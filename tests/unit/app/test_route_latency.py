@@ -12,7 +12,7 @@ from porter.events.observed import ServiceGone
 from porter.events.routed import Path, RibSynced, RoutesAnnounced, RoutesWithdrawn, SessionStateChanged
 from porter.model.address import Address, Prefix
 from porter.ports.instrumentation import NoInstrumentation
-from porter.projections.cluster import evolve
+from porter.projections.fold import evolve
 from porter.projections.sessions import Sessions, evolve_sessions
 from porter.telemetry.instruments import ANNOUNCE_SECONDS, WITHDRAW_SECONDS
 from tests.unit.projections.story import NOON_MS, Story, endpoints, node, pool, service

@@ -10,7 +10,8 @@ from porter.app.history.time_travel import as_of, baseline_before
 from porter.app.incident import direct
 from porter.events.envelope import BEGINNING
 from porter.journal.limits import Trim
-from porter.projections.cluster import ClusterState, fold
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
 from tests.schema_check import violations
 from tests.unit.app.incident import incident
 from tests.unit.projections.story import NOON_MS

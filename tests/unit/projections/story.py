@@ -9,7 +9,8 @@ from porter.events import decided, observed
 from porter.events.catalogue import Event
 from porter.events.envelope import Envelope
 from porter.model.address import Address
-from porter.projections.cluster import ClusterState, evolve
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import evolve
 
 NOON_MS = 12 * 3_600_000
 

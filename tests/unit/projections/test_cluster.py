@@ -7,8 +7,9 @@ import pytest
 from porter.events import decided, observed, routed
 from porter.events.catalogue import EVENT_TYPES
 from porter.events.envelope import Envelope
-from porter.projections import cluster
-from porter.projections.cluster import ClusterState, OutOfOrder, UnknownEvent, evolve
+from porter.projections import fold as folding
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import OutOfOrder, UnknownEvent, evolve
 from porter.projections.ledger import MAX_LOST_RANGES
 from tests.unit.projections.story import Story, endpoints, node, pool, service
 
@@ -20,7 +21,7 @@ def test_an_outcome_does_not_belong_into_the_journal() -> None:
 
 def test_every_event_of_the_catalogue_is_folded_or_an_outcome() -> None:
     outcomes = {name for name in EVENT_TYPES if EVENT_TYPES[name].__module__ == routed.__name__}
-    assert {one.__name__ for one in cluster._STEPS} == set(EVENT_TYPES) - outcomes
+    assert {one.__name__ for one in folding._STEPS} == set(EVENT_TYPES) - outcomes
 
 
 def test_a_position_is_applied_once() -> None:

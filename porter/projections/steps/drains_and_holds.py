@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from porter.events import decided
 from porter.model.address import prefix_address
-
-if TYPE_CHECKING:
-    # The fold's table of steps takes these in.
-    from porter.projections.cluster import ClusterState
-    from porter.projections.loc_rib import Stamp
+from porter.projections.cluster import ClusterState
+from porter.projections.loc_rib import Stamp
 
 _ServiceEvent = decided.ServiceDrained | decided.ServiceDrainElapsed | decided.ServiceUndrained
 _EndOfHold = decided.WithdrawalApproved | decided.HoldExpired | decided.HoldEnded

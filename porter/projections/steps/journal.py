@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from porter.events import decided, observed
+from porter.projections.cluster import ClusterState
 from porter.projections.ledger import Drain, WitnessedHead
-
-if TYPE_CHECKING:
-    # The fold's table of steps takes these in.
-    from porter.projections.cluster import ClusterState
 
 
 def _epoch_started(state: ClusterState, event: decided.EpochStarted, position: int, _time_ms: int) -> None:

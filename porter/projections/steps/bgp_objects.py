@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from porter.events import observed
-
-if TYPE_CHECKING:
-    # The fold's table of steps takes these in.
-    from porter.projections.cluster import ClusterState
+from porter.projections.cluster import ClusterState
 
 
 def _conf_observed(state: ClusterState, event: observed.ConfObserved, position: int, _time_ms: int) -> None:
