@@ -33,6 +33,22 @@ TYPOS_AND_TYPES: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
     "an unknown refusal": ({"unsafe": ["everything"]}, ("unsafe",)),
     "an unsafe fsync": ({"redis": {"appendfsync": "no"}}, ("appendfsync",)),
     "a network that is none": ({"redis": {"networkPolicy": {"nodeCIDRs": ["10.0.0.1"]}}}, ("nodeCIDRs",)),
+    "an octet too large": ({"redis": {"networkPolicy": {"nodeCIDRs": ["300.0.2.0/24"]}}}, ("nodeCIDRs",)),
+    "a size that is none": ({"archive": {"persistence": {"size": "ten"}}}, ("archive", "size")),
+    "a size of the sub-chart that is none": ({"redis": {"persistence": {"size": "big"}}}, ("redis", "persistence/size")),
+    "a time that is none": ({"journal": {"keep": "30 days"}}, ("journal", "keep")),
+    "a name too long to be whole": ({"fullnameOverride": "a" * 46}, ("fullnameOverride",)),
+    "a tag in the repository": ({"image": {"repository": "registry.example/porter:v1"}}, ("image", "repository")),
+    "half an address": ({"speaker": {"replicas": 1, "localAddress": "192.0.2"}}, ("speaker", "localAddress")),
+    "an address that no probe reaches": ({"controller": {"listenAddress": "127.0.0.1"}}, ("listenAddress",)),
+    "a name with capitals": ({"speaker": {"priorityClassName": "High"}}, ("speaker", "priorityClassName")),
+    "a class with a blank": ({"archive": {"persistence": {"storageClassName": "a b"}}}, ("storageClassName",)),
+    "a runbook that is no page": ({"monitoring": {"prometheusRule": {"runbookBase": "here"}}}, ("runbookBase",)),
+    "an API server without a port": ({"networkPolicy": {"apiServerPorts": []}}, ("apiServerPorts",)),
+    "sentinels without a master": (
+        {"redis": {"enabled": False}, "externalRedis": {"url": "redis+sentinel://host:26379"}},
+        ("externalRedis", "url"),
+    ),
 }
 CONTRADICTIONS: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
     "two servers": ({"externalRedis": {"url": "redis://host:6379"}}, ("redis.enabled", "externalRedis")),
@@ -57,6 +73,46 @@ CONTRADICTIONS: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
     "clients of a console that listens on loopback": (
         {"console": {"enabled": True, "allowedFrom": [{"podSelector": {}}]}},
         ("console.allowedFrom", "console.listen"),
+    ),
+    "clients of a console that nothing keeps others from": (
+        {
+            "console": {"enabled": True, "listen": "pod", "allowedFrom": [{"podSelector": {}}]},
+            "networkPolicy": {"enabled": False},
+        },
+        ("console.allowedFrom", "networkPolicy.enabled"),
+    ),
+    "an alert that is none, and no rules": (
+        {"monitoring": {"prometheusRule": {"disabled": ["PorterNeverSeen"]}}},
+        ("monitoring.prometheusRule.disabled", "PorterNeverSeen"),
+    ),
+    "a key, and nothing to sign": (
+        {"signing": {"enabled": False, "existingSecret": "mine"}},
+        ("signing.existingSecret", "signing.enabled"),
+    ),
+    "a key of no Secret": (
+        {"redis": {"enabled": False}, "externalRedis": {"url": "redis://host:6379", "speakerKey": "speaker"}},
+        ("externalRedis.speakerKey", "externalRedis.existingSecret"),
+    ),
+    "a journal that is full before it is trimmed": (
+        {"journal": {"trimAbove": "1Gi"}},
+        ("journal.trimAbove", "journal.max"),
+    ),
+    "an archive larger than its claim": ({"archive": {"max": "10Gi"}}, ("archive.max", "archive.persistence.size")),
+    "a journal larger than the server": (
+        {"redis": {"maxmemory": "1gb"}},
+        ("redis.maxmemory", "journal.max"),
+    ),
+    "a journal larger than the server's memory": (
+        {"redis": {"resources": {"limits": {"memory": 1073741824}}}},
+        ("redis.resources.limits.memory", "journal.max"),
+    ),
+    "a journal larger than the server's claim": (
+        {"journal": {"max": "8Gi"}, "redis": {"resources": {"limits": {"memory": "16Gi"}}}},
+        ("redis.persistence.size", "journal.max"),
+    ),
+    "a variable that the chart sets": (
+        {"controller": {"extraEnv": [{"name": "PORTER_REDIS_URL", "value": "redis://elsewhere:6379"}]}},
+        ("controller.extraEnv", "PORTER_REDIS_URL"),
     ),
     "one port for two": ({"console": {"healthPort": 9180}}, ("console.port", "console.healthPort")),
     "two monitors": (

@@ -139,6 +139,76 @@ seccompProfile:
 {{- if and .Values.monitoring.podMonitor.enabled .Values.monitoring.serviceMonitor.enabled -}}
 {{- fail "monitoring.podMonitor.enabled and monitoring.serviceMonitor.enabled are both true: every metric would be scraped twice; choose one" -}}
 {{- end -}}
+{{- if and .Values.console.allowedFrom (not .Values.networkPolicy.enabled) -}}
+{{- fail "console.allowedFrom is set, but networkPolicy.enabled is false: nothing would keep others out; set networkPolicy.enabled=true, or leave console.allowedFrom empty" -}}
+{{- end -}}
+{{- if and .Values.signing.existingSecret (not .Values.signing.enabled) -}}
+{{- fail "signing.existingSecret is set, but signing.enabled is false: nothing would be signed; set signing.enabled=true, or leave signing.existingSecret empty" -}}
+{{- end -}}
+{{- range $key := list "controllerKey" "speakerKey" "readerKey" -}}
+{{- if and (not $external.existingSecret) (ne (get $external $key) "url") -}}
+{{- fail (printf "externalRedis.%s names a key, but externalRedis.existingSecret names no Secret: set the one, or leave out the other" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- include "porter.checkSizes" . -}}
+{{- include "porter.checkVariables" . -}}
+{{- end -}}
+
+{{/* The bytes of a size as Kubernetes writes it, as Redis does, or as a number; nothing for what is not understood. */}}
+{{- define "porter.bytes" -}}
+{{- if not (kindIs "string" .) -}}
+{{- float64 . -}}
+{{- else -}}
+{{- $units := dict "" 1 "b" 1 "k" 1e3 "K" 1e3 "Ki" 1024 "kb" 1024 "m" 1e6 "M" 1e6 "Mi" 1048576 "mb" 1048576 "g" 1e9 "G" 1e9 "Gi" 1073741824 "gb" 1073741824 "T" 1e12 "Ti" 1099511627776 "P" 1e15 "Pi" 1125899906842624 "E" 1e18 "Ei" 1152921504606846976 -}}
+{{- $number := regexFind "^[0-9]+([.][0-9]+)?" . -}}
+{{- $unit := trimPrefix $number . -}}
+{{- if and $number (hasKey $units $unit) -}}
+{{- mulf (float64 $number) (float64 (get $units $unit)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether the first of two sizes is at least the second; 0 is no bound, and what is not understood is not judged. */}}
+{{- define "porter.atLeast" -}}
+{{- $one := include "porter.bytes" (index . 0) -}}
+{{- $other := include "porter.bytes" (index . 1) -}}
+{{- if and $one $other (gt (float64 $one) 0.0) (gt (float64 $other) 0.0) (ge (float64 $one) (float64 $other)) -}}true{{- end -}}
+{{- end -}}
+
+{{/* What must fit into what. */}}
+{{- define "porter.checkSizes" -}}
+{{- $journal := .Values.journal -}}
+{{- $archive := .Values.archive -}}
+{{- if include "porter.atLeast" (list $journal.trimAbove $journal.max) -}}
+{{- fail (printf "journal.trimAbove is %v, and journal.max is %v: the journal would be full before it is trimmed; set journal.trimAbove below journal.max" $journal.trimAbove $journal.max) -}}
+{{- end -}}
+{{- if and $archive.persistence.enabled (include "porter.atLeast" (list $archive.max $archive.persistence.size)) -}}
+{{- fail (printf "archive.max is %v, and archive.persistence.size is %v: the claim would be full before the oldest segments go; set archive.max below archive.persistence.size" $archive.max $archive.persistence.size) -}}
+{{- end -}}
+{{- if .Values.redis.enabled -}}
+{{- $redis := .Values.redis -}}
+{{- $places := dict "redis.maxmemory" $redis.maxmemory "redis.resources.limits.memory" (dig "resources" "limits" "memory" "" $redis) -}}
+{{- if dig "persistence" "enabled" true $redis -}}
+{{- $_ := set $places "redis.persistence.size" (dig "persistence" "size" "" $redis) -}}
+{{- end -}}
+{{- range $key, $size := $places -}}
+{{- if and $size (include "porter.atLeast" (list $journal.max $size)) -}}
+{{- fail (printf "%s is %v, and journal.max is %v: the server would be full before the journal is; set journal.max below %s" $key $size $journal.max $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the chart sets itself cannot be set beside it: a Pod with two variables of one name takes either. */}}
+{{- define "porter.checkVariables" -}}
+{{- $own := list "POD_NAME" "POD_NAMESPACE" "NODE_NAME" "HOST_IP" "PORTER_REDIS_URL" "PORTER_REDIS_PASSWORD" "PORTER_SIGNING_KEY" "SSL_CERT_FILE" -}}
+{{- range $program := list "controller" "speaker" "agent" "console" -}}
+{{- range $variable := (get $.Values $program).extraEnv -}}
+{{- if has $variable.name $own -}}
+{{- fail (printf "%s.extraEnv sets %s, which the chart sets itself: leave it out" $program $variable.name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/*
