@@ -11,11 +11,7 @@ import yaml
 from tests.chart.helm import ROOT, chart, helm
 from tests.integration.kube.control_plane import ControlPlane
 
-PAGES = [
-    ROOT / "README.md",
-    *sorted((ROOT / "docs/quickstart").glob("*.md")),
-    *sorted((ROOT / "docs/routers").glob("*.md")),
-]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOTES = ROOT / "deploy/helm/porter/templates/NOTES.txt"
 
 
@@ -29,7 +25,8 @@ def manifests(text: str) -> Iterator[dict[str, object]]:
 
 def commands(text: str, program: str) -> list[list[str]]:
     """The commands of a page that begin with a program's name."""
-    return [shlex.split(line) for line in text.splitlines() if line.strip().startswith(f"{program} ")]
+    lines = text.replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines if line.strip().startswith(f"{program} ")]
 
 
 @pytest.mark.parametrize("page", [*PAGES, NOTES], ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -50,15 +47,19 @@ def test_the_pages_have_manifests() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_what_a_page_has_installed_can_be_rendered(page: Path) -> None:
     for words in commands(page.read_text(), "helm"):
+        if words[2] == "porter-valkey" or words[1] == "repo":
+            # Upstream's own chart is elsewhere.
+            continue
         if words[1] == "install":
             assert words[3] == "deploy/helm/porter"
             assert "kind: StatefulSet" in helm("template", words[2], str(chart()), *words[4:])
         else:
-            assert words[1:3] in (["dependency", "build"], ["test", "porter"]), words
+            assert words[1:3] in (["dependency", "build"], ["test", "porter"], ["upgrade", "porter"]), words
 
 
 def test_the_readme_installs_by_five_commands() -> None:
     section = (ROOT / "README.md").read_text().partition("## Install it in a cluster")[2].partition("\n## ")[0]
-    typed = [line for line in section.splitlines() if line.startswith("    ")]
+    [block] = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    typed = block.splitlines()
     assert len(typed) == 5
-    assert sum(line.strip().startswith("helm install ") for line in typed) == 1
+    assert sum(line.startswith("helm install ") for line in typed) == 1
