@@ -35,7 +35,10 @@ TYPOS_AND_TYPES: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
     "a network that is none": ({"redis": {"networkPolicy": {"nodeCIDRs": ["10.0.0.1"]}}}, ("nodeCIDRs",)),
     "an octet too large": ({"redis": {"networkPolicy": {"nodeCIDRs": ["300.0.2.0/24"]}}}, ("nodeCIDRs",)),
     "a size that is none": ({"archive": {"persistence": {"size": "ten"}}}, ("archive", "size")),
-    "a size of the sub-chart that is none": ({"redis": {"persistence": {"size": "big"}}}, ("redis", "persistence/size")),
+    "a size of the sub-chart that is none": (
+        {"redis": {"persistence": {"size": "big"}}},
+        ("redis", "persistence/size"),
+    ),
     "a time that is none": ({"journal": {"keep": "30 days"}}, ("journal", "keep")),
     "a name too long to be whole": ({"fullnameOverride": "a" * 46}, ("fullnameOverride",)),
     "a tag in the repository": ({"image": {"repository": "registry.example/porter:v1"}}, ("image", "repository")),
