@@ -7,6 +7,7 @@ that are read (`porter.kube.objects`). Importing what is used here takes about 5
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,10 +19,14 @@ import aiohttp
 import msgspec
 from kubernetes.aio.client import api_client as vendor_client
 from kubernetes.aio.client import configuration as vendor_configuration
+from kubernetes.aio.client import rest as vendor_rest
 from kubernetes.aio.config import ConfigException
 from kubernetes.aio.config import incluster_config as vendor_incluster
 from kubernetes.aio.config import kube_config as vendor_kubeconfig
 from yaml import YAMLError
+
+AddrInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
+"""What `getaddrinfo` tells of an address: family, kind, protocol, canonical name, and the address itself."""
 
 CONNECT_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 10.0
@@ -33,6 +38,11 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 
 MAX_ERROR_BYTES = 64 * 1024
 MAX_MESSAGE_CHARACTERS = 512
+KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 10, 5, 3
+KEEPALIVE_S = KEEPALIVE_IDLE_S + KEEPALIVE_INTERVAL_S * KEEPALIVE_PROBES
+"""A watch may be silent for a minute: the kernel asks meanwhile whether there is anybody at the other end, and gives a
+connection up that has not answered for this long."""
+
 USER_AGENT = "porter"
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -41,6 +51,7 @@ STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 
 # The vendor's functions carry no annotations.
 _ApiClient: Any = vendor_client.ApiClient
+_RestClient: Any = vendor_rest.RESTClientObject
 _Configuration: Any = vendor_configuration.Configuration
 _load_incluster_config: Any = vendor_incluster.load_incluster_config
 _load_kube_config: Any = vendor_kubeconfig.load_kube_config
@@ -194,6 +205,25 @@ class KubeClient:
         await refused.close()
 
 
+class _Rest(_RestClient):  # type: ignore[misc]
+    """The vendor's transport; the one thing that its configuration does not offer are options of its sockets."""
+
+    def _create_connector(self) -> aiohttp.TCPConnector:
+        return aiohttp.TCPConnector(limit=self.maxsize, ssl=self.ssl_context, socket_factory=_socket)
+
+
+def _socket(address: AddrInfo) -> socket.socket:
+    """A socket whose kernel notices the death of the other end."""
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
+    # What is written and not acknowledged is beyond the probes.
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, KEEPALIVE_S * 1000)
+    return made
+
+
 async def _api_client(kubeconfig: Path | None) -> Any:
     configuration = _Configuration()
     source = f"kubeconfig {kubeconfig}" if kubeconfig else "the pod's service account"
@@ -207,7 +237,9 @@ async def _api_client(kubeconfig: Path | None) -> Any:
         # The library heeds the environment for its proxies; but then it looks for a .netrc, too, in a thread for every
         # request, and one that names the API server would stand against the kubeconfig's credentials.
         configuration.client_session_kwargs = {"trust_env": bool(getproxies_environment())}
-        return _ApiClient(configuration)
+        api = _ApiClient(configuration)
+        api.rest_client = _Rest(configuration)
+        return api
     except (ConfigException, YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidKubeconfig(f"{source} cannot be used: {' '.join(str(error).split())}") from error
 

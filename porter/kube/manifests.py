@@ -9,7 +9,7 @@ Objects' statuses are read from `.status/` when their manifest is read; that fol
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from porter.kube.inventory import Inventory, ObjectKey
 from porter.kube.manifest_files import ManifestFile, completed, look
 from porter.kube.manifest_status import read_status, status_path
 from porter.kube.objects import KINDS, Kind
-from porter.ports import FactKey
+from porter.ports import FactKey, FactKind
 
 _log = structlog.get_logger(__name__)
 
@@ -82,6 +82,9 @@ class ManifestSource:
                 self._encoded[key] = (tree, raw)
                 self._applied[key] = raw
                 self.inventory.put(_kind(key), raw)
+
+    def relist(self, kinds: Collection[FactKind]) -> None:
+        """Nothing to do: a folder that was read is what it is, and `refresh` reads it."""
 
     def parts(self) -> Mapping[str, str]:
         """The folder's state: "synced", or why not; and one entry for each file that could not be taken as it is."""

@@ -4,11 +4,13 @@
        ^                      |
        +------- 410 Gone -----+
 
-Absence means something only in `synced`: deletions missed in a gap are found by the listing's end.
+Absence means something only in `synced`: deletions missed in a gap are found by the listing's end. A listing names no
+resourceVersion, so that it is a quorum read: it holds whatever anybody had seen when it was asked for.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterable, AsyncIterator
@@ -187,24 +189,55 @@ class Reflector:
         self._page_items = page_items
         self._version = ""
         self._refusals = 0
+        self._listed = False
+        self._undisturbed: asyncio.Timeout | None = None
 
     async def run(self) -> None:
         """List and watch until cancelled; whatever the server answers is retried with back-off and jitter."""
         while True:
+            try:
+                # It never elapses by itself: `_disturb` ends with it whatever is going on.
+                async with asyncio.timeout(None) as undisturbed:
+                    self._undisturbed = undisturbed
+                    await self._list_and_watch()
+            except TimeoutError:
+                if not undisturbed.expired():
+                    raise
+            except Expired:
+                self._count_restart("expired")
+                self._list_anew("the server no longer has the history since the last version seen")
+
+    async def _list_and_watch(self) -> None:
+        if not self._listed:
             async for attempt in self._retrying():
                 with attempt:
                     await self._list()
+            self._listed = True
             self._told(SYNCED)
-            try:
-                while True:
-                    async for attempt in self._retrying():
-                        with attempt:
-                            await self._watch()
-                    self._told(SYNCED)
-            except Expired:
-                self._count_restart("expired")
-                self._inventory.unsync(self.resource.kind)
-                self.state = "listing anew: the server no longer has the history since the last version seen"
+        while True:
+            async for attempt in self._retrying():
+                with attempt:
+                    await self._watch()
+            self._told(SYNCED)
+
+    def renew(self) -> None:
+        """Watch on by a new connection, from the last version seen: the present one may be dead without a sign."""
+        if self._listed:
+            self._disturb()
+
+    def relist(self) -> None:
+        """List anew; the kind is not synced until that is through."""
+        self._list_anew("what the journal says is newer than what is watched")
+        self._disturb()
+
+    def _list_anew(self, why: str) -> None:
+        self._listed = False
+        self._inventory.unsync(self.resource.kind)
+        self._told(f"listing anew: {why}")
+
+    def _disturb(self) -> None:
+        if self._undisturbed is not None and not self._undisturbed.expired():
+            self._undisturbed.reschedule(asyncio.get_running_loop().time())
 
     def _retrying(self) -> AsyncRetrying:
         return AsyncRetrying(wait=_backoff, retry=retry_if_exception_type(ApiError), before_sleep=self._failed)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from porter.events.catalogue import Event
 from porter.kube.client import KubeClient
 from porter.kube.facts import FactSettings
+from porter.kube.facts.convert import FACT_KINDS
 from porter.kube.inventory import Inventory
+from porter.kube.objects import Kind
 from porter.kube.reflector import IDLE_TIMEOUT_S, PAGE_ITEMS, Reflector, resources
-from porter.ports import FactKey, Instrumentation
+from porter.ports import FactKey, FactKind, Instrumentation
+
+_OF_OLD_CONFIGURATION: frozenset[FactKind] = frozenset({"Conf", "Peer", "Advertisement"})
+"""Facts that an old ConfigMap may say, too."""
 
 
 class KubeSource:
@@ -60,7 +65,24 @@ class KubeSource:
         return await self.inventory.changed()
 
     async def refresh(self) -> None:
-        """Nothing to do: the watches bring every status that is written."""
+        """Watch every kind by a new connection, from the last version seen.
+
+        A server sends at once what came since, or waits until it has it. A connection that died without a sign would
+        be noticed after `KEEPALIVE_S`, or `IDLE_TIMEOUT_S` where only the server behind it is dead.
+        """
+        for reflector in self._reflectors:
+            reflector.renew()
+
+    def relist(self, kinds: Collection[FactKind]) -> None:
+        """List what facts of these kinds are made of anew: quorum reads, none of which began before this."""
+        wanted: set[Kind] = {kind for kind, fact_kind in FACT_KINDS.items() if fact_kind in kinds}
+        if "Endpoints" in kinds:
+            wanted.add("EndpointSlice")
+        if not _OF_OLD_CONFIGURATION.isdisjoint(kinds):
+            wanted.add("ConfigMap")
+        for reflector in self._reflectors:
+            if reflector.resource.kind in wanted:
+                reflector.relist()
 
     def parts(self) -> Mapping[str, str]:
         """Each reflector's state: it begins with "synced", or says why it is not."""

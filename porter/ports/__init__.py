@@ -6,7 +6,7 @@ never cross a port: the exceptions of these modules do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from porter.events.catalogue import Event
@@ -116,7 +116,14 @@ class Source(Protocol):
         ...
 
     async def refresh(self) -> None:
-        """Look anew: a new leader takes what it does not see for gone, and recovery adopts what Services hold."""
+        """Look anew, without a wait: what is watched may come by a connection that is dead."""
+        ...
+
+    def relist(self, kinds: Collection[FactKind]) -> None:
+        """Read all objects behind facts of these kinds once more, as they are now or later.
+
+        `synced` is false until they were. What somebody else saw before this call is then among the facts, or gone.
+        """
         ...
 
     def parts(self) -> Mapping[str, str]:

@@ -50,6 +50,33 @@ def differences(state: ClusterState, source: Source, key: FactKey) -> Iterator[E
         yield now
 
 
+def unconfirmed(state: ClusterState, source: Source) -> frozenset[FactKind]:
+    """The kinds of which the journal may know more than what is watched.
+
+    A watch may be behind what a former leader saw. So nothing that it lacks, or has in an older version, is journaled
+    before it was listed anew; nor what it has and the journal does not: that may have been told to be gone. What has
+    no version of its own, such as endpoints, is in doubt wherever it differs.
+    """
+    return frozenset(key.kind for key in all_keys(state, source) if _may_be_older(state, source, key))
+
+
+def _may_be_older(state: ClusterState, source: Source, key: FactKey) -> bool:
+    now, before = source.facts.get(key), state.inventory.get(key.kind, key.name)
+    if now is not None and before is not None:
+        watched, journaled = _version(now), _version(before)
+        if watched is not None and journaled is not None:
+            return watched < journaled
+    elif before is None and not state.ledger.synced:
+        return False
+    return any(differences(state, source, key))
+
+
+def _version(fact: Event) -> int | None:
+    """A resourceVersion as a number: they rise with every write of a kind (KEP-5504); None where there is none."""
+    version = str(getattr(fact, "resource_version", ""))
+    return int(version) if version.isdecimal() else None
+
+
 def endpoints_key(key: FactKey) -> FactKey:
     """The key of the endpoints that belong to a Service's key."""
     return FactKey("Endpoints", key.name)

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Iterable
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from porter.allocator.adopt import adopt
 from porter.allocator.decide import cause, decide, unsettled
@@ -27,6 +26,7 @@ from porter.app.controller.intake import Intake
 from porter.app.controller.start import Beginning, Recovery
 from porter.app.controller.status import StatusDesk
 from porter.app.controller.traces import ChangeTraces
+from porter.app.controller.writer import Writer
 from porter.app.history.follow import from_newest_baseline, up_to_head
 from porter.app.history.streams import SpeakerStreams
 from porter.app.http import actions
@@ -42,14 +42,10 @@ from porter.ports import (
     NO_INSTRUMENTATION,
     Anchor,
     Clock,
-    Conflict,
     Election,
-    Fenced,
-    Fork,
     Instrumentation,
     Journal,
     JournalError,
-    JournalUnavailable,
     Source,
 )
 from porter.projections.cluster import ClusterState
@@ -57,9 +53,6 @@ from porter.projections.fold import evolve
 
 FACTS_PER_COMMIT = 96
 """Leaves room in a commit for the decisions that follow from its facts."""
-HEAD_CHECK_INTERVAL_S = 1.0
-GIVE_UP_S = 8.0
-"""A leader that cannot append for this long gives the Lease up: another one may reach the server."""
 SCHEDULE_S_MIN = 0.02
 """What is overdue is not waited for, but neither asked for without a pause while it cannot be decided yet."""
 MAX_ACTIONS_WAITING = 64
@@ -93,24 +86,27 @@ class Leading:
         `activation` nothing is written that was not released or activated before.
         """
         self.state = state
-        self.head: Head | None = None
         self._journal = journal
+        self._writer = Writer(journal, clock, view)
         self._source = source
         self._election = election
         self._desk = desk
         self._speakers = speakers
         self._view = view
         self._clock = clock
-        self._identity = ""
         self._intake = Intake(source, rule, clock)
         self._cordon_delay_ms = cordon_delay_ms
         self._actions: deque[tuple[Action, asyncio.Future[int]]] = deque()
         self._answers: list[asyncio.Future[int]] = []
         self._wake = asyncio.Event()
-        self._next_head_check_s = 0.0
         self._activation = activation or Activation(None, clock, None)
         self._upkeep = Upkeep(speakers, clock, keeping)
         self._traces = ChangeTraces(instrumentation)
+
+    @property
+    def head(self) -> Head | None:
+        """The end of what this epoch wrote; None before it is claimed."""
+        return self._writer.head
 
     async def run(self, beginning: Beginning, recovery: Recovery) -> None:
         """Lead until deposed.
@@ -164,25 +160,25 @@ class Leading:
     # ------------------------------------------------------------------------------------------------- beginning
 
     async def _claim(self, beginning: Beginning) -> None:
-        time_ms = self._clock.wall_ms()
-        commit = await self._journal.claim(beginning.claim, beginning.drafts, time_ms=time_ms)
-        self._identity = await self._journal.server_identity()
+        commit = await self._writer.claim(beginning)
         if beginning.recovering:
             # Whatever is left before the claim, every reader folds too.
             self.state, _ = await up_to_head(self._journal, await from_newest_baseline(self._journal))
         else:
             for envelope in commit.events:
                 self.state = evolve(self.state, envelope)
-        self._committed(beginning.claim.genesis, commit)
+        self._committed()
         _log.info("epoch claimed", epoch=commit.epoch, position=commit.last_position, recovering=beginning.recovering)
 
     async def _establish(self, beginning: Beginning, recovery: Recovery, deposed: asyncio.Task[None]) -> None:
         """Bring the journal up to what is watched; nothing is decided before this is through."""
-        while not self._source.synced:
-            if deposed.done():
-                return
-            await self._wait()
-            await self._check_head()
+        await self._see_all(deposed)
+        if not deposed.done() and (kinds := facts.unconfirmed(self.state, self._source)):
+            _log.info("listing anew what the journal may know more of than the watch", kinds=sorted(kinds))
+            self._source.relist(kinds)
+            await self._see_all(deposed)
+        if deposed.done():
+            return
         self._intake.dirty |= facts.all_keys(self.state, self._source)
         while self._intake:
             await self._step(deciding=False)
@@ -199,6 +195,12 @@ class Leading:
         await self._step()
         self._desk.everything(self.state)
 
+    async def _see_all(self, deposed: asyncio.Task[None]) -> None:
+        """Wait until every kind is listed, or until this process is deposed."""
+        while not self._source.synced and not deposed.done():
+            await self._wait()
+            await self._writer.check()
+
     # ------------------------------------------------------------------------------------------------------ loop
 
     async def _watch(self) -> None:
@@ -210,7 +212,7 @@ class Leading:
 
     async def _wait(self) -> None:
         due_s = self._intake.due_s
-        until_s = self._next_head_check_s if due_s is None else min(self._next_head_check_s, due_s)
+        until_s = self._writer.next_check_s if due_s is None else min(self._writer.next_check_s, due_s)
         timeout_s = max(0.0, until_s - self._clock.monotonic_s())
         for scheduled_ms in (next_ms(self.state), next_due_ms(self.state)):
             if scheduled_ms is not None:
@@ -238,7 +240,7 @@ class Leading:
                     answer.set_result(position)
             if not deciding and not self._intake:
                 break
-        await self._check_head()
+        await self._writer.check()
         await self._keep_up()
 
     def _take_actions(self, batch: Batch) -> list[asyncio.Future[int]]:
@@ -317,74 +319,24 @@ class Leading:
             await self._append(batch)
 
     async def _append(self, batch: Batch) -> Commit:
-        assert self.head is not None
-        genesis = self.head.genesis
         with self._traces.appending() as appended:
-            try:
-                commit = await self._journal.append(batch.drafts, time_ms=batch.time_ms)
-            except JournalUnavailable as error:
-                commit = await self._append_again(batch, error)
+            commit = await self._writer.append(batch)
             appended(commit)
-        if commit.last_position != batch.position - 1:
-            raise Conflict(f"the commit ends at #{commit.last_position}, but #{batch.position - 1} was folded")
-        self._committed(genesis, commit)
+        self._committed()
         return commit
 
-    async def _append_again(self, batch: Batch, failed: JournalUnavailable | None) -> Commit:
-        """Append what did not get in at once. A retrying costs as much as an append: it is set up when it is needed."""
-        commit: Commit
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(JournalUnavailable),
-            wait=wait_random_exponential(multiplier=0.02, max=0.5),
-            stop=stop_after_delay(GIVE_UP_S),
-            before_sleep=lambda retry: self._unavailable(str(retry.outcome.exception()) if retry.outcome else ""),
-            reraise=True,
-        ):
-            with attempt:
-                if failed is not None:
-                    first, failed = failed, None
-                    raise first
-                commit = await self._journal.append(batch.drafts, time_ms=batch.time_ms)
-        return commit
-
-    def _unavailable(self, reason: str) -> None:
-        self._view.journal_problem = reason
-        _log.warning("the journal is unavailable; everything announced stays announced", reason=reason)
-
-    def _committed(self, genesis: str, commit: Commit) -> None:
+    def _committed(self) -> None:
         """All that may only follow what is durable."""
-        self.head = Head(genesis, commit.epoch, commit.last_position, commit.hash)
+        head = self.head
+        assert head is not None
         self._view.state = self.state
-        self._view.head = self.head
+        self._view.head = head
         self._view.journal_problem = ""
         self._election.write_anchor(
-            Anchor(genesis, commit.epoch, commit.last_position, commit.hash.hex(), self._speakers.names())
+            Anchor(head.genesis, head.epoch, head.position, head.hash.hex(), self._speakers.names())
         )
         if self.state.ledger.synced and not self.state.ledger.recovering:
             self._desk.durable(self.state)
-
-    async def _check_head(self) -> None:
-        """Once a second: is the journal still the one that this epoch wrote?
-
-        Raises:
-            Fenced: another process claimed an epoch.
-            Fork: it is not.
-        """
-        now_s = self._clock.monotonic_s()
-        if now_s < self._next_head_check_s:
-            return
-        self._next_head_check_s = now_s + HEAD_CHECK_INTERVAL_S
-        try:
-            head = await self._journal.head()
-        except JournalUnavailable as error:
-            self._unavailable(str(error))
-            return
-        assert self.head is not None
-        if head is not None and head.genesis == self.head.genesis and head.epoch > self.head.epoch:
-            raise Fenced(f"epoch {head.epoch} was claimed, and this leader's is {self.head.epoch}")
-        if head != self.head:
-            raise Fork(f"the journal's head is {head}, but this leader wrote {self.head}")
-        self._view.journal_problem = ""
 
     async def _keep_up(self) -> None:
         await self._append_all(Draft(event) for event in self._upkeep.heads())

@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import structlog
 
@@ -39,6 +40,7 @@ from porter.ports import (
     AnchorUnavailable,
     Conflict,
     Election,
+    FactKind,
     Fenced,
     ForeignJournal,
     Fork,
@@ -213,7 +215,7 @@ class Controller:
             head, left = await self._head()
         beginning = self._begin(head, anchor, transitions, left)
         state = await self._fold_to(head)
-        # What the leader before has journaled, and this process has not seen yet, would be taken for gone.
+        # A watch whose connection died unnoticed shows what was so long ago.
         await parts.source.refresh()
         settings = self._settings
         leading = Leading(
@@ -284,6 +286,8 @@ class Controller:
         """Wait, bounded, until the watch is complete and every known speaker said what it still announces."""
         parts = self._parts
         await parts.source.refresh()
+        # What Services hold stands for what the journal lost: a watch that lags would lose it, too.
+        parts.source.relist(get_args(FactKind))
         while not parts.source.synced:
             await asyncio.sleep(REPORT_POLL_S)
             if not parts.election.leads():

@@ -48,6 +48,8 @@ class Objects:
     def __init__(self) -> None:
         self.facts: dict[FactKey, Event] = {}
         self.synced = True
+        self.relisted: list[frozenset[str]] = []
+        self._unseen: dict[FactKey, Event | None] = {}
         self._changed: set[FactKey] = set()
         self._wake = asyncio.Event()
 
@@ -63,6 +65,30 @@ class Objects:
             self.facts.pop(FactKey(kind, name), None)  # type: ignore[arg-type]
             self._tell(FactKey(kind, name))  # type: ignore[arg-type]
 
+    def lag(self, facts: dict[FactKey, Event | None]) -> None:
+        """Show these (None: nothing) until the next listing of their kind brings what is so."""
+        for key, fact in facts.items():
+            self._unseen[key] = self.facts.get(key)
+            self._show(key, fact)
+
+    def relist(self, kinds: frozenset[str]) -> None:
+        self.relisted.append(frozenset(kinds))
+        self.synced = False
+        asyncio.get_running_loop().call_later(0.05, self._listed, kinds)
+
+    def _listed(self, kinds: frozenset[str]) -> None:
+        for key in [key for key in self._unseen if key.kind in kinds]:
+            self._show(key, self._unseen.pop(key))
+        self.synced = True
+        self._wake.set()
+
+    def _show(self, key: FactKey, fact: Event | None) -> None:
+        if fact is None:
+            self.facts.pop(key, None)
+        else:
+            self.facts[key] = fact
+        self._tell(key)
+
     def _tell(self, key: FactKey) -> None:
         self._changed.add(key)
         self._wake.set()
@@ -76,6 +102,13 @@ class Objects:
 
 class Alone:
     """An election that is never lost; a desk and speakers' streams that nobody asks."""
+
+    def __init__(self) -> None:
+        self.established = False
+
+    def everything(self, _: ClusterState) -> None:
+        """What a desk is asked for when all that a new leader found is journaled."""
+        self.established = True
 
     async def deposed(self) -> None:
         await asyncio.Event().wait()
@@ -122,7 +155,7 @@ class World:
         )
         running = asyncio.create_task(leading.run(beginning, Recovery()))
         try:
-            await self.until(lambda: leading.state.ledger.synced and self.view.act is not None, running)
+            await self.until(lambda: alone.established, running)
             yield leading
         finally:
             running.cancel()
@@ -149,7 +182,8 @@ class World:
 
     async def followed(self) -> list[tuple[int, frozenset[str]]]:
         """What a reader has as routes behind each commit: the last position, and the prefixes with a next hop."""
-        state, told = ClusterState.empty(), []
+        state = ClusterState.empty()
+        told: list[tuple[int, frozenset[str]]] = []
         for commit in await self.commits():
             state = fold(state, commit.events)
             told.append((commit.last_position, frozenset(state.loc_rib.routes)))
