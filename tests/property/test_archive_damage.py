@@ -14,7 +14,7 @@ from porter.events.envelope import BEGINNING
 from porter.journal.archive import Archive
 from porter.journal.local import Stored
 from porter.journal.shelves import FolderShelf
-from tests.unit.app.incident import Incident, incident
+from tests.unit.app.scripted_incident import Incident, incident
 
 
 class Kept:

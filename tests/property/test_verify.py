@@ -14,7 +14,7 @@ from porter.app.answers.verify import verify
 from porter.events.envelope import Checkpoint
 from porter.journal.export import MAGIC, ExportJournals, ExportWriter
 from porter.ports import Corrupt
-from tests.unit.app.incident import exported, incident
+from tests.unit.app.scripted_incident import exported, incident
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from porter.journal.embedded import EmbeddedServer
-from tests.unit.app.incident import exported, incident
+from tests.unit.app.scripted_incident import exported, incident
 
 SOURCE = Path(__file__).resolve().parents[3]
 

@@ -10,7 +10,7 @@ import pytest
 
 from porter.app.answers.verify import verify
 from porter.journal.export import ExportJournals
-from tests.unit.app.incident import exported, incident
+from tests.unit.app.scripted_incident import exported, incident
 from tests.unit.cli.test_migration_pages import printed
 
 SOURCE = Path(__file__).resolve().parents[3]

@@ -12,7 +12,7 @@ from porter.app.incident.direct import with_streams
 from porter.cli.asking import history_of, place_of
 from porter.cli.groups import Where
 from porter.ports import JournalUnavailable
-from tests.unit.app.incident import exported, incident
+from tests.unit.app.scripted_incident import exported, incident
 
 
 @pytest.fixture

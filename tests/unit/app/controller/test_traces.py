@@ -11,7 +11,7 @@ from porter.events.envelope import GENESIS_HASH, Commit, Envelope
 from porter.model.address import Address
 from porter.ports import FactKey, JournalUnavailable
 from porter.telemetry.instruments import APPEND_SECONDS
-from tests.unit.app.test_route_traces import Tracer
+from tests.unit.app.speaker.test_traces import Tracer
 from tests.unit.projections.story import endpoints, node, pool, service
 
 ALLOCATED = decided.AddressAllocated("web", "shop", "web", Address("192.0.2.0"), "p", "DefaultPool")

@@ -8,7 +8,7 @@ from porter.app.history.moments import Moment
 from porter.app.plan import NotPlannable, plan_at, read_changes
 from porter.kube.facts import FactSettings
 from tests.schema_check import violations
-from tests.unit.app.incident import incident
+from tests.unit.app.scripted_incident import incident
 
 POOL = """
 apiVersion: network.kubesphere.io/v1alpha2

@@ -16,11 +16,11 @@ from porter.model.address import Address
 from porter.telemetry.instruments import ANNOUNCE_SECONDS, APPEND_SECONDS, WATCH_RESTARTS, Instruments
 from porter.telemetry.metrics import OPENMETRICS_TYPE, expose
 from tests.promtool import promtool
-from tests.unit.app.test_answers import told
+from tests.unit.app.answers.test_cluster import told
 from tests.unit.projections.story import Story, endpoints, node, pool, service
 
 PEER = PeerObserved("r1", "r1", "1", 1, Address("192.0.2.254"), 64512)
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "metrics.md"
+PAGE = Path(__file__).resolve().parents[4] / "docs" / "reference" / "metrics.md"
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 

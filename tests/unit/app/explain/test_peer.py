@@ -11,8 +11,8 @@ from porter.app.read_model import ReadModel
 from porter.events import decided, observed, routed
 from porter.model.address import Address
 from porter.model.reasons import Problem
-from tests.unit.app.test_answers import CONF, PEER, UP, told
-from tests.unit.app.test_explain import Journaled
+from tests.unit.app.answers.test_cluster import CONF, PEER, UP, told
+from tests.unit.app.explain.test_service import Journaled
 from tests.unit.projections.story import endpoints, node, pool, service
 
 SYNCED = routed.RibSynced("tor-a", 100, 2, "d")

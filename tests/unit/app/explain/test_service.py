@@ -20,7 +20,7 @@ from porter.ports import Claim
 from porter.projections import baseline
 from porter.projections.sessions import Sessions
 from tests.schema_check import violations
-from tests.unit.app.test_answers import CONF, PEER, UP, told
+from tests.unit.app.answers.test_cluster import CONF, PEER, UP, told
 from tests.unit.projections.story import Story, endpoints, node, pool, service
 
 

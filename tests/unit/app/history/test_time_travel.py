@@ -13,7 +13,7 @@ from porter.journal.limits import Trim
 from porter.projections.cluster import ClusterState
 from porter.projections.fold import fold
 from tests.schema_check import violations
-from tests.unit.app.incident import incident
+from tests.unit.app.scripted_incident import incident
 from tests.unit.projections.story import NOON_MS
 
 

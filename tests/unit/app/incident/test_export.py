@@ -24,7 +24,7 @@ from porter.ports import Corrupt, JournalError, Trimmed
 from porter.projections import baseline
 from tests.golden.record import FOLDER
 from tests.schema_check import violations
-from tests.unit.app.incident import exported, incident
+from tests.unit.app.scripted_incident import exported, incident
 
 QUESTIONS = [
     ("status", {}),

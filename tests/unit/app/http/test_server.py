@@ -21,7 +21,7 @@ from porter.journal.memory import MemoryJournals
 from porter.ports import Claim, Fenced
 from porter.projections.sessions import Sessions
 from tests.schema_check import violations
-from tests.unit.app.test_answers import told
+from tests.unit.app.answers.test_cluster import told
 from tests.unit.projections.story import Story, endpoints, node, pool, service
 
 ANSWERS = {

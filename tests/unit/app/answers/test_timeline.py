@@ -15,7 +15,7 @@ from porter.events import decided, observed, routed
 from porter.events.envelope import Envelope
 from porter.projections.timeline import merged
 from tests.schema_check import violations
-from tests.unit.app.incident import DOWN, UP, incident
+from tests.unit.app.scripted_incident import DOWN, UP, incident
 from tests.unit.projections.story import NOON_MS, endpoints
 
 

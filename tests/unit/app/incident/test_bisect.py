@@ -9,7 +9,7 @@ from porter.app.history.reading import BadQuestion
 from porter.app.incident.assertions import Assertion
 from porter.app.incident.bisect import bisect
 from tests.schema_check import violations
-from tests.unit.app.incident import incident
+from tests.unit.app.scripted_incident import incident
 
 pytest.importorskip("celpy", reason="no cel-python: install the extra porter[bisect]")
 

@@ -20,8 +20,8 @@ from porter.events.envelope import Draft
 from porter.model.address import Address
 from porter.model.reasons import Reason
 from tests.schema_check import violations
-from tests.unit.app.incident import Incident, incident
 from tests.unit.app.leading import World
+from tests.unit.app.scripted_incident import Incident, incident
 from tests.unit.projections.story import SYNCED, node, pool, service
 
 

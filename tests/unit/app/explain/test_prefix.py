@@ -7,8 +7,8 @@ import pytest
 from porter.app.history.reading import BadQuestion
 from porter.events import decided, observed, routed
 from porter.model.address import Address
-from tests.unit.app.test_answers import CONF, PEER, UP, told
-from tests.unit.app.test_explain import Journaled
+from tests.unit.app.answers.test_cluster import CONF, PEER, UP, told
+from tests.unit.app.explain.test_service import Journaled
 from tests.unit.projections.story import endpoints, node, pool, service
 
 OTHER = PEER._replace(name="tor-b", address=Address("10.0.0.253"), resource_version="7")

@@ -16,8 +16,8 @@ from porter.app.history.moments import Moment
 from porter.app.incident import collect as bundles
 from porter.app.incident.collect import BUNDLE_BYTES_MAX, FOLDER, Entry, Wanted, bundle, collect
 from porter.journal.export import ExportJournals
-from tests.unit.app.incident import exported, incident
-from tests.unit.app.test_exporting import everything, private
+from tests.unit.app.incident.test_export import everything, private
+from tests.unit.app.scripted_incident import exported, incident
 
 METRICS = """# HELP porter_leader Whether this controller leads.
 porter_leader 1.0
@@ -92,7 +92,7 @@ async def test_a_redacted_bundle_answers_everything_and_names_nobody(wanted):
 
 def test_a_redacted_log_keeps_all_that_the_programs_say_by_themselves():
     said = set()
-    for path in Path(bundles.__file__).parents[1].rglob("*.py"):
+    for path in Path(bundles.__file__).parents[2].rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
             if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or not call.args:
                 continue

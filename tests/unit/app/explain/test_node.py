@@ -9,8 +9,8 @@ import pytest
 from porter.app.explain.question import Unknown
 from porter.events import decided, observed
 from porter.model.reasons import Reason
-from tests.unit.app.test_answers import CONF, PEER
-from tests.unit.app.test_explain import Journaled
+from tests.unit.app.answers.test_cluster import CONF, PEER
+from tests.unit.app.explain.test_service import Journaled
 from tests.unit.projections.story import endpoints, node, pool, service
 
 

@@ -22,7 +22,7 @@ from porter.model.reasons import Problem
 from porter.ports import Anchor, JournalUnavailable
 from porter.projections.sessions import Sessions
 from tests.schema_check import violations
-from tests.unit.app.test_answers import CONF, PEER, UP, told
+from tests.unit.app.answers.test_cluster import CONF, PEER, UP, told
 from tests.unit.projections.story import Story, endpoints, node, pool, service
 
 HEAD = Head("g", 1, 1, b"")
