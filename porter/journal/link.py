@@ -10,7 +10,6 @@ import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
@@ -21,6 +20,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from porter.journal.scripts import Script
+from porter.model.credentials import hide_credentials
 from porter.ports import JournalError, JournalUnavailable
 
 CONNECT_TIMEOUT_S = 1.0
@@ -55,16 +55,7 @@ _ask_again = retry(retry=retry_if_exception_type(LinkBroken), stop=stop_after_at
 
 def redact(url: str) -> str:
     """The URL without its passwords, for messages."""
-    parts = urlsplit(url)
-    if not parts.password and "password" not in parts.query:
-        return url
-    if "password" in parts.query:
-        shown = [(name, "***" if "password" in name else value) for name, value in parse_qsl(parts.query)]
-        parts = parts._replace(query=urlencode(shown, safe="*"))
-    if parts.password:
-        user, place = parts.username or "", parts.netloc.rpartition("@")[2]
-        parts = parts._replace(netloc=f"{user}:***@{place}")
-    return urlunsplit(parts)
+    return hide_credentials(url)
 
 
 def translate(error: ResponseError, url: str) -> JournalError:
@@ -118,8 +109,10 @@ class Link:
             self._pool = _pool(url, connect_timeout_s)
             self._connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # untyped in the library
         except (ValueError, TypeError) as error:
+            # What the library says may repeat a part of a password that was taken for a port.
+            why = "a password's / ? # @ : and % are written as %2F and so on" if "@" in url else str(error)
             raise JournalError(
-                f"{redact(url)!r} is no Redis URL: {error}; "
+                f"{redact(url)!r} is no Redis URL: {why}; "
                 "write redis://HOST:PORT, rediss://HOST:PORT, unix:///PATH or redis+sentinel://HOST:PORT,.../MASTER"
             ) from error
         self._lock = asyncio.Lock()

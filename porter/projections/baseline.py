@@ -154,6 +154,21 @@ def decode(encoded: bytes, recorded_digest: str = "") -> ClusterState:
         raise UnreadableBaseline(f"a baseline of version {content[0]} is damaged: {error}") from error
 
 
+def content(encoded: bytes) -> Any:
+    """What stands in a baseline as plain tuples, for who looks at its values: the facts of the inventory as their types.
+
+    Packed and compressed again, it is a baseline.
+
+    Raises:
+        UnreadableBaseline: the bytes are damaged, or another reducer's.
+    """
+    version, ledger, inventory, *others = _unpacked(_decompress(encoded))
+    tables, uids, changed, readiness, last_good = inventory
+    facts = [[build(one) for one in table] for build, table in zip(_BUILD_FACTS, tables, strict=True)]
+    lasting = [(key, _BUILD_LASTING[key[0]](fact)) for key, fact in last_good]
+    return (version, ledger, (facts, uids, changed, readiness, lasting), *others)
+
+
 def _unpacked(raw: bytes) -> Any:
     try:
         content = msgpack.unpackb(raw, use_list=False, strict_map_key=False)

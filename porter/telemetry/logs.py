@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Literal
 
 import structlog
 
+from porter.model.credentials import HIDDEN, hide_credentials, is_secret_name
+
 Level = Literal["debug", "info", "warning", "error"]
 
-SECRET_NAMES = frozenset({"password", "authpassword", "auth_password", "token", "authorization", "secret", "md5"})
-HIDDEN = "***"
 TRACE_ID = slice(3, 35)
 """Where the trace id stands in a traceparent (W3C Trace Context, section 3.2)."""
-URL_CREDENTIALS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]*@")
-
 
 def hide_secrets(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace the value of every field with a secret's name, and the credentials inside of URLs."""
+    """Replace the value of every field with a secret's name, and the credentials inside of texts, however deep."""
     for name, value in fields.items():
-        if name.lower() in SECRET_NAMES:
-            fields[name] = HIDDEN
-        elif isinstance(value, str) and "://" in value:
-            fields[name] = URL_CREDENTIALS.sub(rf"\1{HIDDEN}@", value)
+        fields[name] = HIDDEN if is_secret_name(name) else _without_secrets(value)
     return fields
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, str):
+        return hide_credentials(value)
+    if isinstance(value, dict):
+        return {
+            name: HIDDEN if is_secret_name(str(name)) else _without_secrets(each) for name, each in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_without_secrets(each) for each in value]
+    return value
 
 
 def name_trace(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from porter.app.incident.pseudonyms import network_of, stays
+from porter.app.incident.pseudonyms import is_figure, network_of
 from porter.journal.export import ExportJournals
 from tests.exports import pairs_of, values_of
 from tests.lab import manifests, plan, scenario
@@ -363,7 +363,7 @@ def test_nothing_in_the_redacted_export_is_the_clusters(incident: Incident) -> N
     held = set(map(str, values_of(ExportJournals(plain))))
     assert {SPACE, POOL, "checkout", "n2", "payments", incident.address} <= held
     left = set(values_of(ExportJournals(secret)))
-    texts = [each for each in left if isinstance(each, str) and (network_of(each) is not None or not stays(each))]
+    texts = [each for each in left if isinstance(each, str) and (network_of(each) is not None or not is_figure(each))]
     for name in own:
         # A short name may stand within another word.
         assert [text for text in texts if name == text or (len(name) > 3 and name in text)] == [], name
@@ -386,7 +386,7 @@ def owned(lab: Lab) -> set[str]:
     for kind in KINDS:
         for each in lab.client.list(kind):
             found |= names_in(kind, each)
-    return {name for name in found if network_of(name) is not None or not stays(name)}
+    return {name for name in found if network_of(name) is not None or not is_figure(name)}
 
 
 def names_in(kind: str, manifest: Object) -> set[str]:

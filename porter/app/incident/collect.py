@@ -28,6 +28,7 @@ from porter.app.incident.export import export_bytes
 from porter.app.metrics.exposition import Self, measured
 from porter.app.read_model import ReadModel
 from porter.journal.export import ExportJournals
+from porter.model.credentials import hide_credentials
 from porter.ports import JournalMissing
 from porter.projections.status import advertisement_statuses, conf_status, peer_status, pool_status
 from porter.projections.status.services import service_conditions
@@ -215,7 +216,8 @@ def _logs(wanted: Wanted) -> Iterator[Entry]:
 
 
 def _whole_lines(content: bytes) -> bytes:
-    return content
+    """All that was said; what other programs log may hold a password, which Porter's own logs never do."""
+    return hide_credentials(content.decode(errors="replace")).encode()
 
 
 def _redacted_log(content: bytes) -> bytes:

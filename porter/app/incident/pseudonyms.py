@@ -4,29 +4,33 @@ Names, namespaces, labels and their values become `x0001`, `x0002` and so on, by
 `text0001`. Addresses move block by block: each smallest network that holds a pool's range, or the /24 (IPv6: /64) of a
 single address, goes to another place of the same size and alignment, in the same order. So what lay in a pool, a
 prefix or a subnet lies in it still; only where the networks are is hidden, and not their sizes. Words of Porter's own
-vocabulary, numbers, AS numbers and times stay.
+vocabulary, AS numbers, times and all numbers that are no texts stay. A text of digits is a name or a label, too (`12`
+for a rack, `2024` for a namespace), except in the fields of `FIGURES`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from porter.events.catalogue import EVENT_TYPES
+from porter.events.decided import SchemaActivated
 from porter.events.observed import AdvertisementObserved, PoolObserved
 from porter.events.routed import Path
 from porter.model.reasons import Reason
 from porter.policy.racks import RACK_LABELS
+from porter.projections.inventory import SINCE
 
 WORDS = frozenset(
     {
         *("", "*", "default", "IPv4", "IPv6", "SingleStack", "PreferDualStack", "RequireDualStack", "Cluster", "Local"),
         *("TCP", "UDP", "SCTP", "bgp", "layer2", "vip", "central", "node", "In", "NotIn", "Exists", "DoesNotExist"),
         *("Idle", "Connect", "Active", "OpenSent", "OpenConfirm", "Established", "Service", "Endpoints", "Node"),
-        *("Namespace", "Pool", "Conf", "Peer", "Advertisement", "ServiceRange", "inventory", "journal"),
+        *("Namespace", "Pool", "Conf", "Peer", "Advertisement", "ServiceRange", SINCE, "inventory", "journal"),
         *("kubernetes.io/metadata.name", "no-export", "no-advertise", "internet"),
         *RACK_LABELS,
         *map(str, Reason),
@@ -35,8 +39,11 @@ WORDS = frozenset(
 )
 """What stays: words of Porter and Kubernetes, which name nobody's objects."""
 
-STAYS = re.compile(r"[0-9.:]*|spec(\.[A-Za-z]+)*|00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-"""Numbers, communities and versions; paths of fields; trace contexts."""
+FIGURES = frozenset({"resource_version", "version", "communities", "large_communities", "field"})
+"""The fields of events whose texts are figures: versions, communities, paths of fields. Elsewhere such a text is a name."""
+
+FIGURE = re.compile(r"[0-9.:]*|spec(\.[A-Za-z]+)*")
+"""Numbers, communities and versions; paths of fields."""
 
 HASH = re.compile(r"[0-9a-f]{64}")
 _SEPARATOR = re.compile(r"([/,])")
@@ -84,20 +91,20 @@ class Pseudonyms:
                 for version, length in ((4, value.aggregation_length), (6, value.aggregation_length_v6)):
                     if length:
                         self._aggregates[version] = min(length, self._aggregates.get(version, length))
-            for one in value:
+            for one in names_in(value):
                 self.see(one)
 
     def _see_text(self, text: str) -> None:
         network = network_of(text)
         if network is not None:
             self._networks.add(network)
-        elif stays(text):
+        elif text in WORDS:
             return
         elif " " in text:
             self._texts.add(text)
         else:
             for part in _SEPARATOR.split(text):
-                if part in "/," or stays(part):
+                if part in "/," or part in WORDS:
                     continue
                 if (inner := network_of(part)) is not None:
                     self._networks.add(inner)
@@ -140,11 +147,21 @@ class Pseudonyms:
         if isinstance(value, Path):
             hop = self.of(value.next_hop)
             return Path(self.of(value.prefix), self.number(value.path_id), hop)
+        if isinstance(value, SchemaActivated):
+            readers = tuple((self.of(name), self._figure(release)) for name, release in value.readers)
+            return value._replace(readers=readers)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return type(value)(*(self.of(one) for one in value))
+            fields = zip(value._fields, value, strict=True)
+            return type(value)(*(self._figure(one) if name in FIGURES else self.of(one) for name, one in fields))
         if isinstance(value, tuple | list):
             return type(value)(self.of(one) for one in value)
         return value
+
+    def _figure(self, value: Any) -> Any:
+        """What stands in a field of figures: it stays, unless it is none."""
+        if isinstance(value, str):
+            return value if is_figure(value) else self.of(value)
+        return tuple(self._figure(one) for one in value)
 
     def number(self, path_id: int) -> int:
         """An ADD-PATH identifier: mostly a node's IPv4 address as a number."""
@@ -154,7 +171,7 @@ class Pseudonyms:
         network = network_of(text)
         if network is not None:
             return self._moved(text, network)
-        if stays(text):
+        if text in WORDS:
             return text
         if HASH.fullmatch(text):
             return self._hash_of(text)
@@ -163,7 +180,7 @@ class Pseudonyms:
         return "".join(self._part(part) for part in _SEPARATOR.split(text))
 
     def _part(self, part: str) -> str:
-        if part in "/," or stays(part):
+        if part in "/," or part in WORDS:
             return part
         network = network_of(part)
         return self._moved(part, network) if network is not None else self._of_name[part]
@@ -180,9 +197,28 @@ class Pseudonyms:
         return 0
 
 
-def stays(text: str) -> bool:
-    """Whether a text is nobody's name."""
-    return text in WORDS or STAYS.fullmatch(text) is not None
+def names_in(value: Iterable[Any]) -> Iterator[Any]:
+    """The parts of a tuple or list in which a text is a name, an address, a word or a sentence; figures are left out."""
+    if isinstance(value, SchemaActivated):
+        for name, release in value.readers:
+            yield name
+            yield from _names_among(release)
+        return
+    for field, one in zip(getattr(value, "_fields", repeat("")), value, strict=False):
+        if field in FIGURES:
+            yield from _names_among(one)
+        else:
+            yield one
+
+
+def _names_among(figures: str | Iterable[str]) -> Iterator[str]:
+    texts = (figures,) if isinstance(figures, str) else figures
+    yield from (one for one in texts if not is_figure(one))
+
+
+def is_figure(text: str) -> bool:
+    """Whether a text in a field of figures is one, and no name that somebody gave."""
+    return text in WORDS or FIGURE.fullmatch(text) is not None
 
 
 @lru_cache(maxsize=65536)

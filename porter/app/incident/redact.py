@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from hashlib import sha256
 from io import BytesIO
-from typing import Any, cast
+from typing import cast
 
 import msgpack
 
@@ -63,9 +63,7 @@ def _see(names: Pseudonyms, commit: Commit) -> None:
         names.see(envelope.correlation)
         names.see(envelope.payload)
         if isinstance(envelope.payload, BaselineRecorded):
-            names.see(_content(envelope.payload.state))
-            for pool in baseline.decode(envelope.payload.state).inventory.pools.values():
-                names.see(pool)
+            names.see(baseline.content(envelope.payload.state))
 
 
 class _Chain:
@@ -133,10 +131,6 @@ class _Chain:
 
     def _mapped(self, state: bytes) -> ClusterState:
         """A state with pseudonyms; encoded, its maps are in their new order."""
-        content = msgpack.packb(self._names.of(_content(state)))
+        content = msgpack.packb(self._names.of(baseline.content(state)))
         return baseline.decode(zlib.compress(cast("bytes", content)))
 
-
-def _content(state: bytes) -> Any:
-    """What stands in a baseline, as plain values."""
-    return msgpack.unpackb(zlib.decompress(state), use_list=False, strict_map_key=False)

@@ -11,6 +11,7 @@ from porter.ports import JournalError, JournalUnavailable
 def test_a_password_never_shows():
     assert redact("rediss://leader:s3cret@redis.example:6380/0") == "rediss://leader:***@redis.example:6380/0"
     assert redact("unix://leader:s3cret@/run/journal.sock") == "unix://leader:***@/run/journal.sock"
+    assert redact("redis://leader:s3/cr@et@redis.example") == "redis://leader:***@redis.example"
     assert redact("redis://127.0.0.1:6379") == "redis://127.0.0.1:6379"
 
 
@@ -45,3 +46,9 @@ def test_any_other_refusal_is_an_error_of_ours():
 def test_names_that_would_not_fit_into_a_key_or_a_file_name(name):
     with pytest.raises(ValueError, match="no name of a cluster"):
         check_name(name)
+
+
+def test_a_password_that_was_taken_for_a_port_never_shows():
+    with pytest.raises(JournalError, match="written as %2F") as raised:
+        Link("redis://leader:hun/ter2@redis.example")
+    assert "hun" not in str(raised.value).replace("redis", "")

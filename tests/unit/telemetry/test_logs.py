@@ -33,7 +33,13 @@ def test_a_line_is_json_with_program_level_and_time():
 
 @pytest.mark.parametrize(
     "fields",
-    ["password='hunter2'", "authPassword='hunter2'", "url='redis://porter:hunter2@db:6379/0'", "token='hunter2'"],
+    [
+        "password='hunter2'",
+        "authPassword='hunter2'", "url='redis://porter:hunter2@db:6379/0'", "token='hunter2'",
+        "url='redis://porter:hun/hunter2@db:6379'",
+        "redis_password='hunter2'",
+        "settings={'nested': [{'password': 'hunter2'}]}",
+    ],
 )
 def test_no_secret_is_written(fields):
     (line,) = lines_of(f"import structlog; structlog.get_logger().warning('trying', {fields})")

@@ -114,6 +114,14 @@ async def test_without_redaction_everything_is_as_it_was(wanted):
     assert manifest["redacted"] is False
 
 
+async def test_a_password_that_another_program_logged_is_in_no_bundle(wanted):
+    log = wanted.folder / "logs" / "controller.log"
+    log.write_text(LOG + 'md5-password "hunter2";\nlost redis://:hun/hunter2@db:6379\n')
+    raw, _ = await collect((await incident()).streams, "porter", wanted._replace(redact=False))
+    told = unpacked(raw)["logs/controller.log"].decode()
+    assert told == LOG + 'md5-password ***;\nlost redis://:***@db:6379\n'
+
+
 async def test_it_goes_back_as_far_as_there_is_anything():
     it = await incident()
     _, manifest = await collect(it.streams, "porter", Wanted(Moment(0, 1), False))
