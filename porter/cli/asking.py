@@ -27,14 +27,14 @@ def ask(question: str, query: dict[str, str], where: Where) -> dict[str, Any]:
 
     Raises:
         Unreachable: neither answers.
-        Finding: the question is refused.
-        InvalidSettings: a moment is none, or the file cannot be read.
+        Finding: what is asked about is not there, or the question is refused.
+        InvalidSettings: the question is not understood, or the file cannot be read.
     """
     query = with_moments(query, where.source)
     if where.directly:
         from porter.app.incident import direct
 
-        with journal_errors(where.source):
+        with journal_errors(where):
             return dict(direct.ask(question, query, place_of(where)))
     from porter.cli.client import Controller
 
@@ -42,10 +42,18 @@ def ask(question: str, query: dict[str, str], where: Where) -> dict[str, Any]:
 
 
 def place_of(where: Where) -> Place:
-    """Where the history itself is."""
+    """Where the history itself is.
+
+    Raises:
+        InvalidSettings: the archive is neither a folder nor a controller's.
+    """
     from porter.app.incident.direct import Place
     from porter.cli.client import token
 
+    if where.archive and "://" not in where.archive and not Path(where.archive).expanduser().is_dir():
+        raise InvalidSettings(
+            f"--archive {where.archive} is no folder; name that of an archive, or a controller as http://HOST:PORT"
+        )
     bearer = token() if where.archive else ""
     return Place(where.redis_url, where.cluster, where.source, archive=where.archive, archive_token=bearer)
 
@@ -60,9 +68,10 @@ def with_moments(query: dict[str, str], file: Path | None) -> dict[str, str]:
     def reference_ms() -> int:
         if file is None:
             return now_ms()
+        from porter.cli.groups import Where
         from porter.journal.export import ExportJournals
 
-        with journal_errors(file):
+        with journal_errors(Where(source=file)):
             return ExportJournals(file).time_ms
 
     return {
@@ -101,7 +110,7 @@ def events_behind(query: dict[str, str], where: Where, *, follow: bool = False) 
     if where.directly:
         from porter.app.incident.direct import tail
 
-        with journal_errors(where.source):
+        with journal_errors(where):
             yield from tail(place_of(where), query, follow=follow and bool(where.redis_url))
         return
     from porter.cli.client import Controller
@@ -114,19 +123,22 @@ def events_behind(query: dict[str, str], where: Where, *, follow: bool = False) 
 
 
 @contextmanager
-def journal_errors(file: Path | None = None) -> Iterator[None]:
-    """The journal's failures in the command line's words."""
-    from porter.app.explain.question import Ambiguous
-    from porter.app.history.reading import BadQuestion
+def journal_errors(where: Where) -> Iterator[None]:
+    """The journal's failures in the command line's words; each names the option that says where the history is."""
+    from porter.app.history.reading import BadQuestion, NotThere
     from porter.ports import JournalError
 
     try:
         yield
     except JournalError as error:
-        if file is not None:
-            raise InvalidSettings(f"--from {file}: {error}") from error
-        raise Unreachable(f"the journal at --redis-url cannot be read: {error}") from error
-    except Ambiguous as error:
-        raise InvalidSettings(str(error)) from error
-    except BadQuestion as error:
+        if where.source is not None:
+            raise InvalidSettings(f"--from {where.source}: {error}") from error
+        if where.redis_url:
+            raise Unreachable(f"the journal at --redis-url cannot be read: {error}") from error
+        if where.archive:
+            raise Unreachable(f"the archive at --archive {where.archive} cannot be read: {error}") from error
+        raise Unreachable(f"what the controller handed out cannot be read: {error}") from error
+    except NotThere as error:
         raise Finding(str(error)) from error
+    except BadQuestion as error:
+        raise InvalidSettings(str(error)) from error

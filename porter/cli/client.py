@@ -19,6 +19,12 @@ from porter.cli.exits import Finding, Unreachable
 TIMEOUT_S = 10.0
 CONTENT_TIMEOUT_S = 300.0
 """For a whole history."""
+CODES: dict[int, type[InvalidSettings]] = dict.fromkeys(
+    (http.HTTPStatus.MULTIPLE_CHOICES, http.HTTPStatus.BAD_REQUEST), InvalidSettings
+)
+"""Answers that say that the question was put wrongly; every other refusal is a finding."""
+SERVER_ERRORS = 500
+"""From here on the controller, or its journal, cannot answer now."""
 CREDENTIAL_VARIABLE = "PORTER_TOKEN_FILE"
 ADDRESS_FILE = "http"
 """In the state directory: the address that a controller there answers on."""
@@ -38,9 +44,9 @@ class Controller:
         """Return the JSON of one answer.
 
         Raises:
-            Unreachable: nobody answers, or not in Porter's words.
-            Finding: the controller refuses the question.
-            InvalidSettings: what is asked about is the name of several things.
+            Unreachable: nobody answers, or not in Porter's words, or its journal is away.
+            Finding: what is asked about is not there, or the controller refuses.
+            InvalidSettings: the question is not understood, or names several things.
         """
         with self._answer(self._request(path, query), TIMEOUT_S) as answer:
             return _object(answer.read())
@@ -92,9 +98,8 @@ class Controller:
             with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 -- the scheme is fixed.
                 yield answer
         except urllib.error.HTTPError as error:
-            if error.code == http.HTTPStatus.MULTIPLE_CHOICES:
-                raise InvalidSettings(_message(error)) from error
-            raise Finding(_message(error)) from error
+            kind = CODES.get(error.code, Unreachable if error.code >= SERVER_ERRORS else Finding)
+            raise kind(_message(error)) from error
         except _NotPorter as error:
             raise Unreachable(
                 f"what answers at {self.address} is no Porter controller: {error}; "

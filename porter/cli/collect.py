@@ -40,7 +40,7 @@ def collect(
     from porter.files import PRIVATE, write_atomically
 
     wanted = _wanted(since, where, redact=redact)
-    with journal_errors(where.source):
+    with journal_errors(where):
         place = _history(wanted, where)
         raw, manifest = direct.with_streams(place, lambda streams, cluster: collected(streams, cluster, wanted))
     try:

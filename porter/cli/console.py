@@ -44,6 +44,7 @@ def console(
     """
     from porter.app import process
     from porter.cli.asking import journal_errors
+    from porter.cli.groups import Where
     from porter.console.server import run_console
     from porter.console.settings import ConsoleSettings
     from porter.telemetry.logs import configure_logging
@@ -59,7 +60,7 @@ def console(
         behind_proxy=behind_proxy,
         trace_url=trace_url,
     )
-    with journal_errors(file):
+    with journal_errors(Where(redis_url=settings.redis_url, source=file)):
         process.run_until_signalled(run_console(settings, lambda address: typer.echo(f"the console is at {address}")))
 
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 OK = 0
 FINDING = 1
+"""Something is not as it should be, or what is asked about is not there: a name that nobody has, a moment not kept."""
 USAGE = 2
+"""The command or its question is not understood."""
 UNREACHABLE = 3
+INTERRUPTED = 130
+"""By Ctrl-C, as a shell tells of SIGINT."""
+PIPE_CLOSED = 141
+"""Whoever read the output has gone, as `head` does: as a shell tells of SIGPIPE."""
 
 
 class Finding(Exception):

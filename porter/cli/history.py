@@ -14,6 +14,7 @@ import typer
 
 from porter.app.settings import InvalidSettings
 from porter.cli.asking import ask, journal_errors, place_of, with_moments
+from porter.cli.exits import Finding
 from porter.cli.groups import HERE, PLAIN, Shown, Where
 from porter.cli.options import Output
 from porter.cli.render import coloured, print_answer, print_table, time_text
@@ -45,6 +46,7 @@ def timeline(
         return
     answer = ask("timeline", query, where)
     if print_answer(answer, shown.output):
+        _find(answer["problems"])
         return
     if answer["first"] > 1 and not since:
         typer.echo(f"(from #{answer['first']} on; --since goes further back)")
@@ -52,20 +54,22 @@ def timeline(
         typer.echo(f"({answer['left']} older events are left out; see --since and --limit)")
     for entry in answer["entries"]:
         print_entry(entry, wide=shown.wide, utc=shown.utc)
+    _find(answer["problems"])
+
+
+def _find(problems: list[str]) -> None:
+    if problems:
+        raise Finding("; ".join(problems))
 
 
 def _print_coming(entries: Iterator[dict[str, Any]], shown: Shown) -> None:
-    try:
-        for entry in entries:
-            if shown.output is Output.JSON:
-                # One event per line, so that programs can follow.
-                typer.echo(json.dumps(entry, ensure_ascii=False))
-            elif not print_answer([entry], shown.output):
-                print_entry(entry, wide=shown.wide, utc=shown.utc)
-            sys.stdout.flush()
-    except KeyboardInterrupt:
-        # This is how following ends.
-        return
+    for entry in entries:
+        if shown.output is Output.JSON:
+            # One event per line, so that programs can follow.
+            typer.echo(json.dumps(entry, ensure_ascii=False))
+        elif not print_answer([entry], shown.output):
+            print_entry(entry, wide=shown.wide, utc=shown.utc)
+        sys.stdout.flush()
 
 
 def diff(
@@ -87,7 +91,7 @@ def _coming(query: dict[str, str], where: Where) -> Iterator[dict[str, Any]]:
         from porter.app.answers import timeline
         from porter.app.incident import direct
 
-        with journal_errors():
+        with journal_errors(where):
             question = timeline.TimelineQuestion.from_query(wanted)
             place = place_of(where)
             yield from direct.stream(place, lambda streams: timeline.follow(streams, question))

@@ -45,7 +45,7 @@ def export(
     if since and from_position is not None:
         raise InvalidSettings("--since and --from-position say the same; give one of them")
     wanted = with_moments({"since": since or str(from_position or "")}, where.source)
-    with journal_errors(where.source):
+    with journal_errors(where):
         moment = Moment.from_query(wanted, "since")
         place = history_of(wanted, where)
         told, raw = with_streams(place, lambda streams, name: export_bytes(streams, name, moment, redact=redact))
@@ -66,7 +66,7 @@ def import_(
     redis_url: options.RedisUrl = "",
     cluster: Annotated[str, typer.Option(help="The cluster's name there; the file's own if unset.")] = "",
 ) -> None:
-    """Bring an export into an empty journal at a server."""
+    """Bring an export into an empty journal at a server, if it is whole: `porter verify` finds nothing wrong with it."""
     from porter.app.incident.export import import_file
     from porter.journal.restore import NotEmpty
     from porter.ports import Corrupt, JournalMissing
@@ -74,7 +74,7 @@ def import_(
     if not redis_url:
         raise InvalidSettings("--redis-url is missing: the server to import into")
     try:
-        with journal_errors():
+        with journal_errors(Where(redis_url=redis_url)):
             told = import_file(file, redis_url, cluster)
     except Unreachable as error:
         if isinstance(error.__cause__, Corrupt | JournalMissing):
@@ -101,7 +101,7 @@ def verify(
     from porter.ports import Corrupt
 
     try:
-        with journal_errors(where.source):
+        with journal_errors(where):
             place = history_of({}, where)
             signatures = Verifier(public_keys) if public_keys else None
             answer = direct.with_streams(place, lambda streams, _: verified(streams, signatures))

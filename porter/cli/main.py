@@ -1,11 +1,13 @@
 """The command line `porter`, also as the kubectl plugin `kubectl porter`.
 
 Every command imports what it needs when it runs: `porter --help` answers at once, and no program carries another's
-libraries. Exit codes: 0 fine, 1 a finding, 2 wrong usage, 3 what should be asked does not answer.
+libraries. Exit codes: 0 fine, 1 a finding, 2 wrong usage, 3 what should be asked does not answer;
+130 after Ctrl-C, 141 where the reader of the output has gone.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -120,9 +122,23 @@ def main() -> None:
             raise
         typer.echo(f"porter: {known}", err=True)
         sys.exit(next(code for kind, code in CODES.items() if isinstance(known, kind)))
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError) or not _flushed():
+            sys.exit(exits.PIPE_CLOSED)
+        raise
     except KeyboardInterrupt:
-        typer.echo("porter: interrupted", err=True)
-        sys.exit(exits.FINDING)
+        sys.exit(exits.INTERRUPTED)
+
+
+def _flushed() -> bool:
+    """Whether everything reached standard output; if not, Python does not try again at its end."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def _known(error: Exception) -> Exception | None:

@@ -70,7 +70,7 @@ def plan(
     settings = FactSettings(load_balancer_class, claim_unclassified=claim_unclassified)
     try:
         changes = read_changes(file or (), delete or (), node_down or (), peer_down or ())
-        with journal_errors(where.source):
+        with journal_errors(where):
             wanted = with_moments({"at": at}, where.source)
             moment = Moment.from_query(wanted, "at")
             behind = {"since": wanted["at"]} if wanted else {}

@@ -124,17 +124,13 @@ def journal_tail(
         "aggregate": about,
     }
     events = events_behind(query, where, follow=follow)
-    try:
-        for event in events:
-            if shown.output is Output.JSON:
-                # One event per line, so that programs can follow.
-                typer.echo(json.dumps(event, ensure_ascii=False))
-            elif not print_answer([event], shown.output):
-                _print_event(event, wide=shown.wide, utc=shown.utc)
-            sys.stdout.flush()
-    except KeyboardInterrupt:
-        # This is how following ends.
-        return
+    for event in events:
+        if shown.output is Output.JSON:
+            # One event per line, so that programs can follow.
+            typer.echo(json.dumps(event, ensure_ascii=False))
+        elif not print_answer([event], shown.output):
+            _print_event(event, wide=shown.wide, utc=shown.utc)
+        sys.stdout.flush()
 
 
 def crds() -> None:

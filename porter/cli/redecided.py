@@ -29,7 +29,7 @@ def decide_again(since: str, where: Where, output: Output) -> None:
     from porter.app.incident import direct
     from porter.app.plan import redecided
 
-    with journal_errors(where.source):
+    with journal_errors(where):
         wanted = with_moments({"since": since}, where.source)
         moment = Moment.from_query(wanted, "since")
         place = history_of(wanted, where)

@@ -113,7 +113,7 @@ def bisect(
 
     wanted = with_moments({"since": since, "until": until}, where.source)
     try:
-        with journal_errors(where.source):
+        with journal_errors(where):
             assertion = Assertion(expression)
             begin, end = Moment.from_query(wanted, "since"), Moment.from_query(wanted, "until")
             place = history_of({}, where)
@@ -168,7 +168,7 @@ def journal_cat(
     from porter.app.history.reading import every_event
     from porter.app.incident import direct
 
-    with journal_errors(where.source):
+    with journal_errors(where):
         place = history_of({}, where)
         for event in direct.stream(place, lambda streams: every_event(streams.journal())):
             typer.echo(json.dumps(event, ensure_ascii=False))

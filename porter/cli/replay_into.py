@@ -97,12 +97,10 @@ def replay_into(router: Router, since: str, to: str, pacing: Pacing, where: Wher
             await asyncio.Event().wait()
         await asyncio.sleep(stay_s or 0)
 
-    with journal_errors(where.source):
+    with journal_errors(where):
         place = history_of({"since": wanted.get("since", "")}, where)
         try:
             direct.with_streams(place, job)
-        except BadQuestion as error:
-            raise InvalidSettings(str(error)) from error
         except (NoSession, ExceptionGroup) as error:
             raise Unreachable(_cause(error)) from error
         except KeyboardInterrupt:

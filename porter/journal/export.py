@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -68,6 +68,21 @@ class StreamSum(NamedTuple):
     def head(self) -> Head:
         """The end of the stream."""
         return Head(self.genesis, self.epoch, self.position, self.hash)
+
+
+SOURCE = (str, int, int, str, str)
+STREAM_SUM = (str, str, int, int, bytes, int, int)
+
+
+def typed(row: Any, types: Sequence[Any]) -> Any:
+    """The row, which a file of somebody else's making may hold in any form.
+
+    Raises:
+        ValueError: its values are not of these types, or not as many.
+    """
+    if not isinstance(row, tuple) or len(row) != len(types) or not all(map(isinstance, row, types)):
+        raise ValueError(f"a row of {len(types)} values is another")
+    return row
 
 
 class ExportWriter:
@@ -239,6 +254,8 @@ class ExportJournals:
             self._load(path.read_bytes() if content is None else content)
         except OSError as error:
             raise JournalMissing(f"{path} cannot be read: {error.strerror}; name a file of `porter export`") from error
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
+            raise Corrupt(f"{path} holds something else than `porter export` writes: {error}") from error
 
     @staticmethod
     def from_bytes(content: bytes) -> ExportJournals:
@@ -276,6 +293,11 @@ class ExportJournals:
         for stored in store.entries:
             yield stored.checkpoint, store.blob(stored)
 
+    def checkpoints(self, name: str) -> Iterator[Checkpoint]:
+        """Where each commit of a stream ends, as the index of the file says."""
+        for stored in self._stores[name].entries:
+            yield stored.checkpoint
+
     async def close(self) -> None:
         """Nothing is held open."""
 
@@ -291,21 +313,22 @@ class ExportJournals:
             raise Corrupt(f"{self.path} has no heading; it was cut")
         if heading[1] != FORMAT:
             raise Corrupt(f"{self.path} is of format {heading[1]!r}, and this release reads format {FORMAT}")
-        _, _, self.cluster, self.redacted, source = heading
-        self.source = Source(*source) if source is not None else None
+        _, _, self.cluster, self.redacted, source = typed(heading, (int, int, str, bool, tuple | None))
+        self.source = Source._make(typed(source, SOURCE)) if source is not None else None
         for start, content in frames:
             if content[0] == STREAM:
-                _, name, genesis, position, hash_ = content
+                _, name, genesis, position, hash_ = typed(content, (int, str, str, int, bytes))
                 store = ExportStore(self.path, self._frames, name, genesis, Trim(position, hash_))
                 if name in self._stores:
                     raise Corrupt(f"{self.path} holds the stream {name!r} twice")
                 self._stores[name] = store
             elif content[0] == COMMITS and store is not None:
-                self._frames.compressed.append(content[1])
+                self._frames.compressed.append(typed(content, (int, bytes))[1])
                 store.take(len(self._frames.compressed) - 1)
             elif content[0] == FOOTER:
-                self.sums = tuple(StreamSum(*one) for one in content[1])
-                self._check(raw, start, content[2])
+                _, sums, digest = typed(content, (int, tuple, bytes))
+                self.sums = tuple(StreamSum._make(typed(one, STREAM_SUM)) for one in sums)
+                self._check(raw, start, digest)
                 return
             else:
                 raise Corrupt(f"{self.path}: byte {start} begins a frame of an unknown kind")

@@ -19,6 +19,8 @@ from porter.ports import Corrupt
 
 FRAME_BYTES = 1024 * 1024
 FRAME_COMMITS = 8192
+FRAME_BYTES_MAX = 1 << 30
+"""The most that a frame holds after decompression: a commit is never divided, and may be one large baseline."""
 COMPRESSION_LEVEL = 6
 
 FRAME = struct.Struct(">II")
@@ -66,9 +68,13 @@ def decompress(packed: bytes, told: str) -> bytes:
         Corrupt: they do not decompress.
     """
     try:
-        return zlib.decompress(packed)
+        inflater = zlib.decompressobj()
+        raw = inflater.decompress(packed, FRAME_BYTES_MAX)
     except zlib.error as error:
         raise Corrupt(f"{told} does not decompress: {error}") from error
+    if not inflater.eof:
+        raise Corrupt(f"{told} is cut off, or larger than {FRAME_BYTES_MAX} bytes")
+    return raw
 
 
 def unpack(raw: bytes, told: str) -> tuple[Index, int]:

@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from porter.app.answer_json import Json, event_json
+from porter.app.answers.routes import not_known
 from porter.app.answers.sentences import Teller, lane
 from porter.app.history.moments import Moment, position_of
-from porter.app.history.reading import LIMIT_MAX, BadQuestion, check_length
+from porter.app.history.reading import LIMIT_MAX, BadQuestion, NotThere, check_length
 from porter.app.history.streams import Streams
 from porter.app.history.subject import Concerned, Subject
 from porter.app.history.time_travel import FOREVER_MS, fold_to
@@ -89,9 +90,8 @@ async def timeline(streams: Streams, question: TimelineQuestion, *, events_max: 
     journal = streams.journal()
     stretch = await _stretch(journal, question)
     check_length(stretch.first, stretch.last, events_max)
-    state = ClusterState.empty()
-    if stretch.first > 1 and await journal.commit_at(stretch.first - 1) is not None:
-        state = await _state_before(journal, stretch.first)
+    before = await _state_before(journal, stretch.first)
+    state = before or ClusterState.empty()
     events = await _events(journal, stretch)
     outcomes = {name: await _outcomes(streams.speaker(name), stretch) for name in await streams.speakers()}
     told = [one for one in merged(events, outcomes) if not isinstance(one.envelope.payload, NOT_TOLD)]
@@ -105,7 +105,22 @@ async def timeline(streams: Streams, question: TimelineQuestion, *, events_max: 
         "first": stretch.first,
         "left": max(0, len(wanted) - question.limit),
         "entries": [entry(told[number], summaries[number], times) for number in wanted[-question.limit :]],
+        "problems": _unknown(question.subject, before, told),
     }
+
+
+def _unknown(subject: Subject, before: ClusterState | None, told: Sequence[Told]) -> list[str]:
+    """The names of the question that nobody had in the stretch, each as a sentence; none where that is not known."""
+    if before is None:
+        return []
+    named = {one.envelope.aggregate for one in told}
+    inventory, problems = before.inventory, []
+    if subject.service and subject.service not in inventory.service_uids and f"service/{subject.service}" not in named:
+        problems.append(f"no Service {subject.service} of Porter's is known in this time; see `porter services`")
+    if subject.peer and subject.peer not in inventory.peers and f"peer/{subject.peer}" not in named:
+        known = {*inventory.peers, *(name.removeprefix("peer/") for name in named if name.startswith("peer/"))}
+        problems.append(not_known("BgpPeer", subject.peer, known))
+    return problems
 
 
 def entry(told: Told, summary: str, times: Mapping[int, Envelope]) -> Json:
@@ -222,12 +237,16 @@ async def _stretch(journal: Journal, question: TimelineQuestion) -> _Stretch:
     return _Stretch(first, last, since_ms, until_ms)
 
 
-async def _state_before(journal: Journal, first: int) -> ClusterState:
+async def _state_before(journal: Journal, first: int) -> ClusterState | None:
+    """The state that a stretch begins with; None where it is trimmed away: changes are told from the first event on."""
+    if first == 1:
+        return ClusterState.empty()
+    if await journal.commit_at(first - 1) is None:
+        return None
     try:
         return (await fold_to(journal, first - 1))[0].state
-    except BadQuestion:
-        # What stood before is trimmed away; changes are told from the first event on.
-        return ClusterState.empty()
+    except NotThere:
+        return None
 
 
 async def _events(journal: Journal, stretch: _Stretch) -> list[Envelope]:

@@ -22,7 +22,8 @@ from porter.app.history.streams import Streams
 from porter.events.decided import BaselineRecorded, EpochStarted, HeadSigned, HeadWitnessed
 from porter.events.envelope import BEGINNING, GENESIS_HASH, Commit, Envelope
 from porter.events.routed import HeadSeen
-from porter.journal.chain import checkpoint_before
+from porter.journal.archive import OPEN_NAME
+from porter.journal.chain import checkpoint_before, decode
 from porter.journal.export import ExportJournals
 from porter.journal.segment import check_segment, list_segments
 from porter.journal.shelves import FolderShelf
@@ -82,11 +83,13 @@ async def verify(streams: Streams, signatures: Checks | None = None) -> Json:
     there = await _genesis(streams)
     journal = _JournalReader(found, hashes, seen, there, signatures)
     await _read(found, streams.journal(), JOURNAL, "", journal)
+    inner = streams.inner if isinstance(streams, ArchivedStreams) else streams
+    exported = inner if isinstance(inner, ExportJournals) else None
+    if exported is not None and not found.problems:
+        _index(found, exported)
     head = next((one for one in found.streams if not one["stream"]), {"position": 0, "hash": ""})
     if signatures is not None and not found.signed:
         found.add(JOURNAL, "no head is signed, so that the public key proves nothing; is --signing-key set?")
-    inner = streams.inner if isinstance(streams, ArchivedStreams) else streams
-    exported = inner if isinstance(inner, ExportJournals) else None
     return {
         "position": head["position"],
         "hash": head["hash"],
@@ -103,6 +106,15 @@ async def verify(streams: Streams, signatures: Checks | None = None) -> Json:
         "source": as_json(exported.source) if exported is not None and exported.source is not None else None,
         "problems": found.problems,
     }
+
+
+def _index(found: _Findings, exported: ExportJournals) -> None:
+    """See that each commit ends where the file's index says, by which it is looked for and imported."""
+    for one in exported.sums:
+        for checkpoint, (_, blob) in zip(exported.checkpoints(one.name), exported.entries(one.name), strict=True):
+            if decode(blob).checkpoint != checkpoint:
+                told = f"speaker {one.name}" if one.name else JOURNAL
+                found.add(told, f"the index of the file says #{checkpoint.position} of another commit")
 
 
 async def _genesis(streams: Streams) -> str:
@@ -138,7 +150,10 @@ async def _archive(found: _Findings, streams: ArchivedStreams) -> None:
     except JournalError as error:
         found.add(ARCHIVE, str(error))
         return
-    if not run.edge.position or not listing:
+    if not listing and isinstance(shelf, FolderShelf) and not (shelf.folder / OPEN_NAME).exists():
+        found.add(ARCHIVE, f"{shelf.told} holds no archive: neither a segment nor {OPEN_NAME}; is it the right folder?")
+        return
+    if not run.edge.position:
         return
     if not run.segments:
         found.add(ARCHIVE, f"no segment leads to #{run.edge.position}, behind which the journal begins")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from porter.app.history.reading import BadQuestion
+from porter.app.history.reading import BadQuestion, NotThere
 from porter.model.address import Address, InvalidAddress, Prefix, parse_address, parse_prefix
 from porter.projections.cluster import ClusterState
 
@@ -14,7 +14,7 @@ ELSEWHERE_MAX = 5
 """Most Services of other namespaces that are named where a bare word is not known."""
 
 
-class Unknown(BadQuestion):
+class Unknown(NotThere):
     """There is nothing of that name; the message says where to look."""
 
 

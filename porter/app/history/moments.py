@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from porter.app.answer_json import time_json
-from porter.app.history.reading import BadQuestion
+from porter.app.history.reading import BadQuestion, NotThere
 from porter.ports import Journal
 
 EARLIEST_YEAR = 1900
@@ -55,21 +55,21 @@ async def position_of(journal: Journal, moment: Moment, name: str) -> int:
     A time is looked for as in a sorted list; where a new leader's clock was behind, it is one of the moments.
 
     Raises:
-        BadQuestion: the moment lies before what is kept of the journal, or behind its head.
+        NotThere: the moment lies before what is kept of the journal, or behind its head.
         JournalError: the journal could not be read.
     """
     head, first = await journal.head(), await journal.commit_at(1)
     if head is None or first is None:
-        raise BadQuestion("the journal is empty; nothing can be told of any moment")
+        raise NotThere("the journal is empty; nothing can be told of any moment")
     if moment.position:
         if moment.position > head.position:
-            raise BadQuestion(f"{name}=#{moment.position} lies behind the head, #{head.position}")
+            raise NotThere(f"{name}=#{moment.position} lies behind the head, #{head.position}")
         if moment.position < first.first_position:
-            raise BadQuestion(f"{name}=#{moment.position} lies before {_first(first.first_position, first.time_ms)}")
+            raise NotThere(f"{name}=#{moment.position} lies before {_first(first.first_position, first.time_ms)}")
         return moment.position
     if moment.time_ms < first.time_ms:
         when = time_json(moment.time_ms)
-        raise BadQuestion(f"{name}={when} lies before {_first(first.first_position, first.time_ms)}")
+        raise NotThere(f"{name}={when} lies before {_first(first.first_position, first.time_ms)}")
     low, high = first.last_position, head.position
     while low < high:
         middle = (low + high + 1) // 2

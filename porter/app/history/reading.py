@@ -21,6 +21,10 @@ class BadQuestion(ValueError):
     """A question that cannot be answered as it was put; the message names the parameter and the mend."""
 
 
+class NotThere(BadQuestion):
+    """A question that is understood, about what is not there: a name that nobody has, a moment that is not kept."""
+
+
 def check_length(first: int, last: int, most: int) -> None:
     """See that a stretch of the journal is not longer than what may be held at a time; 0 is no bound.
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from porter.app.history.follow import Folded, folded_from
 from porter.app.history.moments import Moment, position_of
-from porter.app.history.reading import BadQuestion
+from porter.app.history.reading import NotThere
 from porter.app.history.streams import Streams
 from porter.app.read_model import ReadModel
 from porter.events.decided import BaselineRecorded
@@ -41,7 +41,7 @@ async def as_of(streams: Streams, moment: Moment | None, name: str = "at") -> As
     """Fold up to a moment; None is the present head.
 
     Raises:
-        BadQuestion: the moment lies before what is kept, or behind the head.
+        NotThere: the moment lies before what is kept, or behind the head.
         JournalError: the journal could not be read.
     """
     journal = streams.journal()
@@ -61,7 +61,7 @@ async def fold_to(journal: Journal, position: int) -> tuple[Folded, int]:
     """The state at a position, and the time of the commit behind it (`FOREVER_MS` where there is none).
 
     Raises:
-        BadQuestion: nothing from which it could be folded is kept.
+        NotThere: nothing from which it could be folded is kept.
         JournalError: the journal could not be read.
     """
     found = await baseline_before(journal, position)
@@ -77,7 +77,7 @@ async def fold_to(journal: Journal, position: int) -> tuple[Folded, int]:
                 state = fold(state, commit.events)
                 checkpoint = commit.checkpoint
     except Trimmed as error:
-        raise BadQuestion(f"#{position} cannot be told any more: no baseline before it is kept ({error})") from error
+        raise NotThere(f"#{position} cannot be told any more: no baseline before it is kept ({error})") from error
     return Folded(state, checkpoint), FOREVER_MS
 
 

@@ -7,12 +7,12 @@ from hashlib import file_digest
 from pathlib import Path
 
 from porter.app.answer_json import Json
-from porter.app.history.reading import BadQuestion
+from porter.app.history.reading import NotThere
 from porter.journal.segment import SUFFIX, Segment, list_segments
 from porter.journal.shelves import shelved, shelved_json
 
 
-class UnknownSegment(BadQuestion):
+class UnknownSegment(NotThere):
     """There is no segment of that name."""
 
 

@@ -26,7 +26,7 @@ from porter.app.explain import question as explain_question
 from porter.app.explain import service as explain
 from porter.app.history.archived_streams import ArchivedStreams
 from porter.app.history.moments import Moment
-from porter.app.history.reading import BadQuestion, EventFilter, read_events
+from porter.app.history.reading import BadQuestion, EventFilter, NotThere, read_events
 from porter.app.history.streams import Streams
 from porter.app.http import actions
 from porter.app.http.access import USER, guard
@@ -84,6 +84,7 @@ ACTIONS = frozenset({"drain", "approve", "forget"})
 
 REFUSALS: Mapping[type[Exception], int] = {
     BadQuestion: 400,
+    NotThere: 404,
     explain_question.Unknown: 404,
     explain_question.Ambiguous: 300,
     actions.NotKnown: 404,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from porter.app.history.moments import Moment, position_of
-from porter.app.history.reading import BadQuestion
+from porter.app.history.reading import BadQuestion, NotThere
 from porter.app.history.streams import Streams
 from porter.app.history.time_travel import baseline_before
 from porter.events.envelope import BEGINNING, Checkpoint
@@ -16,7 +16,8 @@ from porter.journal.chain import checkpoint_before
 from porter.journal.export import ExportJournals, ExportWriter
 from porter.journal.limits import Trim
 from porter.journal.local import NOTHING_TRIMMED
-from porter.ports import Journal, JournalMissing
+from porter.journal.names import check_name
+from porter.ports import Corrupt, Journal, JournalMissing
 
 
 class Exported(NamedTuple):
@@ -76,7 +77,7 @@ async def _start(journal: Journal, since: Moment | None) -> Checkpoint:
         assert commit is not None, "a baseline that was found is there"
         return checkpoint_before(commit)
     if checkpoint_before(first) != BEGINNING:
-        raise BadQuestion(f"since=#{position}: no baseline before it is kept, so that nothing could be told of it")
+        raise NotThere(f"since=#{position}: no baseline before it is kept, so that nothing could be told of it")
     return BEGINNING
 
 
@@ -98,11 +99,22 @@ def import_file(path: Path, redis_url: str, cluster: str) -> Exported:
     """Bring an export into an empty journal at a server.
 
     Raises:
-        JournalError: the file was changed, the server does not answer, or something is there already.
+        Corrupt: the file is none, was changed, or is not what `porter verify` takes for whole.
+        JournalError: the server does not answer, or something is there already.
     """
-    from porter.journal.restore import restore  # noqa: PLC0415 -- an export needs no client of the server.
+    from porter.app.answers.verify import verify  # noqa: PLC0415 -- an export needs no client of the server.
+    from porter.journal.restore import restore  # noqa: PLC0415
 
     exported = ExportJournals(path)
+    for name in (cluster or exported.cluster, *(one.name for one in exported.sums if one.name)):
+        try:
+            check_name(name)
+        except ValueError as error:
+            raise Corrupt(f"{path}: {error}; give another --cluster name") from error
+    problems = asyncio.run(verify(exported))["problems"]
+    if problems:
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise Corrupt(f"{path} is not whole, and nothing was imported: {problems[0]}{more}; see `porter verify --from`")
     asyncio.run(restore(redis_url, cluster or exported.cluster, exported))
     journal = exported.sums[0]
     trimmed = exported.trimmed("")

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from porter.app.answers.sentences import Teller
 from porter.app.answers.timeline import before_of
 from porter.app.history.moments import Moment, position_of
-from porter.app.history.reading import BadQuestion
+from porter.app.history.reading import BadQuestion, NotThere
 from porter.app.history.streams import Streams
 from porter.app.history.time_travel import as_of, fold_to
 from porter.app.incident.lab_session import Router, session_with
@@ -146,7 +146,7 @@ def _chosen_peer(present: ClusterState, begun: ClusterState, target: Target) -> 
     known = sorted(present.inventory.peers.keys() | begun.inventory.peers.keys())
     if target.peer:
         if target.peer not in known:
-            raise BadQuestion(f"no BgpPeer {target.peer!r} is known; known: {', '.join(known) or 'none'}")
+            raise NotThere(f"no BgpPeer {target.peer!r} is known; known: {', '.join(known) or 'none'}")
         return PeerKey(target.peer)
     if len(known) != 1:
         raise BadQuestion(

@@ -68,7 +68,7 @@ async def plan_at(streams: Streams, moment: Moment | None, changes: Changes, set
 
     Raises:
         BadQuestion, JournalError: the moment cannot be told.
-        NotPlannable: as `plan`.
+        NotThere: as `plan`.
     """
     return plan(await as_of(streams, moment), changes, settings)
 
@@ -77,7 +77,7 @@ def plan(present: AsOf, changes: Changes, settings: FactSettings) -> Json:
     """What the changes would do to the present.
 
     Raises:
-        NotPlannable: something that is to go is not there.
+        NotThere: something that is to go is not there.
     """
     model = present.model
     facts, notes = facts_of(changes, model.state, settings)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from porter.app.history.reading import NotThere
 from porter.app.migrate.reading import Document, read
 from porter.app.migrate.simulate import identified
 from porter.events.catalogue import Event
@@ -101,7 +102,7 @@ def facts_of(changes: Changes, state: ClusterState, settings: FactSettings) -> t
     """The facts that the changes make, in order, and what is odd about them.
 
     Raises:
-        NotPlannable: something that is to go is not there.
+        NotThere: something that is to go is not there.
     """
     facts, notes = _manifests(changes.documents, state, settings)
     for kind, name in changes.deletions:
@@ -109,7 +110,7 @@ def facts_of(changes: Changes, state: ClusterState, settings: FactSettings) -> t
     facts += _nodes_down(changes.nodes_down, state)
     for name in changes.peers_down:
         if name not in state.inventory.peers:
-            raise NotPlannable(f"--peer-down {name}: no BgpPeer of that name is known")
+            raise NotThere(f"--peer-down {name}: no BgpPeer of that name is known")
     return facts, notes
 
 
@@ -200,7 +201,7 @@ def _take_slice(document: Document, slices: dict[str, list[SliceNodes]], notes: 
 def _gone(kind: str, name: str, state: ClusterState, *, reason: str = Reason.SERVICE_DELETED) -> Event:
     before: Any = state.inventory.get(FACT_KINDS[kind], name)  # type: ignore[index]  # a kind of KIND_NAMES
     if before is None:
-        raise NotPlannable(f"--delete {kind.lower()}/{name}: nothing of that name is known; see `porter status`")
+        raise NotThere(f"--delete {kind.lower()}/{name}: nothing of that name is known; see `porter status`")
     if isinstance(before, ServiceObserved):
         return ServiceGone(before.uid, before.namespace, before.name, reason)
     if kind == "Eip":
@@ -221,7 +222,7 @@ def _nodes_down(names: Sequence[str], state: ClusterState) -> list[Event]:
     for name in names:
         node = state.inventory.nodes.get(name)
         if node is None:
-            raise NotPlannable(f"--node-down {name}: no Node of that name is known")
+            raise NotThere(f"--node-down {name}: no Node of that name is known")
         found.append(node._replace(ready=False))
     for _, endpoints in sorted(state.inventory.endpoints.items()):
         left = _without(endpoints, frozenset(names))

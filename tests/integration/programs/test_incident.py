@@ -120,7 +120,6 @@ def test_wrong_usage_names_the_mend(marks_and_file):
     for arguments, told in (
         (("import", marks_and_file[1]), "--redis-url is missing"),
         (("plan", "--from", marks_and_file[1]), "say what would change"),
-        (("plan", "--node-down", "absent", "--from", marks_and_file[1]), "no Node of that name"),
         (("timeline", "--follow", "--from", marks_and_file[1]), "--follow waits"),
         (("status", "--from", "/nowhere"), "/nowhere cannot be read"),
         (("status", "--from", marks_and_file[1], "--at", "noon"), "--at 'noon' is no moment"),

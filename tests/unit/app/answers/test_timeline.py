@@ -107,7 +107,18 @@ async def test_a_peer_and_an_address_have_timelines_too():
     of_ip = [one["type"] for one in (await ask(it, "timeline", ip="192.0.2.0"))["entries"]]
     assert "AddressAllocated" in of_ip
     assert "AllocationRefused" not in of_ip
-    assert (await ask(it, "timeline", peer="tor-b"))["entries"] == []
+    nobody = await ask(it, "timeline", peer="tor-b")
+    assert (nobody["entries"], nobody["problems"]) == ([], ["no BgpPeer 'tor-b' is known; known: tor-a"])
+
+
+async def test_a_name_is_known_where_it_had_a_holder_within_the_stretch():
+    it = await incident()
+    late = {"service": "shop/late-comer"}
+    assert (await ask(it, "timeline", **late))["problems"] == []
+    assert (await ask(it, "timeline", **late, since=it.marks["router-up"]))["problems"] == []
+    assert (await ask(it, "timeline", service="shop/web", since=it.marks["exhausted"]))["problems"] == []
+    (problem,) = (await ask(it, "timeline", **late, until=it.marks["calm"]))["problems"]
+    assert "no Service shop/late-comer" in problem
 
 
 @pytest.mark.parametrize(

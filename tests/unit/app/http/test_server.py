@@ -163,9 +163,7 @@ async def test_events_are_followed_one_per_line(client, journal, yes):
         ("/v1/events?limit=many", "limit='many'"),
         ("/readyz?sessions=some", "sessions='some'"),
         ("/v1/routes?at=noon", "at='noon'"),
-        ("/v1/pools?at=6", "at=#6 lies behind the head, #5"),
         ("/v1/status?at=2026-11-25T12:00:00", "names no zone"),
-        ("/v1/status?at=1969-11-25T12:00:00Z", "lies before the first position that is kept, #1"),
         ("/v1/status?at=0001-01-01T00:00:00%2B14:00", "lies before any journal"),
         ("/v1/routes?peeer=a", "'peeer'"),
         ("/v1/routes?follow=1", "'follow'"),
@@ -191,6 +189,18 @@ async def test_a_question_that_is_not_understood_is_refused_with_a_sentence(clie
     assert status == 400
     assert violations(answer, "error") == []
     assert told in answer["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/v1/pools?at=6", "at=#6 lies behind the head, #5"),
+        ("/v1/status?at=1969-11-25T12:00:00Z", "lies before the first position that is kept, #1"),
+    ],
+)
+async def test_a_moment_that_is_not_kept_is_not_found(client, path, told):
+    status, answer = await client.get(path)
+    assert (status, violations(answer, "error"), told in answer["message"]) == (404, [], True)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,144 @@
+"""What a command ends with: 1 for what is not there, 2 for what is not understood, 3 for who does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from porter.cli import main
+from tests.unit.app.incident import exported, incident
+
+SOURCE = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    async def made() -> bytes:
+        return await exported(await incident())
+
+    path = tmp_path_factory.mktemp("exit-codes") / "incident.porter-export"
+    path.write_bytes(asyncio.run(made()))
+    return path
+
+
+@pytest.fixture
+def ends(monkeypatch, capsys):
+    """Runs a command line; the code that it ends with, and what it says of it."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["porter", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "told"),
+    [
+        ("routes", 0, ""),
+        ("routes --speaker nosuch", 1, "no speaker 'nosuch' is known"),
+        ("routes --peer nosuch", 1, "no BgpPeer 'nosuch' is known"),
+        ("routes --prefix web", 2, "prefix=web"),
+        ("routes --at 999", 1, "behind the head"),
+        ("routes --at noon", 2, "is no moment"),
+        ("timeline --peer tor-a", 0, ""),
+        ("timeline --peer nosuch", 1, "no BgpPeer 'nosuch' is known; known: tor-a"),
+        ("timeline --peer nosuch -o json", 1, "no BgpPeer 'nosuch' is known"),
+        ("timeline --service shop/web --since 20", 0, ""),
+        ("timeline --service shop/nosuch", 1, "no Service shop/nosuch"),
+        ("timeline --service web", 2, "NAMESPACE/NAME"),
+        ("timeline --ip web", 2, "ip=web"),
+        ("explain nosuch", 1, "no node nosuch"),
+        ("explain a/b/c", 2, "NAMESPACE/NAME"),
+        ("diff 9 4", 2, "behind b"),
+        ("diff 4 999", 1, "behind the head"),
+        ("journal show 999", 1, "does not hold #999"),
+        ("plan --node-down nosuch", 1, "no Node of that name"),
+        ("plan --peer-down nosuch", 1, "no BgpPeer of that name"),
+        ("plan --delete eip/nosuch", 1, "nothing of that name"),
+        ("plan --delete web", 2, "names no object"),
+        ("bisect --assert 1+", 2, "no expression of CEL"),
+        ("verify", 0, ""),
+    ],
+)
+def test_every_command_tells_what_is_not_there_from_what_is_not_understood(ends, file, command, code, told):
+    ended = ends(*command.split(), "--from", file)
+    assert (ended[0], told in ended[1]) == (code, True), ended
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """A controller that refuses everything with the status in the question's path."""
+
+    def do_GET(self) -> None:
+        body = b'{"message": "refused as told"}'
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def refusing():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        answering = threading.Thread(target=server.serve_forever, args=(0.02,))
+        answering.start()
+        yield server
+        server.shutdown()
+        answering.join()
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 2), (300, 2), (401, 1), (403, 1), (404, 1), (500, 3), (503, 3)])
+def test_a_controllers_refusal_ends_as_the_same_one_of_the_journal(ends, refusing, status, code):
+    refusing.status = status
+    for command in ("status", "timeline", "journal cat"):
+        ended = ends(*command.split(), "--server", f"127.0.0.1:{refusing.server_port}")
+        assert (ended[0], "refused as told" in ended[1]) == (code, True), ended
+
+
+def started(*arguments: object, **streams: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "porter", *map(str, arguments)],
+        cwd=SOURCE,
+        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"},
+        stdout=streams.get("stdout", subprocess.PIPE),
+        stderr=subprocess.PIPE,
+    )
+
+
+@pytest.mark.parametrize("command", ["timeline", "journal cat", "export -o -"])
+def test_a_closed_pipe_ends_it_silently(file, command):
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = started(*command.split(), "--from", file, stdout=writing)
+    os.close(writing)
+    _, said = ended.communicate(timeout=60)
+    assert (ended.returncode, said) == (141, b"")
+
+
+def test_ctrl_c_ends_with_130_and_without_a_word(file):
+    # It waits for Enter after each event.
+    stepping = subprocess.Popen(
+        [sys.executable, "-m", "porter", "replay", "--step", "--from", str(file)],
+        cwd=SOURCE,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert stepping.stdout is not None
+    assert stepping.stdout.readline()
+    stepping.send_signal(signal.SIGINT)
+    _, said = stepping.communicate(timeout=60)
+    assert (stepping.returncode, said) == (130, b"")
