@@ -66,7 +66,7 @@ def import_(
     redis_url: options.RedisUrl = "",
     cluster: Annotated[str, typer.Option(help="The cluster's name there; the file's own if unset.")] = "",
 ) -> None:
-    """Bring an export into an empty journal at a server, if it is whole: `porter verify` finds nothing wrong with it."""
+    """Bring an export into an empty journal at a server, if `porter verify` finds nothing wrong with it."""
     from porter.app.incident.export import import_file
     from porter.journal.restore import NotEmpty
     from porter.ports import Corrupt, JournalMissing

@@ -55,7 +55,6 @@ def replay_into(router: Router, since: str, to: str, pacing: Pacing, where: Wher
         Unreachable: the router takes no session, or the history cannot be read.
     """
     from porter.app.history.moments import Moment
-    from porter.app.history.reading import BadQuestion
     from porter.app.incident import direct
     from porter.app.incident.lab_session import NoSession
     from porter.app.incident.replay_into import Stage, Target

@@ -194,6 +194,29 @@ class Archive:
             gone += 1
         return gone
 
+    def gaps(self) -> list[tuple[int, int]]:
+        """The positions between its own journal's segments that it does not hold, as (first, last), the oldest first.
+
+        What lies before the oldest segment was deleted, or was there before this archive. What was copied into the
+        folder meanwhile counts.
+
+        Raises:
+            JournalError: the folder cannot be read.
+        """
+        found, _ = list_segments(self.folder, {one.name: one for one in self.segments})
+        ends = {one.last.hash for one in found if self._own(one)}
+        begins = [(one.first, one.last.position, one.previous.hash) for one in found if self._own(one)]
+        if self._store.genesis and begins:
+            last = self._store.entries[-1].checkpoint.position if self._store.entries else self._store.trimmed.position
+            begins.append((self._store.trimmed.position + 1, last, self._store.trimmed.hash))
+        missing, through = [], 0
+        for first, last, behind in sorted(begins):
+            # Positions that are declared lost lie between two commits that are linked.
+            if through and first > through + 1 and behind not in ends:
+                missing.append((through + 1, first - 1))
+            through = max(through, last)
+        return missing
+
     def stretches(self) -> Iterator[list[Checkpoint]]:
         """The ends of all commits of the open segment and of each sealed one, the newest segment first.
 
@@ -223,9 +246,8 @@ class Archive:
         for segment in [one for one in self.segments if one.last.position > at.position]:
             self._cut(segment, at, lost)
         self._list()
-        self._guard(lambda: self._store.begin(genesis, trimmed))
-        if kept:
-            self.add(kept)
+        # At once: what is kept may stand nowhere else any more.
+        self._guard(lambda: self._store.begin(genesis, trimmed, kept))
 
     def close(self) -> None:
         """Give the folder back."""

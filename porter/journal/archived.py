@@ -7,7 +7,7 @@ archive of a journal that was lost as a whole stays on its volume, but is anothe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from porter.events.decided import BaselineRecorded
@@ -142,8 +142,11 @@ class ArchivedJournal:
         await self._live.close()
 
     async def _last(self) -> Segment | None:
+        """The segment that ends the archive: of several histories on one volume, that of the newest one."""
         listing = await asyncio.to_thread(self._shelf.listing)
-        return await asyncio.to_thread(self._shelf.segment, listing[-1]) if listing else None
+        inner = {one.previous_hash for one in listing}
+        ends = [await asyncio.to_thread(self._shelf.segment, one) for one in listing if one.last_hash not in inner]
+        return max(ends, key=lambda one: (one.last_ms, one.last.position), default=None)
 
     async def _edge(self) -> Checkpoint | None:
         """What the first entry of the stream links to; None where the stream is empty."""
@@ -157,7 +160,12 @@ class ArchivedJournal:
         if edge is None:
             last = await self._last()
             edge = last.last if last is not None else BEGINNING
-        return Run(_linked(listing, edge), edge)
+        return Run(await asyncio.to_thread(_linked, listing, edge, self._holds), edge)
+
+    def _holds(self, shelved: Shelved, position: int, hash_: str) -> bool:
+        """Whether a commit of a segment ends there with that hash, and not one of another history."""
+        commit = _commit_at(self._shelf.segment(shelved), position)
+        return commit is not None and (commit.last_position, commit.hash.hex()) == (position, hash_)
 
     async def _start_of_live(self, after: Checkpoint) -> Checkpoint | None:
         """From where the stream goes on; None where it has nothing more."""
@@ -249,7 +257,9 @@ def _baseline_of(commit: Commit) -> Baseline:
     raise Corrupt(f"#{commit.last_position} holds no baseline, though its segment says so")
 
 
-def _linked(listing: Sequence[Shelved], edge: Checkpoint) -> tuple[Shelved, ...]:
+def _linked(
+    listing: Sequence[Shelved], edge: Checkpoint, holds: Callable[[Shelved, int, str], bool]
+) -> tuple[Shelved, ...]:
     """The segments that lead to the edge, by the hashes that they say; of those that overlap only what is needed."""
     ending: dict[str, Shelved] = {}
     for one in listing:
@@ -260,8 +270,8 @@ def _linked(listing: Sequence[Shelved], edge: Checkpoint) -> tuple[Shelved, ...]
     position, hash_ = edge.position, edge.hash.hex()
     while position:
         # The one that ends where the next one begins; else one that reaches beyond, and begins earliest.
-        over = (one for one in listing if one.first <= position <= one.last)
-        found = ending.get(hash_) or min(over, key=lambda one: one.first, default=None)
+        over = sorted((one for one in listing if one.first <= position <= one.last), key=lambda one: one.first)
+        found = ending.get(hash_) or next((one for one in over if holds(one, position, hash_)), None)
         if found is None or (run and found.first >= run[-1].first):
             break
         run.append(found)

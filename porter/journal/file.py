@@ -91,9 +91,9 @@ class FileStore:
         """See `porter.journal.local.Store`."""
         self._write_anew(genesis, NOTHING_TRIMMED, [])
 
-    def begin(self, genesis: str, trimmed: Trim) -> None:
-        """Begin anew, empty, behind something that stands elsewhere."""
-        self._write_anew(genesis, trimmed, [])
+    def begin(self, genesis: str, trimmed: Trim, blobs: Sequence[bytes] = ()) -> None:
+        """Begin anew behind something that stands elsewhere, empty or with these commits: all of it at once."""
+        self._write_anew(genesis, trimmed, blobs)
 
     def add(self, commit: Commit, blob: bytes) -> None:
         """See `porter.journal.local.Store`."""
@@ -222,7 +222,7 @@ class FileStore:
         self.entries.append(Stored(commit.checkpoint, baseline, offset, length))
         self._read_to = offset + length
 
-    def _write_anew(self, genesis: str, trimmed: Trim, blobs: list[bytes]) -> None:
+    def _write_anew(self, genesis: str, trimmed: Trim, blobs: Sequence[bytes]) -> None:
         heading = msgpack.packb([genesis, trimmed.position, trimmed.hash])
         fresh = self._path.with_suffix(".new")
         try:

@@ -155,7 +155,7 @@ def decode(encoded: bytes, recorded_digest: str = "") -> ClusterState:
 
 
 def content(encoded: bytes) -> Any:
-    """What stands in a baseline as plain tuples, for who looks at its values: the facts of the inventory as their types.
+    """What stands in a baseline as tuples, for who looks at its values; the facts of the inventory are of their types.
 
     Packed and compressed again, it is a baseline.
 

@@ -16,6 +16,7 @@ Level = Literal["debug", "info", "warning", "error"]
 TRACE_ID = slice(3, 35)
 """Where the trace id stands in a traceparent (W3C Trace Context, section 3.2)."""
 
+
 def hide_secrets(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Replace the value of every field with a secret's name, and the credentials inside of texts, however deep."""
     for name, value in fields.items():
@@ -27,9 +28,7 @@ def _without_secrets(value: Any) -> Any:
     if isinstance(value, str):
         return hide_credentials(value)
     if isinstance(value, dict):
-        return {
-            name: HIDDEN if is_secret_name(str(name)) else _without_secrets(each) for name, each in value.items()
-        }
+        return {name: HIDDEN if is_secret_name(str(name)) else _without_secrets(each) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_without_secrets(each) for each in value]
     return value

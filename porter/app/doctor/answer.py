@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from porter import __version__
 from porter.app.answer_json import Json
 from porter.app.doctor import Check, checks_json, ok, problem, problems_of
+from porter.app.doctor.archive import archive_check, shelf_check
 from porter.app.doctor.server import lag_check, server_checks
 from porter.app.doctor.state import state_checks
+from porter.app.history.archived_streams import ArchivedStreams
 from porter.app.history.streams import Streams
 from porter.app.read_model import ReadModel
 from porter.app.view import View
@@ -32,13 +34,15 @@ async def of_controller(view: View, streams: Streams, cluster: str) -> Json:
         else problem("parts", f"controller, {name}", said, "see the controller's log")
         for name, said in sorted(view.parts().items())
     ]
+    archive = [] if view.kept is None else [archive_check(view.kept.archiver)]
     leader = [] if view.leading or view.leader else [_nobody_leads()]
-    return told(model, cluster, [*server, lag_check(model.state.ledger.position, head), *parts, *leader])
+    return told(model, cluster, [*server, lag_check(model.state.ledger.position, head), *archive, *parts, *leader])
 
 
 async def of_journal(streams: Streams, cluster: str, model: ReadModel, head: Head) -> Json:
     """What the journal itself tells, asked without a controller."""
-    return told(model, cluster, [*await server_checks(streams, time.time()), lag_check(head.position, head)])
+    archive = [await shelf_check(streams)] if isinstance(streams, ArchivedStreams) else []
+    return told(model, cluster, [*await server_checks(streams, time.time()), lag_check(head.position, head), *archive])
 
 
 def told(model: ReadModel, cluster: str, around: Iterable[Check]) -> Json:

@@ -40,7 +40,7 @@ WORDS = frozenset(
 """What stays: words of Porter and Kubernetes, which name nobody's objects."""
 
 FIGURES = frozenset({"resource_version", "version", "communities", "large_communities", "field"})
-"""The fields of events whose texts are figures: versions, communities, paths of fields. Elsewhere such a text is a name."""
+"""Fields of events whose texts are figures: versions, communities, paths of fields. Elsewhere such a text is a name."""
 
 FIGURE = re.compile(r"[0-9.:]*|spec(\.[A-Za-z]+)*")
 """Numbers, communities and versions; paths of fields."""
@@ -198,7 +198,7 @@ class Pseudonyms:
 
 
 def names_in(value: Iterable[Any]) -> Iterator[Any]:
-    """The parts of a tuple or list in which a text is a name, an address, a word or a sentence; figures are left out."""
+    """The parts of a tuple or list in which a text is a name, an address, a word or a sentence: all but figures."""
     if isinstance(value, SchemaActivated):
         for name, release in value.readers:
             yield name

@@ -133,4 +133,3 @@ class _Chain:
         """A state with pseudonyms; encoded, its maps are in their new order."""
         content = msgpack.packb(self._names.of(baseline.content(state)))
         return baseline.decode(zlib.compress(cast("bytes", content)))
-

@@ -21,6 +21,8 @@ INTERVAL_S = 1.0
 """How often it takes what came: one write and one sync for all of it."""
 WRITE_BYTES = 1024 * 1024
 """While it catches up, it writes so much at a time."""
+GAPS_EVERY_S = 60.0
+"""How often it looks for what it does not hold: somebody may have copied segments of another archive into it."""
 SEAL_AGE_S = 3600.0
 """What is open for so long is sealed, however little it is."""
 
@@ -34,11 +36,22 @@ class ArchiveFailed(Exception):
 
 
 class Standing(NamedTuple):
-    """What an archive holds: the position that it reaches, its sealed segments, and the bytes of all of it."""
+    """What an archive holds: the position that it reaches, its sealed segments, the bytes of all of it, and the
+    positions in between that it does not hold, as (first, last)."""
 
     position: int
     segments: int
     bytes: int
+    gaps: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def lacks(self) -> str:
+        """What it does not hold, in words; "" where it is whole."""
+        if not self.gaps:
+            return ""
+        first, last = self.gaps[-1]
+        more = f", and {len(self.gaps) - 1} more stretches" if len(self.gaps) > 1 else ""
+        return f"#{first} to #{last} are missing in this archive{more}"
 
 
 class Archiver:
@@ -56,6 +69,9 @@ class Archiver:
         self._max_bytes = max_bytes
         self._is_open = False
         self._open_since_s = 0.0
+        self._gaps: tuple[tuple[int, int], ...] = ()
+        self._looked: tuple[int, float] | None = None
+        """How many segments there were when gaps were looked for, and when that was."""
         self._lock = asyncio.Lock()
 
     async def run(self) -> None:
@@ -120,6 +136,7 @@ class Archiver:
             _log.warning("what was trimmed meanwhile is missing in this archive", reason=str(error))
             await self._begin(head)
             await self._take(head)
+            self._looked = None
         except Fork as error:
             _log.error("the journal lost what is archived; that is set aside", reason=str(error))
             await self._set_lost_aside(head)
@@ -129,7 +146,14 @@ class Archiver:
         oldest_ms = self._clock.wall_ms() - self._keep_s * 1000 if self._keep_s else 0
         before = first.first_position if first is not None else 0
         await self._do(lambda: self._archive.retain(max_bytes=self._max_bytes, oldest_ms=oldest_ms, before=before))
+        await self._look_for_gaps()
         self._tell()
+
+    async def _look_for_gaps(self) -> None:
+        now_s, segments = self._clock.monotonic_s(), len(self._archive.segments)
+        if self._looked is not None and self._looked[0] == segments and now_s - self._looked[1] < GAPS_EVERY_S:
+            return
+        self._gaps, self._looked = tuple(await self._do(self._archive.gaps)), (segments, now_s)
 
     async def _take(self, head: Head) -> None:
         at = self._archive.checkpoint
@@ -209,4 +233,4 @@ class Archiver:
 
     def _tell(self) -> None:
         at, archive = self._archive.checkpoint, self._archive
-        self.standing = Standing(at.position if at else 0, len(archive.segments), archive.size_bytes)
+        self.standing = Standing(at.position if at else 0, len(archive.segments), archive.size_bytes, self._gaps)

@@ -27,7 +27,10 @@ class Kept:
     def parts(self) -> Mapping[str, str]:
         """The archive's state for `/readyz`. Without it a controller does all its work, so that it is never unready."""
         problem = self.archiver.problem or (self.keeping.retention.problem if self.keeping.retention else "")
-        return {"archive": f"ok, but the journal is not trimmed: {problem}" if problem else "ok"}
+        lacks = self.archiver.standing.lacks
+        told = [f"the journal is not trimmed: {problem}"] if problem else []
+        told += [f"{lacks}; another controller's may hold them"] if lacks else []
+        return {"archive": f"ok, but {'; '.join(told)}" if told else "ok"}
 
 
 def keep(settings: Settings, streams: Streams, clock: Clock) -> Kept:

@@ -108,6 +108,22 @@ def test_a_controllers_refusal_ends_as_the_same_one_of_the_journal(ends, refusin
         assert (ended[0], "refused as told" in ended[1]) == (code, True), ended
 
 
+@pytest.mark.parametrize(
+    ("command", "code", "told"),
+    [
+        ("status --archive /nowhere/archive", 2, "--archive /nowhere/archive is no folder"),
+        ("verify --archive {empty}", 1, "holds no archive"),
+        ("verify --archive {empty} --from {file}", 1, "holds no archive"),
+        ("status --archive {empty}", 3, "the archive at --archive {empty} cannot be read: there is no journal there"),
+        ("status --archive http://127.0.0.1:1", 3, "the archive at --archive http://127.0.0.1:1 cannot be read"),
+    ],
+)
+def test_an_archive_that_is_none_is_named(ends, file, tmp_path, command, code, told):
+    names = {"empty": tmp_path, "file": file}
+    ended = ends(*command.format(**names).split())
+    assert (ended[0], told.format(**names) in ended[1], "redis" in ended[1]) == (code, True, False), ended
+
+
 def started(*arguments: object, **streams: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "porter", *map(str, arguments)],

@@ -1,5 +1,7 @@
 """The archive's folder: what counts, what a crash leaves, what is found when it was touched, and what a reader sees."""
 
+import shutil
+
 import pytest
 
 from porter.events.decided import BaselineRecorded, EpochStarted, PositionsLost
@@ -7,10 +9,10 @@ from porter.events.envelope import BEGINNING, Checkpoint, Draft, Head
 from porter.events.observed import ServiceGone
 from porter.journal.archive import LOST_FOLDER, OPEN_NAME, Archive
 from porter.journal.archived import ArchivedJournal
-from porter.journal.chain import checkpoint_before
+from porter.journal.chain import checkpoint_before, decode
 from porter.journal.file import FileJournals
 from porter.journal.memory import MemoryJournals
-from porter.journal.segment import SUFFIX, check_segment
+from porter.journal.segment import SUFFIX, check_segment, write_segment
 from porter.journal.shelves import FolderShelf
 from porter.ports import Claim, Corrupt, JournalUnavailable, Trimmed
 
@@ -33,6 +35,8 @@ class World:
         self.folder = folder
         self.archive = Archive(folder, "porter")
         self.number = 0
+        self.time_ms = 0
+        """When its events come; 0 is now."""
 
     async def claim(self):
         claim = Claim(GENESIS, 1, None, 1, recovering=False, holder="a")
@@ -42,7 +46,7 @@ class World:
     async def say(self, count, *, baseline=False):
         for _ in range(count):
             self.number += 1
-            await self.journal.append([draft(self.number)])
+            await self.journal.append([draft(self.number)], time_ms=self.time_ms)
         if baseline:
             await self.journal.append([BASELINE])
 
@@ -235,3 +239,113 @@ async def test_commits_that_do_not_follow_are_refused(world):
     world.archive.begin(GENESIS, Checkpoint(1, 70, b"y" * 32))
     with pytest.raises(JournalUnavailable.__base__, match="does not link"):
         world.archive.add(blobs[:2])
+
+
+class Crash(Exception):
+    """The process ends here."""
+
+
+async def cut_at(world, position):
+    """The checkpoint of a commit, behind which the archive is to be cut."""
+    return (await world.journal.commit_at(position)).checkpoint
+
+
+@pytest.mark.parametrize("position", [10, 43, 66])
+async def test_a_crash_at_any_step_of_a_cut_loses_nothing_that_was_to_be_kept(world, monkeypatch, tmp_path, position):
+    """The journal may have been trimmed beyond what is kept: then the archive alone has it."""
+    await history(world)
+    at = await cut_at(world, position)
+    before = [blob for blob in await world.blobs(world.journal) if decode(blob).last_position <= position]
+    world.archive.close()
+    guard, ended = Archive._guard, False
+    for step in range(30):
+        folder = tmp_path / f"step-{step}"
+        shutil.copytree(world.folder, folder)
+        archive, steps = Archive(folder, "porter"), iter(range(step + 1))
+        archive.open()
+
+        def counted(job, steps=steps):
+            if next(steps, None) is None:
+                raise Crash
+            return guard(job)
+
+        def gone(_entries):
+            raise Crash
+
+        monkeypatch.setattr(Archive, "_guard", staticmethod(counted))
+        monkeypatch.setattr(archive._store, "extend", gone)
+        try:
+            archive.cut(at)
+            ended = True
+        except Crash:
+            pass
+        monkeypatch.setattr(Archive, "_guard", staticmethod(guard))
+        archive.close()
+        again = Archive(folder, "porter")
+        again.open()
+        again.cut(at)
+        assert again.checkpoint == at, step
+        again.close()
+        alone = ArchivedJournal(FileJournals(folder / OPEN_NAME).journal(), FolderShelf(folder))
+        assert await world.blobs(alone) == before, step
+        if ended:
+            return
+    raise AssertionError("a cut has no end")
+
+
+async def test_another_journal_s_segment_that_overlaps_is_not_taken_for_its_own(world, tmp_path):
+    await history(world)
+    before = await world.blobs(world.journal)
+    # Another history, whose one segment begins earlier and reaches beyond the edge.
+    other = await World(tmp_path / "other").claim()
+    await other.say(200)
+    await other.archived()
+    other.archive.seal()
+    (foreign,) = (one.path for one in other.archive.segments)
+    await world.trim()
+    edge = checkpoint_before(await world.journal.commit_at(1)).position
+    # None of its own ends where the journal begins: it has to be one that reaches beyond.
+    world.archive.seal()
+    for segment in world.archive.segments:
+        segment.path.unlink()
+    entries = [(decode(blob), blob) for blob in before]
+    write_segment(world.folder, "porter", GENESIS, [one for one in entries if one[0].first_position >= 10])
+    write_segment(world.folder, "porter", GENESIS, [one for one in entries if one[0].last_position < 10])
+    shutil.copy(foreign, world.folder)
+    assert other.archive.segments[0].first <= edge <= other.archive.segments[0].last.position
+    assert await world.blobs(world.reader()) == before
+    other.archive.close()
+
+
+async def test_an_archive_alone_tells_the_newest_of_the_histories_on_its_volume(world, tmp_path):
+    """A former journal had come further; what is left of it is no part of this one."""
+    former = await World(tmp_path / "former").claim()
+    former.time_ms = (await former.journal.commit_at(1)).time_ms - 1
+    await former.say(200)
+    await former.archived()
+    former.archive.seal()
+    await history(world)
+    world.archive.seal()
+    before = await world.blobs(world.journal)
+    shutil.copy(former.archive.segments[0].path, world.folder)
+    alone = ArchivedJournal(FileJournals(world.folder / OPEN_NAME).journal(), FolderShelf(world.folder))
+    assert await alone.head() == Head(GENESIS, *(await world.journal.head()).checkpoint)
+    assert await world.blobs(alone) == before
+    former.archive.close()
+
+
+async def test_a_gap_is_told_until_what_lies_in_it_was_copied_there(world, tmp_path):
+    await history(world)
+    world.archive.seal()
+    assert world.archive.gaps() == []
+    second = world.archive.segments[1]
+    second.path.rename(tmp_path / second.name)
+    world.archive.close()
+    world.archive = Archive(world.folder, "porter")
+    world.archive.open()
+    assert world.archive.gaps() == [(second.first, second.last.position)]
+    shutil.copy(tmp_path / second.name, world.folder)
+    assert world.archive.gaps() == []
+    # The oldest ones may go.
+    world.archive.segments[0].path.unlink()
+    assert world.archive.gaps() == []

@@ -35,7 +35,9 @@ def test_a_line_is_json_with_program_level_and_time():
     "fields",
     [
         "password='hunter2'",
-        "authPassword='hunter2'", "url='redis://porter:hunter2@db:6379/0'", "token='hunter2'",
+        "authPassword='hunter2'",
+        "url='redis://porter:hunter2@db:6379/0'",
+        "token='hunter2'",
         "url='redis://porter:hun/hunter2@db:6379'",
         "redis_password='hunter2'",
         "settings={'nested': [{'password': 'hunter2'}]}",

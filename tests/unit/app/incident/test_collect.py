@@ -119,7 +119,7 @@ async def test_a_password_that_another_program_logged_is_in_no_bundle(wanted):
     log.write_text(LOG + 'md5-password "hunter2";\nlost redis://:hun/hunter2@db:6379\n')
     raw, _ = await collect((await incident()).streams, "porter", wanted._replace(redact=False))
     told = unpacked(raw)["logs/controller.log"].decode()
-    assert told == LOG + 'md5-password ***;\nlost redis://:***@db:6379\n'
+    assert told == LOG + "md5-password ***;\nlost redis://:***@db:6379\n"
 
 
 async def test_it_goes_back_as_far_as_there_is_anything():

@@ -1,10 +1,14 @@
 """A controller's archive beside a journal that is trimmed, cut and emptied; and what the leader trims behind it."""
 
+import shutil
 import time
 
 import pytest
 
+from porter.app.doctor.archive import archive_check, shelf_check
+from porter.app.history.archived_streams import ArchivedStreams
 from porter.app.retention.archiving import Archiver
+from porter.app.retention.kept import Kept
 from porter.app.retention.trimming import Retention
 from porter.app.retention.upkeep import Keeping, Upkeep
 from porter.events.decided import BaselineRecorded, EpochStarted, HeadSigned, PositionsLost, SchemaActivated
@@ -209,7 +213,55 @@ async def test_who_was_away_while_another_trimmed_goes_on_behind_the_gap(world, 
     async with again._lock:
         await again._try(again._step)
     assert (again.problem, again.standing.position) == ("", (await world.journal.head()).position)
+    missing = (7, (await world.first()) - 1)
+    assert again.standing.gaps == (missing,)
+    parts = Kept(again, Keeping(), None).parts()
+    told = f"#{missing[0]} to #{missing[1]} are missing in this archive"
+    assert parts == {"archive": f"ok, but {told}; another controller's may hold them"}
+    check = archive_check(again)
+    assert (check.verdict, check.message) == ("warning", told)
+    assert "copy the segments" in check.mend
+    # What the other one holds is copied there, and it is whole.
+    for segment in world.archiver._archive.segments:
+        shutil.copy(segment.path, again.folder)
+    world.clock.added_s += 61.0
+    async with again._lock:
+        await again._try(again._step)
+    assert (again.standing.gaps, Kept(again, Keeping(), None).parts()) == ((), {"archive": "ok"})
+    assert archive_check(again).verdict == "ok"
     again._archive.close()
+
+
+async def test_the_doctor_tells_of_an_archive_that_cannot_be_written(world):
+    await world.say(5)
+    await world.step()
+    assert archive_check(world.archiver).verdict == "ok"
+    world.archiver.problem = "the volume is full"
+    check = archive_check(world.archiver)
+    assert (check.verdict, check.message, check.mend) == (
+        "problem",
+        "the volume is full",
+        "runbook PorterArchiveFailing",
+    )
+
+
+async def test_the_doctor_tells_of_the_archive_that_a_history_is_read_through(world, tmp_path):
+    for _ in range(3):
+        await world.say(20)
+        await world.record()
+        assert await world.trim() == ""
+    segments = [one.path for one in world.archiver._archive.segments]
+    streams = ArchivedStreams(world.streams, FolderShelf(world.folder))
+    assert (await shelf_check(streams)).verdict == "ok"
+    segments[1].rename(tmp_path / segments[1].name)
+    check = await shelf_check(ArchivedStreams(world.streams, FolderShelf(world.folder)))
+    assert (check.verdict, "are missing between its segments" in check.message) == ("warning", True)
+    segments[2].write_bytes(segments[2].read_bytes()[:-1])
+    check = await shelf_check(ArchivedStreams(world.streams, FolderShelf(world.folder)))
+    assert (check.verdict, "it was cut" in check.message) == ("problem", True)
+    (tmp_path / "empty").mkdir()
+    check = await shelf_check(ArchivedStreams(world.streams, FolderShelf(tmp_path / "empty")))
+    assert (check.verdict, "no segment leads to" in check.message) == ("warning", True)
 
 
 async def test_old_and_many_segments_go(tmp_path):
