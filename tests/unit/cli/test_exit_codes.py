@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from porter.cli import main
-from tests.unit.app.incident import exported, incident
+from tests.unit.app.scripted_incident import exported, incident
 
 SOURCE = Path(__file__).resolve().parents[3]
 

@@ -15,7 +15,7 @@ from porter.journal import frames
 from porter.journal.export import MAGIC, ExportJournals, StreamSum
 from porter.journal.frames import FRAME, frame, unpack
 from porter.ports import Corrupt
-from tests.unit.app.incident import exported, incident
+from tests.unit.app.scripted_incident import exported, incident
 
 NOWHERE = "unix:///nowhere/journal.sock"
 
