@@ -1,66 +1,60 @@
 """Spans, exported by the OpenTelemetry SDK: OTLP over HTTP, from a thread of its own.
 
-Sampler, resource, batches, endpoint, headers, compression and time-outs are the SDK's, as the operator sets them. Only
-a span that is still open is ours: the SDK's is made for any number of threads, and costs a change several times as
-much as this one, which lives in one event loop.
+Sampler, resource, batches, endpoint, headers, compression, retries and time-outs are the SDK's, as the operator sets
+them. Only a span and its bytes are ours: the SDK's are made for any number of threads and of formats, and cost a change
+several times as much as these, which live in one event loop.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
+import requests
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON, Decision
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, Status, StatusCode, TraceFlags
+from opentelemetry.trace import SpanContext, TraceFlags
+from requests.utils import get_netrc_auth
 
 from porter import __version__
 from porter.ports import NO_SPAN, Span
 from porter.ports.instrumentation import Attribute
+from porter.telemetry.otlp_bytes import WireSpan, encode_heading, encode_request
 from porter.telemetry.spans import ERROR
 
 CLOSE_TIMEOUT_S = 2.0
 """What the last spans may take at the end of a program: no collector may keep it from ending."""
 MAX_LINKS = 64
 
-TRACEPARENT_LENGTH = 55
-"""version, trace id, span id, flags (W3C Trace Context, section 3.2)."""
-TRACE_ID, SPAN_ID, FLAGS = slice(3, 35), slice(36, 52), slice(53, 55)
+is_context = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})").match
+"""Whether a traceparent names a span (W3C Trace Context, section 3.2): its trace id, and its flags."""
 SAMPLED_FLAGS = frozenset({"01", "03"})
 """The flags that say so: the other bit that is defined says that the trace id is random."""
 SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-SCOPE = InstrumentationScope("porter", __version__)
-FINE = Status(StatusCode.UNSET)
-
-
-class _Resource(Resource):
-    """A resource whose hash is computed once: the encoder asks for it with every span."""
-
-    def __init__(self, resource: Resource) -> None:
-        super().__init__(resource.attributes, resource.schema_url)
-        self._hash = super().__hash__()
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or super().__eq__(other)
+CREDENTIALS = (
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
+)
+"""Where one of them is set, the exporter has a session of the operator's."""
+SCOPE = "porter"
 
 
 class OtlpSpan:
-    """A sampled span: no more than what it takes to build the SDK's when it is exported."""
+    """A sampled span: no more than what it takes to write its bytes when it is exported."""
 
     __slots__ = (
         "_attributes",
         "_end_ns",
         "_error",
         "_links",
+        "_more",
         "_name",
         "_parent",
         "_start_ns",
@@ -89,48 +83,67 @@ class OtlpSpan:
         self._links = links
         self._start_ns = start_ns
         self._end_ns = 0
-        self._attributes: dict[str, Attribute] = dict(attributes or {})
+        self._attributes = attributes
+        self._more: Mapping[str, Attribute] | None = None
         self._error = ""
 
     def end(self, attributes: Mapping[str, Attribute] | None = None, *, error: str = "") -> None:
         """End it, with some more attributes; an error sets its status."""
         self._end_ns = time.time_ns()
-        if attributes:
-            self._attributes |= attributes
-        if error:
-            self._attributes[ERROR] = self._error = error
+        self._more = attributes
+        self._error = error
         self._tracer.export(cast(ReadableSpan, self))
 
-    def built(self, resource: Resource) -> ReadableSpan:
-        """As the SDK exports it."""
-        contexts = (context_of(link) for link in self._links[-MAX_LINKS:])
-        return ReadableSpan(
-            self._name,
-            context_of(self.traceparent),
-            context_of(self._parent),
-            resource,
-            self._attributes,
-            links=[Link(context) for context in contexts if context is not None],
-            status=Status(StatusCode.ERROR, self._error) if self._error else FINE,
-            start_time=self._start_ns,
-            end_time=self._end_ns,
-            instrumentation_scope=SCOPE,
+    def wire(self) -> WireSpan:
+        """As its bytes are made of it."""
+        attributes = {**(self._attributes or {}), **(self._more or {})}
+        if self._error:
+            attributes[ERROR] = self._error
+        links = [link for link in self._links[-MAX_LINKS:] if is_context(link)]
+        return WireSpan(
+            self._name, self.traceparent, self._parent, links, self._start_ns, self._end_ns, attributes, self._error
         )
 
 
-class _Building(SpanExporter):
-    """Builds the SDK's spans in the exporter's thread, many at once, before another exporter sends them."""
+class _Session(requests.Session):
+    """Looks once for proxies, certificates and a netrc: to do that for every batch is a good part of sending it."""
 
-    def __init__(self, exporter: SpanExporter, resource: Resource) -> None:
-        self._exporter = exporter
-        self._resource = resource
+    _found: Any = None
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        """What the environment says of this URL, which is always the same."""
+        if self._found is None:
+            self._found = super().merge_environment_settings(url, proxies, stream, verify, cert)
+            self.auth = self.auth or get_netrc_auth(url)
+            self.trust_env = False
+        return dict(self._found)
+
+
+class _HttpExporter(OTLPSpanExporter):
+    """The SDK's exporter, which is given bytes and no spans."""
+
+    def __init__(self) -> None:
+        super().__init__(session=None if any(map(os.environ.get, CREDENTIALS)) else _Session())
+
+    def send(self, request: bytes) -> bool:
+        """Send an ExportTraceServiceRequest, as often as it takes within the exporter's time-out."""
+        return self._client.export(request).success
+
+
+class _Encoding(SpanExporter):
+    """Writes the bytes of many spans at once, in the exporter's thread, and has them sent."""
+
+    def __init__(self, resource: Resource, send: Callable[[bytes], bool], shutdown: Callable[[], None]) -> None:
+        self._heading = encode_heading(resource.attributes, resource.schema_url, SCOPE, __version__)
+        self._send = send
+        self._shutdown = shutdown
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        built = [cast(OtlpSpan, span).built(self._resource) for span in spans]
-        return self._exporter.export(built)
+        request = encode_request(self._heading, [cast(OtlpSpan, span).wire() for span in spans])
+        return SpanExportResult.SUCCESS if self._send(request) else SpanExportResult.FAILURE
 
     def shutdown(self) -> None:
-        self._exporter.shutdown()
+        self._shutdown()
 
 
 class OtlpTracer:
@@ -138,16 +151,22 @@ class OtlpTracer:
 
     tracing = True
 
-    def __init__(self, program: str, instance: str, exporter: SpanExporter | None = None) -> None:
+    def __init__(self, program: str, instance: str, send: Callable[[bytes], bool] | None = None) -> None:
+        """`send` takes a request's bytes and says whether they arrived; by default the SDK's exporter sends them."""
         own = Resource.create(
             {"service.name": f"porter-{program}", "service.instance.id": instance, "service.version": __version__}
         )
         # What the operator's variables say of the resource goes before what the program knows of itself.
-        resource = _Resource(own.merge(OTELResourceDetector().detect()))
+        resource = own.merge(OTELResourceDetector().detect())
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._sampler = None if provider.sampler in (ALWAYS_ON, DEFAULT_ON) else provider.sampler
         self._new_trace_id = provider.id_generator.generate_trace_id
-        self._processor = BatchSpanProcessor(_Building(exporter or OTLPSpanExporter(), resource))
+        if send is None:
+            exporter = _HttpExporter()
+            encoding = _Encoding(resource, exporter.send, exporter.shutdown)
+        else:
+            encoding = _Encoding(resource, send, _nothing)
+        self._processor = BatchSpanProcessor(encoding)
         self.export = self._processor.on_end
         self.new_span_id = provider.id_generator.generate_span_id
 
@@ -161,10 +180,11 @@ class OtlpTracer:
         attributes: Mapping[str, Attribute] | None = None,
     ) -> Span:
         """Begin a span; a trace that the sampler leaves out has none, and who began a trace decides for all of it."""
-        if len(parent) >= TRACEPARENT_LENGTH:
-            if parent[FLAGS] not in SAMPLED_FLAGS:
+        above = is_context(parent)
+        if above is not None:
+            trace, flags = above.groups()
+            if flags not in SAMPLED_FLAGS:
                 return NO_SPAN
-            trace = parent[TRACE_ID]
         else:
             parent, trace_id = "", self._new_trace_id()
             if self._sampler is not None:
@@ -175,6 +195,10 @@ class OtlpTracer:
         start_ns = start_ns or time.time_ns()
         return OtlpSpan(self, name, trace=trace, parent=parent, links=links, start_ns=start_ns, attributes=attributes)
 
+    def flush(self) -> None:
+        """Send what ended so far, and wait until that is done."""
+        self._processor.force_flush()
+
     def close(self) -> None:
         """Send what is left, for `CLOSE_TIMEOUT_S` at most."""
         # The exporter would wait for its own time-out, ten seconds by default, where the collector does not answer.
@@ -183,13 +207,5 @@ class OtlpTracer:
         closing.join(CLOSE_TIMEOUT_S)
 
 
-def context_of(traceparent: str) -> SpanContext | None:
-    """The span that a traceparent names; None where it is none that can be read."""
-    if len(traceparent) < TRACEPARENT_LENGTH:
-        return None
-    try:
-        trace_id, span_id, flags = (int(traceparent[part], 16) for part in (TRACE_ID, SPAN_ID, FLAGS))
-    except ValueError:
-        return None
-    context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
-    return context if context.is_valid else None
+def _nothing() -> None:
+    """Nothing to close."""

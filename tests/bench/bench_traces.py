@@ -1,8 +1,9 @@
 """What traces cost: CPU of each change with every change traced, against the same without traces.
 
 Two `porter up` run side by side, each with its own router and folder; one of them sends its spans to a collector. In
-turns, each gets the same changes, and the CPU time of its processes is read from the kernel, less what they spend
-while nothing happens. What is compared is each pair of neighbouring rounds, so that the machine's mood counts for both.
+turns, each gets the same changes. The CPU time of all processes is read from the kernel before and after each pair of
+turns, less what they spend while nothing happens: the machine's mood counts for both, and a batch of spans is counted
+whenever it is sent.
 """
 
 from __future__ import annotations
@@ -94,19 +95,31 @@ class Side:
             time.sleep(PAUSE_S)
         self.wait_routes(0)
 
-    def idle(self) -> dict[str, float]:
-        """CPU seconds per second while nothing happens."""
-        before = self.spent()
-        time.sleep(IDLE_S)
-        return {name: (after - before[name]) / IDLE_S for name, after in self.spent().items()}
 
-    def measured(self, idle: dict[str, float]) -> dict[str, float]:
-        """CPU seconds per change, by process."""
-        before, began_s = self.spent(), time.monotonic()
-        self.round()
-        took_s = time.monotonic() - began_s
-        changes = 2 * SERVICES
-        return {name: (after - before[name] - idle[name] * took_s) / changes for name, after in self.spent().items()}
+Spent = list[dict[str, float]]
+"""CPU seconds of each side's processes."""
+
+
+def passed(sides: Sequence[Side], before: Spent) -> Spent:
+    """What was spent since `before`."""
+    return [
+        {name: now - was[name] for name, now in side.spent().items()} for side, was in zip(sides, before, strict=True)
+    ]
+
+
+def idle(sides: Sequence[Side]) -> Spent:
+    """CPU seconds per second while nothing happens."""
+    before = [side.spent() for side in sides]
+    time.sleep(IDLE_S)
+    return [{name: spent / IDLE_S for name, spent in one.items()} for one in passed(sides, before)]
+
+
+def turns(sides: Sequence[Side], order: Sequence[int]) -> tuple[float, Spent]:
+    """How long a round of each side took, and what both spent meanwhile."""
+    before, began_s = [side.spent() for side in sides], time.monotonic()
+    for index in order:
+        sides[index].round()
+    return time.monotonic() - began_s, passed(sides, before)
 
 
 def main(rounds: int = ROUNDS) -> None:
@@ -126,15 +139,22 @@ def main(rounds: int = ROUNDS) -> None:
             side.up.wait_ready()
             side.round()
             sides.append(side)
-        idles = [side.idle() for side in sides]
-        found: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
-        for number in range(rounds):
-            # Who goes first changes, so that neither is always the one behind.
-            for index in (0, 1) if number % 2 == 0 else (1, 0):
-                found[index].append(sides[index].measured(idles[index]))
+        idles = [idle(sides)]
+        # Who goes first changes, so that neither is always the one behind.
+        pairs = [turns(sides, (0, 1) if number % 2 == 0 else (1, 0)) for number in range(rounds)]
+        idles.append(idle(sides))
     spans, _ = collector.communicate()
     print(f"{rounds} rounds of {2 * SERVICES} changes on each side, in turns; {spans.strip()} spans were collected")
-    report(*found)
+    report(*(per_change(side, pairs, idles) for side in range(len(sides))))
+
+
+def per_change(side: int, pairs: Sequence[tuple[float, Spent]], idles: Sequence[Spent]) -> list[dict[str, float]]:
+    """CPU seconds of one side per change, by process, for each pair of turns."""
+    resting = {name: statistics.mean(one[side][name] for one in idles) for name in idles[0][side]}
+    return [
+        {name: (each - resting[name] * took_s) / (2 * SERVICES) for name, each in spent[side].items()}
+        for took_s, spent in pairs
+    ]
 
 
 def report(without: Sequence[dict[str, float]], traced: Sequence[dict[str, float]]) -> None:

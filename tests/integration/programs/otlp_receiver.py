@@ -39,17 +39,23 @@ class Receiver:
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
+        self.asked: list[tuple[str, str | None]] = []
+        """Of each request: its target, which is a whole URL where this stands for a proxy, and its authorization."""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
-                if self.path == "/v1/traces":
+                taken = self.path.endswith("/v1/traces")
+                receiver.asked.append((self.path, self.headers.get("Authorization")))
+                if taken:
                     receiver.spans += spans_of(body)
                 answer = ExportTraceServiceResponse().SerializeToString()
-                self.send_response(200 if self.path == "/v1/traces" else 404)
+                self.send_response(200 if taken else 404)
                 self.send_header("Content-Type", "application/x-protobuf")
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from porter.telemetry.otlp import OtlpTracer, context_of
+from porter.telemetry.otlp import OtlpTracer, is_context
 from porter.telemetry.spans import ATTRIBUTES, SPANS, reference_page
 from porter.telemetry.tracing import connect, wanted
+from tests.integration.programs.otlp_receiver import Receiver, Span, spans_of
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "spans.md"
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
@@ -20,16 +21,14 @@ PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 class Exported:
-    """A span exporter that keeps what it gets."""
+    """Takes requests in the collector's place, and keeps their spans."""
 
     def __init__(self) -> None:
-        self.spans: list = []
+        self.spans: list[Span] = []
 
-    def export(self, spans):
-        self.spans += spans
-
-    def shutdown(self) -> None:
-        """Nothing to close."""
+    def __call__(self, request: bytes) -> bool:
+        self.spans += spans_of(request)
+        return True
 
 
 @pytest.mark.parametrize(
@@ -76,12 +75,21 @@ def test_a_span_continues_its_parent_and_names_its_links():
     span.end({"porter.routes.announced": 3}, error="lost")
     tracer.close()
     [sent] = kept.spans
-    assert f"{sent.parent.span_id:016x}" == PARENT.split("-")[2]
-    assert [f"{link.context.span_id:016x}" for link in sent.links] == [PARENT.split("-")[2]]
-    assert sent.start_time == 5
+    _, trace, above, _ = PARENT.split("-")
+    assert (sent.trace, sent.parent, sent.links) == (trace, above, ((trace, above),))
+    assert sent.id == span.traceparent.split("-")[2]
+    assert sent.start_ns == 5 < sent.end_ns
     assert sent.attributes == {"porter.peer": "p", "porter.routes.announced": 3, "error.type": "lost"}
-    assert sent.status.description == "lost"
-    assert sent.resource.attributes["service.name"] == "porter-speaker"
+    assert (sent.error, sent.service) == ("lost", "porter-speaker")
+
+
+def test_a_parent_that_is_no_trace_context_begins_a_trace():
+    kept = Exported()
+    tracer = OtlpTracer("speaker", "s1", kept)
+    tracer.begin("announce", parent=PARENT.replace("4bf9", "zzzz")).end()
+    tracer.begin("announce").end()
+    tracer.close()
+    assert [span.parent for span in kept.spans] == ["", ""]
 
 
 def test_the_operator_names_the_service_and_the_sampler(monkeypatch):
@@ -93,17 +101,32 @@ def test_the_operator_names_the_service_and_the_sampler(monkeypatch):
     # The decision of whoever began the trace holds.
     tracer.begin("announce", parent=PARENT).end()
     tracer.close()
-    assert [span.resource.attributes["service.name"] for span in kept.spans] == ["lb"]
+    assert [span.service for span in kept.spans] == ["lb"]
+
+
+def test_the_environment_is_looked_into_once_and_goes_on_to_hold(monkeypatch, tmp_path):
+    receiver = Receiver()
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login porter password secret")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTP_PROXY", receiver.url)
+    monkeypatch.setenv("NO_PROXY", "elsewhere.example")
+    monkeypatch.setenv("NETRC", str(netrc))
+    tracer = connect("speaker", "s1")
+    assert tracer is not None
+    for _ in range(3):
+        tracer.begin("announce").end()
+        tracer.flush()
+    tracer.close()
+    receiver.close()
+    assert len(receiver.spans) == 3
+    assert receiver.asked == [("http://127.0.0.1:1/v1/traces", "Basic cG9ydGVyOnNlY3JldA==")] * 3
 
 
 def test_a_collector_that_does_not_answer_keeps_no_program_from_ending():
     answers = threading.Event()
 
-    class Stuck(Exported):
-        def export(self, spans):
-            answers.wait(60)
-
-    tracer = OtlpTracer("speaker", "s1", Stuck())
+    tracer = OtlpTracer("speaker", "s1", lambda _request: answers.wait(60))
     tracer.begin("announce").end()
     began_s = time.monotonic()
     tracer.close()
@@ -113,7 +136,7 @@ def test_a_collector_that_does_not_answer_keeps_no_program_from_ending():
 
 @pytest.mark.parametrize("text", ["", "00", "00-zz-00f067aa0ba902b7-01", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"])
 def test_what_is_no_trace_context_is_none(text):
-    assert context_of(text) is None
+    assert is_context(text) is None
 
 
 def test_every_attribute_of_a_span_is_described_and_used():
