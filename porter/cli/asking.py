@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from porter.app.incident.direct import Place
     from porter.cli.groups import Where
 
+HTTP = "http://"
 MOMENTS = {"at": "--at", "since": "--since", "until": "--until", "a": "A", "b": "B"}
 """The parameters that are moments, and the option or argument that each comes from."""
 
@@ -48,14 +49,16 @@ def place_of(where: Where) -> Place:
         InvalidSettings: the archive is neither a folder nor a controller's.
     """
     from porter.app.incident.direct import Place
-    from porter.cli.client import token
+    from porter.cli.client import pinned, token
 
     if where.archive and "://" not in where.archive and not Path(where.archive).expanduser().is_dir():
         raise InvalidSettings(
             f"--archive {where.archive} is no folder; name that of an archive, or a controller as http://HOST:PORT"
         )
-    bearer = token() if where.archive else ""
-    return Place(where.redis_url, where.cluster, where.source, archive=where.archive, archive_token=bearer)
+    bearer, archive = token() if where.archive else "", where.archive
+    if archive.startswith(HTTP):
+        archive = HTTP + pinned(archive.removeprefix(HTTP).rstrip("/"))
+    return Place(where.redis_url, where.cluster, where.source, archive=archive, archive_token=bearer)
 
 
 def with_moments(query: dict[str, str], file: Path | None) -> dict[str, str]:
@@ -99,6 +102,18 @@ def history_of(query: Mapping[str, str], where: Where) -> Place:
     controller = Controller(where.server, where.state_dir)
     content = controller.content("/v1/export", query)
     return Place(content=content, archive=f"http://{controller.address}", archive_token=token())
+
+
+def present_of(where: Where) -> Place:
+    """Where the present is to be folded from: of a controller, its newest baseline and what lies behind that.
+
+    Raises:
+        Unreachable, Finding: as `history_of`.
+    """
+    if where.directly:
+        return place_of(where)
+    newest = next(iter(events_behind({"limit": "1"}, where)), None)
+    return history_of({} if newest is None else {"since": str(newest["position"])}, where)
 
 
 def events_behind(query: dict[str, str], where: Where, *, follow: bool = False) -> Iterator[dict[str, Any]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +27,8 @@ CODES: dict[int, type[InvalidSettings]] = dict.fromkeys(
 """Answers that say that the question was put wrongly; every other refusal is a finding."""
 SERVER_ERRORS = 500
 """From here on the controller, or its journal, cannot answer now."""
+PIN_TIMEOUT_S = 2.0
+"""How long one of several addresses may take for a connection, before the next one is tried."""
 CREDENTIAL_VARIABLE = "PORTER_TOKEN_FILE"
 ADDRESS_FILE = "http"
 """In the state directory: the address that a controller there answers on."""
@@ -38,7 +42,10 @@ class Controller:
     """
 
     def __init__(self, server: str, state_dir: Path) -> None:
-        self.address = _host_and_port(server) or _recorded(state_dir.expanduser() / ADDRESS_FILE) or DEFAULT_HTTP
+        self.name = _host_and_port(server) or _recorded(state_dir.expanduser() / ADDRESS_FILE) or DEFAULT_HTTP
+        self.address = pinned(self.name)
+        """What is asked: one of the addresses that the name has, the same one for the whole command."""
+        self._told = self.name if self.address == self.name else f"{self.name} ({self.address})"
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """Return the JSON of one answer.
@@ -87,6 +94,7 @@ class Controller:
         wanted = {name: value for name, value in (query or {}).items() if value}
         suffix = f"?{urllib.parse.urlencode(wanted)}" if wanted else ""
         request = urllib.request.Request(f"http://{self.address}{path}{suffix}")
+        request.add_header("Host", self.name)
         if bearer := token():
             request.add_header("Authorization", f"Bearer {bearer}")
         return request
@@ -102,15 +110,40 @@ class Controller:
             raise kind(_message(error)) from error
         except _NotPorter as error:
             raise Unreachable(
-                f"what answers at {self.address} is no Porter controller: {error}; "
+                f"what answers at {self._told} is no Porter controller: {error}; "
                 "name the controller's address with --server"
             ) from error
         except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise Unreachable(
-                f"no controller answers at {self.address} ({reason}); is `porter up` running? "
+                f"no controller answers at {self._told} ({reason}); is `porter up` running? "
                 "Name its address with --server, or the journal with --redis-url"
             ) from error
+
+
+@lru_cache
+def pinned(name: str) -> str:
+    """One address of a HOST:PORT, which is asked from then on; the first that takes a connection, if there are several.
+
+    The name of a headless Service has the address of each controller, and no two of them have folded equally far.
+    """
+    host, _, port = name.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except (OSError, ValueError, UnicodeError):
+        # Who asks there is told why that does not work.
+        return name
+    places = list(dict.fromkeys((str(place[0]), int(port)) for *_, place in found))
+    chosen = next((place for place in places if _takes_connections(place)), places[0]) if places[1:] else places[0]
+    return f"[{chosen[0]}]:{port}" if ":" in chosen[0] else f"{chosen[0]}:{port}"
+
+
+def _takes_connections(place: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(place, PIN_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 class _NotPorter(Exception):

@@ -11,7 +11,7 @@ import typer
 
 from porter.app import settings as defaults
 from porter.cli import options
-from porter.cli.asking import history_of, journal_errors, with_moments
+from porter.cli.asking import history_of, journal_errors, present_of, with_moments
 from porter.cli.exits import Finding
 from porter.cli.groups import HERE, Where
 from porter.cli.history import print_changes
@@ -73,8 +73,7 @@ def plan(
         with journal_errors(where):
             wanted = with_moments({"at": at}, where.source)
             moment = Moment.from_query(wanted, "at")
-            behind = {"since": wanted["at"]} if wanted else {}
-            place = history_of(behind, where)
+            place = history_of({"since": wanted["at"]}, where) if wanted else present_of(where)
             answer = direct.with_streams(place, lambda streams, _: plan_at(streams, moment, changes, settings))
     except Unreadable as error:
         raise defaults.InvalidSettings(f"-f: {error}") from error

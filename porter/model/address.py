@@ -37,6 +37,13 @@ def parse_address(text: str) -> Address:
         raise InvalidAddress(f"{text!r} is no IP address; write one like 192.0.2.1 or 2001:db8::1") from error
 
 
+def plain_address(address: Address) -> Address:
+    """The same address without its zone, and as IPv4 if it is mapped into IPv6 (RFC 4291, section 2.5.5.2)."""
+    found = ip_address(address.partition("%")[0])
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return Address(str(mapped or found))
+
+
 def parse_prefix(text: str) -> Prefix:
     """Return the canonical form of a prefix; host bits are masked off, a bare address becomes its host prefix.
 

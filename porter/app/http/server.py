@@ -31,6 +31,7 @@ from porter.app.history.streams import Streams
 from porter.app.http import actions
 from porter.app.http.access import USER, guard
 from porter.app.http.segments import SegmentsServed, UnknownSegment
+from porter.app.http.turns import RETRY_AFTER, Turns, busy
 from porter.app.incident import direct
 from porter.app.incident.export import EXPORT_BYTES_MAX, export_bytes
 from porter.app.metrics import exposition as metrics
@@ -46,8 +47,6 @@ from porter.telemetry.metrics import expose
 BODY_BYTES_MAX = 64 * 1024
 FOLLOWERS_MAX = 32
 BINARY = "application/octet-stream"
-LOOKING_BACK_MAX = 2
-"""How many questions are answered from the journal at a time: each folds it anew, beside the leader's own work."""
 STRETCH_EVENTS_MAX = 100_000
 """The longest stretch of the journal that an answer is made from: each of its events takes about a KiB meanwhile."""
 REDACTED_BYTES_MAX = 4 * 1024 * 1024
@@ -92,6 +91,9 @@ REFUSALS: Mapping[type[Exception], int] = {
     actions.NotPossible: 409,
 }
 
+TOLD_HEADERS = ("WWW-Authenticate", RETRY_AFTER)
+"""What a refusal says beside its sentence."""
+
 _log = structlog.get_logger(__name__)
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -107,7 +109,7 @@ class Api:
         self._streams = streams
         self._journal = streams.journal()
         self._segments = SegmentsServed(settings.archive_directory)
-        self._looking_back = asyncio.Semaphore(LOOKING_BACK_MAX)
+        self._looking_back = Turns()
         self._followers = 0
 
     def application(self) -> web.Application:
@@ -257,7 +259,7 @@ class Api:
 
     async def _followed(self, request: web.Request, items: AsyncIterator[Json]) -> web.StreamResponse:
         if self._followers >= FOLLOWERS_MAX:
-            raise web.HTTPServiceUnavailable(text=f"{FOLLOWERS_MAX} clients follow already; try again later")
+            raise busy(f"{FOLLOWERS_MAX} clients follow already")
         self._followers += 1
         try:
             return await self._follow(request, items)
@@ -341,8 +343,7 @@ async def _errors_as_json(request: web.Request, handler: Answer) -> web.StreamRe
         return await handler(request)
     except web.HTTPException as error:
         response = _json({"message": error.text or error.reason}, error.status)
-        if error.status == web.HTTPUnauthorized.status_code:
-            response.headers["WWW-Authenticate"] = error.headers["WWW-Authenticate"]
+        response.headers.update({name: error.headers[name] for name in TOLD_HEADERS if name in error.headers})
         return response
     except (BadQuestion, actions.NotKnown, actions.NotPossible) as error:
         return _json({"message": str(error)}, REFUSALS[type(error)])

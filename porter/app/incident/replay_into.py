@@ -27,7 +27,7 @@ from porter.app.speaker.adj_rib import AdjRibsOut
 from porter.app.speaker.local_address import AddressBook
 from porter.events.envelope import Envelope
 from porter.journal.chain import checkpoint_before
-from porter.model.address import FAMILIES, Address
+from porter.model.address import FAMILIES, Address, plain_address
 from porter.model.bgp import AGENT_PREFIX, PeerKey, SessionSettings, SpeakerName, node_of
 from porter.policy.topology import NODE, topology_of
 from porter.ports import JournalMissing
@@ -134,7 +134,8 @@ def refuse_own_peers(present: ClusterState, target: Target) -> None:
     Raises:
         BadQuestion: the target is one, and nobody forced it.
     """
-    own = sorted(name for name, fact in present.inventory.peers.items() if fact.address == target.address)
+    asked = plain_address(target.address)
+    own = sorted(name for name, fact in present.inventory.peers.items() if plain_address(fact.address) == asked)
     if own and not target.force:
         raise BadQuestion(
             f"{target.address} is BgpPeer {', '.join(own)} of this cluster: replayed routes would stand beside the "

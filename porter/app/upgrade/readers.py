@@ -114,6 +114,8 @@ class LiveReaders:
         if name not in self._heard:
             return False
         await self._readers.forget(name)
+        # The server may have lost it together with its stream: then a look does not meet it any more.
+        self._heard.pop(name, None)
         await self.look()
         return True
 

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from porter.app.http import server as http
+from porter.app.http import turns
 from porter.app.http.server import serve
 from porter.app.settings import InvalidSettings, Settings
 from porter.app.view import View
@@ -113,6 +114,30 @@ async def test_the_timeline_is_followed_one_event_per_line(client, journal):
         assert (first["position"], violations(first, "timeline-entry")) == (5, [])
         await journal.append([Draft(node(4))])
         assert json.loads(await response.content.readline())["aggregate"] == "node/n4"
+
+
+async def test_questions_about_the_past_wait_in_a_line_of_bounded_length(client, monkeypatch):
+    going, answered = asyncio.Event(), http.direct.answer
+
+    async def slow(*arguments):
+        await going.wait()
+        return await answered(*arguments)
+
+    monkeypatch.setattr(http.direct, "answer", slow)
+    most = turns.LOOKING_BACK_MAX + turns.WAITING_MAX
+    asked = [asyncio.create_task(client.get("/v1/pools?at=5")) for _ in range(most)]
+    async with asyncio.timeout(30):
+        while True:
+            async with client.session.get(f"{client.base}/v1/diff?a=2") as response:
+                if response.status == 503:
+                    assert response.headers["Retry-After"] == str(turns.RETRY_AFTER_S)
+                    message = (await response.json())["message"]
+                    break
+    assert f"{turns.WAITING_MAX} questions about the past wait already" in message
+    assert (await client.get("/v1/pools"))[0] == 200, "the present is answered all the same"
+    going.set()
+    assert {status for status, _ in await asyncio.gather(*asked)} == {200}
+    assert (await client.get("/v1/diff?a=2"))[0] == 200
 
 
 async def test_the_history_is_handed_out_as_an_export(client):

@@ -138,6 +138,19 @@ async def test_a_reader_is_gone_an_hour_after_it_was_heard_and_comes_back_by_bei
     assert set(world.live.live()) == {"speaker/s2"}
 
 
+async def test_a_reader_that_went_together_with_the_server_s_data_can_be_forgotten(released):
+    world = Lead()
+    await world.declares("speaker/s2", released)
+    world.journals.server.readers.clear()
+    await world.live.look()
+    assert set(world.live.live()) == {"speaker/s2"}, "it may only be late"
+    assert await world.live.forget("speaker/s2")
+    assert world.live.live() == {}
+    assert not await world.live.forget("speaker/s2")
+    await world.declares("speaker/s2", released)
+    assert set(world.live.live()) == {"speaker/s2"}
+
+
 async def test_nobody_is_taken_for_gone_while_the_readers_cannot_be_looked_at(released):
     world = Lead()
     await world.declares("controller/a")
