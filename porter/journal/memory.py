@@ -149,7 +149,9 @@ class MemoryReaders:
 
     async def forget(self, name: str) -> None:
         """See `porter.ports.Readers`."""
-        known = (await self.declared()).get(name, Declared(None))
+        known = (await self.declared()).get(name)
+        if known is None:
+            return
         self._server.readers[name] = known._replace(forgotten=True)
         if name.startswith(f"{CONTROLLER}/"):
             del self._server.readers[name]

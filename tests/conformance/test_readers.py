@@ -75,6 +75,15 @@ async def test_a_server_that_lost_everything_is_told_all_again(place):
     assert (await readers.declared())["speaker/s1"].declaration == NEW
 
 
+async def test_to_forget_who_went_with_the_server_s_data_names_nobody(place):
+    readers = place.journals().readers()
+    await speaks(place.journals(), "s1")
+    await readers.declare("speaker/s1", NEW)
+    await place.lose()
+    await readers.forget("speaker/s1")
+    assert await place.journals().readers().declared() == {}
+
+
 async def test_what_cannot_be_understood_counts_as_not_declared(place):
     if not isinstance(place, RedisPlace):
         return
