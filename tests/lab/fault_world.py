@@ -27,6 +27,8 @@ CONSISTENT_WITHIN_S = 5.0
 COMES_WITHIN_S = 20.0
 OWN_LOAD = 3.0
 """The lab's own share of the load average: what is beyond it is other people's work, and stretches the bound."""
+MAX_STRETCH = 4.0
+"""Beyond this a machine is no place to measure on, and the test fails."""
 ASKED_WITHIN_S = 10.0
 REPORTED_MAX = 5
 ADDED_PEER = "frr-again"
@@ -97,7 +99,7 @@ class World:
         name = f"canary-{self.canaries}"
         refused = (OSError, ApiError)
         eventually(lambda: self.create(name), f"{name} is created", TAKEOVER_S, ignore=refused)
-        [address] = self.lab.cluster.wait_ingress(name, timeout_s=stretched(TAKEOVER_S))
+        [address] = self.lab.cluster.wait_ingress(name, timeout_s=stretched(TAKEOVER_S, "the takeover"))
         found = Consistency(leader_s=time.monotonic() - began_s)
         leads_s = time.monotonic()
         waiting = {router.name: router for router in self.lab.routers}
@@ -149,14 +151,21 @@ class World:
         return ribs
 
 
-def stretched(bound_s: float) -> float:
-    """A bound on a machine with other work: longer by as much as it is overloaded."""
-    return bound_s * max(1.0, os.getloadavg()[0] / OWN_LOAD)
+def stretched(bound_s: float, what: str) -> float:
+    """A bound of time on a machine with other work: longer by as much as it is overloaded, and said to be.
+
+    Only waiting is stretched. What counts as a lost route never is.
+    """
+    load = os.getloadavg()[0]
+    factor = min(max(1.0, load / OWN_LOAD), MAX_STRETCH)
+    if factor > 1.0:
+        print(f"bound of {what}: {bound_s * factor:.1f} s in place of {bound_s:.1f} s, at a load of {load:.1f}")
+    return bound_s * factor
 
 
 def check_in_time(consistency: Consistency) -> None:
     """Everything agreed in time."""
-    bound_s = stretched(CONSISTENT_WITHIN_S)
+    bound_s = stretched(CONSISTENT_WITHIN_S, "consistency")
     longest_s = max(consistency.router_s.values())
     assert longest_s <= bound_s, f"consistent only after {longest_s:.2f} s, wanted: {bound_s:.2f} s"
 

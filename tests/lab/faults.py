@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from tests.lab import scenario
-from tests.lab.fault_world import Consistency, World, stretched
+from tests.lab.fault_world import Consistency, World
 from tests.lab.network import Network
 from tests.lab.processes import Process
 from tests.lab.route_watch import Loss
@@ -26,6 +26,7 @@ LOSS_PERCENT = 10
 RESTARTED_WITHIN_S = 30.0
 LOSSY_CHANGES = 5
 OWN_GAP_S = 0.1
+"""Never stretched: it decides what counts as a loss."""
 GRACEFUL = "graceful restart of the router"
 GRACEFUL_FRR = f"{GRACEFUL}, frr"
 PORTER_PORT = "porter1"
@@ -101,11 +102,10 @@ def split_own_gaps(world: World, losses: list[Loss]) -> tuple[list[Loss], int]:
     not through with that, each route goes and comes back less than a millisecond later. No announcement changes that.
     """
     frr = world.lab.frr.kernel
-    longest_s = stretched(OWN_GAP_S)
 
     def own(loss: Loss) -> bool:
         back = (event.at_s - loss.at_s for event in frr.events_of(loss.prefix) if loss.missing <= event.next_hops)
-        return loss.router == frr.name and ":" in loss.prefix and any(0 <= gap_s <= longest_s for gap_s in back)
+        return loss.router == frr.name and ":" in loss.prefix and any(0 <= gap_s <= OWN_GAP_S for gap_s in back)
 
     left = [loss for loss in losses if not own(loss)]
     return left, len({loss.prefix for loss in losses} - {loss.prefix for loss in left})
