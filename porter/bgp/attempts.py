@@ -155,4 +155,6 @@ def _seen(verdict: Verdict, settings: SessionSettings, *, lost: bool) -> str:
             )
         case Verdict.SILENT:
             wrong = "the password is not the router's" if settings.password_source else "the router wants a password"
+            if settings.ttl_security:
+                wrong = f"ttlSecurity (RFC 5082) is not set there for this neighbour, or it is hops away, {wrong}"
             return f"{where} does not answer {settings.local_address}: {wrong}, a filter drops it, or it is away"

@@ -3,35 +3,59 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import socket
 from collections.abc import Iterable
 
 from porter.bgp.attempts import Verdict
+from porter.bgp.configuration import GTSM_TTL
 from porter.bgp.session import PeerSession
 from porter.bgp.states import DOWN
+from porter.model.address import IPV6, family_of
 from porter.model.bgp import SessionSettings
 
 ANSWER_TIMEOUT_S = 5.0
 """Longer than the kernel takes to find out that nobody has an address of its own subnet (3 s)."""
+IP_MINTTL = 21
+IPV6_MINHOPCOUNT = 73
+"""Of linux/in.h and linux/in6.h; Python has no names for them."""
 
 
 async def probe(settings: SessionSettings) -> Verdict:
     """Connect to a session's peer as the engine would, but for its password, and close at once."""
     try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            _, writer = await asyncio.open_connection(
-                settings.peer_address, settings.port, local_addr=(settings.local_address, 0)
-            )
+        with _socket_of(settings) as probing:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await asyncio.get_running_loop().sock_connect(probing, (settings.peer_address, settings.port))
     except ConnectionRefusedError:
         return Verdict.REFUSED
     except TimeoutError:
         return Verdict.SILENT
     except OSError:
         return Verdict.UNREACHABLE
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
     return Verdict.ACCEPTED
+
+
+def _socket_of(settings: SessionSettings) -> socket.socket:
+    """A socket with the addresses and the TTL of a session: under TTL security nothing else is answered, or heard.
+
+    Raises:
+        OSError: the local address is not this machine's.
+    """
+    six = family_of(settings.peer_address) == IPV6
+    made = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        made.setblocking(False)
+        level, name = (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) if six else (socket.IPPROTO_IP, socket.IP_TTL)
+        if settings.ttl_security:
+            made.setsockopt(level, name, GTSM_TTL)
+            made.setsockopt(level, IPV6_MINHOPCOUNT if six else IP_MINTTL, GTSM_TTL)
+        elif settings.multihop_ttl:
+            made.setsockopt(level, name, settings.multihop_ttl)
+        made.bind((settings.local_address, 0))
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 class Lookout:

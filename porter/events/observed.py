@@ -252,6 +252,8 @@ class PeerObserved(NamedTuple):
     bfd_transmit_ms: int = 0
     bfd_multiplier: int = 0
     bfd_passive: bool = False
+    restart_time_set: bool = False
+    """Whether the object itself says `restart_time_s`, so that the BgpConf has no say in it."""
 
     @property
     def aggregate(self) -> str:

@@ -308,4 +308,6 @@ def _password_source(fact: PeerObserved) -> str:
 
 
 def _restart_time_s(fact: PeerObserved, conf: ConfObserved) -> int:
-    return conf.restart_time_s if fact.restart_time_s == DEFAULT_RESTART_TIME_S else fact.restart_time_s
+    """The peer's own word; a default that nobody wrote into it gives way to the BgpConf."""
+    unsaid = fact.restart_time_s == DEFAULT_RESTART_TIME_S and not fact.restart_time_set
+    return conf.restart_time_s if unsaid else fact.restart_time_s

@@ -64,7 +64,7 @@ def conf_fact(conf: Custom) -> ConfObserved | None:
         # GoBGP's -1: do not listen.
         listen_port=spec.integer("listenPort", DEFAULT_BGP_PORT, -1, 65535),
         topology=_topology(spec) or "central",
-        restart_time_s=_restart_time_s(spec),
+        restart_time_s=_restart_time_s(spec)[0],
         as_per_rack=_as_per_rack(spec),
     )
     spec.taken("useMultiplePaths")  # Every eligible next hop is announced anyway.
@@ -91,6 +91,7 @@ def peer_fact(peer: Custom) -> PeerObserved | None:
         conf.invalid("neighborAddress", "is not set; write the router's address")
     families, max_paths = _families(spec)
     nodes = read_selector(spec.below("nodeSelector"))
+    restart_time_s, restart_time_set = _restart_time_s(spec)
     fact = PeerObserved(
         name=metadata.name,
         uid=metadata.uid,
@@ -109,13 +110,14 @@ def peer_fact(peer: Custom) -> PeerObserved | None:
         max_next_hops=spec.integer("maxNextHops", 0, 0, MAX_NEXT_HOPS) or min(max_paths, MAX_NEXT_HOPS),
         topology=_topology(spec),
         node_selector=nodes.labels,
-        restart_time_s=_restart_time_s(spec),
+        restart_time_s=restart_time_s,
         password_source=_password_source(spec, conf),
         description=conf.text("description", limit=MAX_DESCRIPTION_CHARACTERS),
         created_ms=milliseconds(metadata.creation_timestamp),
         labels=pairs(metadata.labels),
         node_expressions=nodes.expressions,
         extended_next_hop=_extended_next_hop(spec, families),
+        restart_time_set=restart_time_set,
     )
     fact = _with_timers(_with_bfd(fact, spec.below("bfd")), timers.below("config"))
     if fact.multihop_ttl and fact.ttl_security:
@@ -197,13 +199,14 @@ def _topology(spec: Fields) -> str:
     return topology
 
 
-def _restart_time_s(spec: Fields) -> int:
-    """Take `gracefulRestart`; 0 means that graceful restart is switched off."""
+def _restart_time_s(spec: Fields) -> tuple[int, bool]:
+    """Take `gracefulRestart`: the time, where 0 means that it is switched off, and whether the object says one."""
     restart = spec.below("gracefulRestart")
     enabled = restart.flag("enabled")
     time_s = restart.integer("restartTime", DEFAULT_RESTART_TIME_S, 0, MAX_RESTART_TIME_S, unit="seconds")
+    said = restart.has("restartTime") and time_s > 0
     restart.finish()
-    return 0 if enabled is False else (time_s or DEFAULT_RESTART_TIME_S)
+    return (0, True) if enabled is False else (time_s or DEFAULT_RESTART_TIME_S, said)
 
 
 def _as_per_rack(spec: Fields) -> tuple[tuple[str, int], ...]:
@@ -245,6 +248,7 @@ def _with_bfd(fact: PeerObserved, bfd: Fields) -> PeerObserved:
         bfd_multiplier=bfd.integer("detectMultiplier", DEFAULT_BFD_MULTIPLIER, MIN_BFD_MULTIPLIER, MAX_BFD_MULTIPLIER),
         bfd_passive=bfd.flag("passiveMode") or False,
     )
+    bfd.needs_enabled()
     bfd.finish()
     return wanted if enabled else fact
 
@@ -254,6 +258,7 @@ def _multihop_ttl(spec: Fields) -> int:
     multihop = spec.below("ebgpMultihop")
     enabled = multihop.flag("enabled")
     ttl = multihop.integer("multihopTtl", 0, 0, MAX_MULTIHOP_TTL, unit="hops")
+    multihop.needs_enabled()
     multihop.finish()
     return (ttl or MAX_MULTIHOP_TTL) if enabled else 0
 

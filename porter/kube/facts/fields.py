@@ -69,6 +69,10 @@ def malformed_problem(error: Malformed) -> Problem:
     return Problem(Reason.FIELD_INVALID, error.field, f"{error}; write the type that the API's reference names")
 
 
+NO_WISH = (False, 0, "", [], {})
+"""Go's zero values: an unset default is no wish."""
+
+
 class Fields:
     """A view of one level of a tree that collects problems under its path.
 
@@ -103,6 +107,11 @@ class Fields:
     def has(self, name: str) -> bool:
         """Whether a field is set."""
         return name in self._tree
+
+    def needs_enabled(self) -> None:
+        """Report settings of something that nobody switched on; `enabled: false` beside them says that itself."""
+        if not self.has("enabled") and any(value not in NO_WISH for value in self._tree.values()):
+            self.unsupported("", "has no effect without enabled: true; add that, or leave it out")
 
     def below(self, name: str) -> Fields:
         """Descend into an object."""
@@ -188,7 +197,7 @@ class Fields:
     def finish(self) -> None:
         """Report every field that is set and that nothing took as unsupported; an unset default is no wish."""
         for name in self._tree.keys() - self._taken:
-            if self._tree[name] not in (False, 0, "", [], {}):
+            if self._tree[name] not in NO_WISH:
                 self.unsupported(name[:MAX_QUOTED_CHARACTERS], "has no effect in Porter; remove it")
 
 

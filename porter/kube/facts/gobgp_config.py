@@ -88,6 +88,7 @@ def _peer(neighbor: Fields, problems: list[Problem], version: str, created_ms: i
     tcp = transport.below("config")
     address = Address(config.parsed("neighbor-address", parse_address))
     families, family_paths = _families(neighbor)
+    restart_time_s, restart_time_set = _restart_time_s(neighbor)
     fact = PeerObserved(
         name=f"{MAP_NAME}-{address.replace('.', '-').replace(':', '-')}",
         uid="",
@@ -103,9 +104,10 @@ def _peer(neighbor: Fields, problems: list[Problem], version: str, created_ms: i
         passive=tcp.flag("passive-mode") or False,
         admin_down=config.flag("admin-down") or False,
         max_next_hops=min(_send_max(neighbor) or family_paths, MAX_NEXT_HOPS),
-        restart_time_s=_restart_time_s(neighbor),
+        restart_time_s=restart_time_s,
         description=config.text("description"),
         created_ms=created_ms,
+        restart_time_set=restart_time_set,
     )
     if not config.has("peer-as"):
         config.invalid("peer-as", f"is not set; write an AS number from 1 to {MAX_AS_NUMBER}")
@@ -121,6 +123,7 @@ def _multihop_ttl(neighbor: Fields) -> int:
     multihop = neighbor.below("ebgp-multihop")
     config = multihop.below("config")
     enabled, ttl = config.flag("enabled"), config.integer("multihop-ttl", 0, 0, MAX_MULTIHOP_TTL, unit="hops")
+    config.needs_enabled()
     config.finish()
     multihop.finish()
     return (ttl or MAX_MULTIHOP_TTL) if enabled else 0
@@ -136,14 +139,16 @@ def _send_max(level: Fields) -> int:
     return most
 
 
-def _restart_time_s(level: Fields) -> int:
+def _restart_time_s(level: Fields) -> tuple[int, bool]:
+    """The time, 0 where it is switched off, and whether the file says one."""
     restart = level.below("graceful-restart")
     config = restart.below("config")
     enabled = config.flag("enabled")
     time_s = config.integer("restart-time", DEFAULT_RESTART_TIME_S, 0, MAX_RESTART_TIME_S, unit="seconds")
+    said = config.has("restart-time") and time_s > 0
     config.finish()
     restart.finish()
-    return 0 if enabled is False else (time_s or DEFAULT_RESTART_TIME_S)
+    return (0, True) if enabled is False else (time_s or DEFAULT_RESTART_TIME_S, said)
 
 
 def _with_timers(fact: PeerObserved, neighbor: Fields) -> PeerObserved:

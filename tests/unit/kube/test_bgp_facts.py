@@ -191,7 +191,31 @@ def test_what_gobgp_had_and_porter_has_not_is_named():
 def test_bfd_counts_only_where_it_is_enabled(bfd, wanted):
     fact = peer(BASE | {"bfd": bfd})
     assert (fact.bfd_receive_ms, fact.bfd_transmit_ms, fact.bfd_multiplier, fact.bfd_passive) == wanted
-    assert not fact.problems
+    assert not [problem for problem in fact.problems if problem.reason == Reason.FIELD_INVALID]
+
+
+@pytest.mark.parametrize(("name", "settings"), [("bfd", {"receiveInterval": 50}), ("ebgpMultihop", {"multihopTtl": 3})])
+def test_settings_of_what_nobody_switched_on_are_named(name, settings):
+    [problem] = peer(BASE | {name: settings}).problems
+    assert (problem.reason, problem.field) == (Reason.FIELD_UNSUPPORTED, f"spec.{name}")
+    assert "enabled: true" in problem.message
+    for switched in (settings | {"enabled": False}, settings | {"enabled": True}, {}):
+        assert not peer(BASE | {name: switched}).problems
+
+
+@pytest.mark.parametrize(
+    ("restart", "said"),
+    [
+        (None, (120, False)),
+        ({"enabled": True}, (120, False)),
+        ({"restartTime": 0}, (120, False)),
+        ({"restartTime": 120}, (120, True)),
+        ({"enabled": False}, (0, True)),
+    ],
+)
+def test_a_restart_time_that_is_written_is_told_from_the_default(restart, said):
+    fact = peer(BASE | {"gracefulRestart": restart})
+    assert (fact.restart_time_s, fact.restart_time_set) == said
 
 
 @pytest.mark.parametrize("bfd", [{"receiveInterval": 9}, {"transmitInterval": 60001}, {"detectMultiplier": 1}])

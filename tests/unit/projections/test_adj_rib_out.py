@@ -85,6 +85,8 @@ def test_settings_come_from_the_conf_and_the_peer() -> None:
     own = Story(CONF._replace(router_id="1.1.1.1", restart_time_s=30), peer(local_as=7, local_address="10.0.0.8"))
     assert settings(own)[3:6] == (7, "1.1.1.1", "10.0.0.8")
     assert settings(own).restart_time_s == 30
+    said = Story(CONF._replace(restart_time_s=30), peer(restart_time_s=120, restart_time_set=True))
+    assert settings(said).restart_time_s == 120, "the peer's own word counts, although it is the default"
 
 
 def test_what_an_edit_made_malformed_counts_as_it_was() -> None:

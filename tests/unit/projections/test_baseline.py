@@ -16,7 +16,7 @@ from porter.projections.cluster import ClusterState
 from tests.unit.projections.story import DUAL, Story, endpoints, node, pool, service
 
 EMPTY_DIGEST = "287638508c1d76764876c2749877c062a146f2fb5f4f293f0710806437f73210"
-FULL_DIGEST = "c9e79544ad3bb70ad07f6ff55847209a8afe538735aade96132f53bdaf0ae2ac"
+FULL_DIGEST = "d27976576d6fe59f99c8b4a9440050f631c53676f9ee8fcf3577b9b91b6fdefc"
 
 
 def full() -> Story:
