@@ -176,9 +176,13 @@ class ExaBgpPublisher:
 
     # ------------------------------------------------------------------------------------------------------- beside it
 
-    def cut(self, peer: PeerKey, reason: str) -> None:
-        """End a peer's session at once, if it is up; ExaBGP goes on to try for the next one."""
-        self._dialogue.cut(peer, reason)
+    def cut(self, peer: PeerKey, reason: str, age_s: float = 0.0) -> None:
+        """End a peer's session; ExaBGP goes on to try for the next one.
+
+        While ExaBGP is out of reach this waits. `age_s` is how long ago the cause came: a session that is younger
+        stays.
+        """
+        self._dialogue.cut(peer, reason, self._now() - age_s)
         self._flush()
 
     async def held(self) -> Mapping[PeerKey, Mapping[RouteKey, PathAttributes]]:

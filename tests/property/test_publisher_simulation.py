@@ -46,6 +46,7 @@ others = st.one_of(
     st.tuples(st.just("configure"), st.sampled_from([PEERS, PEERS[:1], PEERS[1:]])),
     st.tuples(st.just("add path"), peers, st.booleans()),
     st.tuples(st.just("restart router"), peers),
+    st.tuples(st.just("cut"), peers),
 )
 
 
@@ -84,6 +85,8 @@ def apply(world: World, step: tuple) -> None:
             world.engine.lose_commands = number
         case ("lose event", peer) if world.neighbor(peer) is not None:
             world.neighbor(peer).lose_events = 1
+        case ("cut", peer):
+            world.dialogue.cut(peer, "BFD found the path down", world.now_s)
         case ("certain", certain):
             world.certain = certain
             for peer in PEERS:

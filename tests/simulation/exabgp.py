@@ -105,6 +105,7 @@ class Neighbor:
         self.batch: deque[tuple[dict[str, Any] | None, list[Key]]] = deque()
         self.withdraws = False
         self.up = False
+        self.since_s = 0.0
         self.reachable = False
         self.stalled = False
         self.add_path = False
@@ -161,6 +162,7 @@ class SimulatedExaBgp:
         self.poisoned = False
         self.reload_wanted = False
         self.lose_commands = 0
+        self.now_s = 0.0
         self.load()
 
     # -------------------------------------------------------------------------------------------------- its environment
@@ -191,6 +193,7 @@ class SimulatedExaBgp:
 
     def open(self, neighbor: Neighbor) -> None:
         neighbor.up, neighbor.withdraws, neighbor.add_path = True, False, neighbor.router.add_path
+        neighbor.since_s = self.now_s
         neighbor.router.session_up()
         families = list(FAMILIES)
         self.event(
@@ -331,7 +334,12 @@ class SimulatedExaBgp:
         swallowed = self.lose_commands > 0
         if swallowed:
             self.lose_commands -= 1
-        if action.startswith("announce eor") or action.startswith("flush"):
+        if action.startswith("teardown "):
+            # It is answered whether a session is up or not, and strikes the one that is.
+            if neighbor is not None and neighbor.up:
+                self.close(neighbor, "graceful restarted negotiated, closing without sending any notification")
+            self.out.append("done")
+        elif action.startswith("announce eor") or action.startswith("flush"):
             if neighbor is None or not neighbor.up:
                 self.out.append("error")
                 return
@@ -369,7 +377,8 @@ class SimulatedExaBgp:
             add_path = "send" if neighbor.up and neighbor.add_path else "disabled"
             shown.append(
                 {
-                    "state": "down",
+                    "state": "up" if neighbor.up and self.now_s - neighbor.since_s >= 1 else "down",
+                    "duration": int(self.now_s - neighbor.since_s),
                     "fsm": "ESTABLISHED" if neighbor.up else "IDLE",
                     "local": {
                         "address": identity["local-ip"],

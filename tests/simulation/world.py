@@ -169,6 +169,7 @@ class World:
         self.now_s += seconds
         lines = self.speak()
         before = {peer: dict(router.table) for peer, router in self.routers.items()}
+        self.engine.now_s = self.now_s
         self.engine.turn()
         self._watch(before)
         said = bool(lines) or bool(self.engine.out)

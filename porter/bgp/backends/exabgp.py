@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from porter.bgp.backends.asking import Asked, Hello
+from porter.bgp.backends.cuts import Cuts
 from porter.bgp.backends.exabgp_agreements import AGREEMENT, Agreements
 from porter.bgp.backends.exabgp_text import (
     Answer,
@@ -33,10 +34,9 @@ from porter.bgp.backends.exabgp_text import (
     UnknownText,
     UpdateSent,
     command_line,
-    cut_line,
     read_event,
     read_neighbors,
-    read_route,
+    read_routes,
 )
 from porter.bgp.backends.reloading import Reloading
 from porter.bgp.commands import Command, ReadRib, Resend, SendEndOfRib
@@ -82,10 +82,11 @@ class Dialogue:
         self._synchronised = False
         self._stale_answers = 0
         self._neighbors: dict[SessionId, NeighborState] = {}
+        self._up_since_s: dict[SessionId, float] = {}
         self._late_events: list[EngineEvent] = []
         self._counters: dict[SessionId, int] = {}
         self._agreements = Agreements()
-        self._cut: dict[SessionId, str] = {}
+        self._cuts = Cuts()
         self._stock_taken_s = float("-inf")
         self._stock_wanted = False
         self._newcomers = False
@@ -120,6 +121,7 @@ class Dialogue:
         self._text.clear()
         self._late_events.clear()
         self._counters.clear()
+        self._cuts.interrupted()
         self.reloading.interrupted()
         self._departing.clear()
         for session in self.sessions.values():
@@ -142,6 +144,7 @@ class Dialogue:
             self.sessions[session_id].settings = settings
         # What ExaBGP still tells of them counts in case that they come back before it has let them go.
         self._departing = former if self.attached else {}
+        self._cuts.keep(self.sessions)
         self.reloading.want(digest, frozenset(self.sessions))
 
     def _admit(self, session: PeerSession, former: dict[SessionId, PeerSession], now_s: float) -> None:
@@ -157,12 +160,11 @@ class Dialogue:
         """The session of a peer."""
         return next((session for session in self.sessions.values() if session.settings.peer == peer), None)
 
-    def cut(self, peer: PeerKey, reason: str) -> None:
-        """End a session that is up, and tell `reason` of it; ExaBGP goes on to try for the next one at once."""
+    def cut(self, peer: PeerKey, reason: str, at_s: float) -> None:
+        """End the session that was up at a moment, and tell `reason` of it; ExaBGP tries for the next one at once."""
         for session_id, session in self.sessions.items():
-            if session.settings.peer == peer and self.attached and session.sync is not DOWN:
-                self._cut[session_id] = reason
-                self._queue.appendleft(Asked(cut_line(session_id), lambda _: None, alone=True))
+            if session.settings.peer == peer:
+                self._cuts.ask(session_id, reason, at_s)
 
     # -------------------------------------------------------------------------------------------------- taking stock
 
@@ -182,6 +184,7 @@ class Dialogue:
             self.fault = f"ExaBGP's list of neighbours was not understood: {error}"
             return False
         self._neighbors = {state.session: state for state in states}
+        self._up_since_s = {one.session: answer.now_s - one.up_s for one in states if one.negotiated is not None}
         return True
 
     def _newcomers_answered(self, answer: Answer) -> None:
@@ -215,6 +218,7 @@ class Dialogue:
         self.attached = True
         told_gone, self._told_gone = self._told_gone, False
         self.outcomes.append(EngineStateChanged(self.speaker, up=True, reason=""))
+        self._cuts.seen(self._up_since_s)
         for session_id, session in self.sessions.items():
             state = self._neighbors.get(session_id)
             held = ribs.get(session_id, {})
@@ -226,17 +230,11 @@ class Dialogue:
             self._dispatch(event, now_s)
 
     def _read_routes(self, text: list[str]) -> dict[SessionId, Rib] | None:
-        ribs: dict[SessionId, Rib] = {}
         try:
-            for line in text:
-                route = read_route(line)
-                if route is not None:
-                    session_id, key, attributes = route
-                    ribs.setdefault(session_id, {})[key] = self._canonical(session_id, attributes)
+            return read_routes(text, self._canonical)
         except UnknownText as error:
             self.fault = f"ExaBGP's routes were not understood: {error}"
             return None
-        return ribs
 
     def ask_routes(self, told: Callable[[Mapping[PeerKey, Rib]], None]) -> bool:
         """Ask for every route that ExaBGP holds, beside all other work; False while there is no one to ask."""
@@ -312,6 +310,7 @@ class Dialogue:
             case NegotiatedEvent():
                 self._agreements.take(event)
             case StateEvent("up", _) if (negotiated := self._agreements.of(event.session)) is not None:
+                self._cuts.up(event.session, now_s)
                 session.established(negotiated, now_s)
             case StateEvent("up", _):
                 # What was negotiated was told before stock was taken, and after the answer to it was made.
@@ -320,7 +319,7 @@ class Dialogue:
                 session.attempts.connected(now_s)
             case StateEvent("down", reason):
                 self._agreements.ended(event.session)
-                session.closed(self._cut.pop(event.session, reason), now_s)
+                session.closed(self._cuts.down(event.session, reason), now_s)
                 if reason.startswith(REMOVED):
                     session.rib.engine.clear()
 
@@ -339,6 +338,10 @@ class Dialogue:
         while len(self._outstanding) < MAX_OUTSTANDING_COMMANDS:
             if self._outstanding and self._outstanding[-1][0].alone:
                 break
+            if self.attached and self._cuts.due:
+                if self._outstanding:
+                    break
+                self._queue.appendleft(self._cuts.take())
             if not self._queue and self.attached:
                 self._ask_sessions(now_s)
             if not self._queue or (self._queue[0].alone and self._outstanding):

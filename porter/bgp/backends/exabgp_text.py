@@ -6,7 +6,7 @@ Commands and the answers to `show` are lines of words, events are lines of JSON.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address
 from typing import Any, NamedTuple
 
@@ -232,12 +232,13 @@ class Answer(NamedTuple):
 class NeighborState(NamedTuple):
     """One neighbour as `show neighbor json` tells it; `negotiated` is None unless its session is up.
 
-    `updates` counts those that came from the router in this session.
+    `updates` counts those that came from the router in this session; `up_s` is its age, rounded down.
     """
 
     session: SessionId
     negotiated: Negotiated | None
     updates: int = 0
+    up_s: int = 0
 
 
 def read_neighbors(neighbors: Iterable[Mapping[str, Any]]) -> list[NeighborState]:
@@ -261,7 +262,26 @@ def _neighbor_state(neighbor: Mapping[str, Any]) -> NeighborState:
     add_path = [name for name, mode in neighbor["add-path"].items() if "send" in mode]
     hold_time_s = min(local["hold"], peer["hold"])
     negotiated = Negotiated(_families(neighbor["families"]), _families(add_path), hold_time_s)
-    return NeighborState(session, negotiated, neighbor.get("messages", {}).get("received", {}).get("update", 0))
+    updates = neighbor.get("messages", {}).get("received", {}).get("update", 0)
+    # Where it says "down" the duration is of something else.
+    return NeighborState(session, negotiated, updates, neighbor["duration"] if neighbor["state"] == "up" else 0)
+
+
+def read_routes(
+    lines: Iterable[str], canonical: Callable[[SessionId, PathAttributes], PathAttributes]
+) -> dict[SessionId, dict[RouteKey, PathAttributes]]:
+    """Read the answer to `show adj-rib out extensive`: the routes of our families, by session.
+
+    Raises:
+        UnknownText: a line has another form.
+    """
+    found: dict[SessionId, dict[RouteKey, PathAttributes]] = {}
+    for line in lines:
+        route = read_route(line)
+        if route is not None:
+            session, key, attributes = route
+            found.setdefault(session, {})[key] = canonical(session, attributes)
+    return found
 
 
 def read_route(line: str) -> tuple[SessionId, RouteKey, PathAttributes] | None:

@@ -7,9 +7,10 @@ path that is given up too early costs routes, and one that is given up later cos
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from porter.bgp.bfd.sessions import Path
 from porter.model.bgp import (
     DEFAULT_BFD_INTERVAL_MS,
     DEFAULT_BFD_MULTIPLIER,
@@ -32,13 +33,29 @@ class Timers(NamedTuple):
     passive: bool = False
 
 
-def watched(sessions: Iterable[SessionSettings]) -> tuple[SessionSettings, ...]:
-    """The sessions whose path BFD is to watch; of two to one address, which it cannot tell apart, the first by name."""
-    found: dict[str, SessionSettings] = {}
-    for settings in sorted(sessions, key=lambda settings: settings.peer):
-        if settings.wants_bfd:
-            found.setdefault(settings.peer_address, settings)
-    return tuple(sorted(found.values(), key=lambda settings: settings.peer))
+def watched(sessions: Iterable[SessionSettings], before: Collection[Path] = ()) -> tuple[SessionSettings, ...]:
+    """The sessions whose path BFD is to watch, by the peers' names.
+
+    BIRD has one session of BFD for each router's address. It serves all sessions of BGP on its path; of several paths
+    to one address the one is watched that was watched `before`, or else that of the first peer by name.
+    """
+    asking = sorted((one for one in sessions if one.wants_bfd), key=lambda one: one.peer)
+    chosen: dict[str, Path] = {}
+    for settings in sorted(asking, key=lambda one: Path.of(one) not in before):
+        chosen.setdefault(settings.peer_address, Path.of(settings))
+    return tuple(one for one in asking if chosen[one.peer_address] == Path.of(one))
+
+
+def unwatched(settings: SessionSettings, sessions: Sequence[SessionSettings]) -> tuple[Problem, ...]:
+    """Why a session that asks for BFD is not among the watched ones."""
+    other = next(one for one in sessions if one.peer_address == settings.peer_address)
+    message = (
+        f"{FIELD} has no effect: BIRD has one session of BFD for each router's address, and that of "
+        f"{settings.peer_address} watches the {_kind(other)} path from {other.local_address} for BgpPeer {other.peer}, "
+        f"not the {_kind(settings)} one from {settings.local_address}; give both the same spec.transport.localAddress "
+        "and spec.ebgpMultihop, or leave BFD out here and choose a short hold time"
+    )
+    return (Problem(Reason.FIELD_UNSUPPORTED, FIELD, message),)
 
 
 def timers_of(sessions: Iterable[SessionSettings], *, multihop: bool) -> Timers:
@@ -55,11 +72,10 @@ def differing(settings: SessionSettings, sessions: Sequence[SessionSettings]) ->
     timers = timers_of(sessions, multihop=settings.bfd_multihop)
     if timers == _asked(settings):
         return ()
-    kind = "multihop" if settings.bfd_multihop else "single-hop"
     message = (
         f"{FIELD} counts with receiveInterval {timers.receive_ms}, transmitInterval {timers.transmit_ms}, "
-        f"detectMultiplier {timers.multiplier} and passiveMode {str(timers.passive).lower()}: the {kind} sessions of a "
-        "speaker share their timers, and the slowest counts; write the same into all of these peers"
+        f"detectMultiplier {timers.multiplier} and passiveMode {str(timers.passive).lower()}: the {_kind(settings)} "
+        "sessions of a speaker share their timers, and the slowest counts; write the same into all of these peers"
     )
     return (Problem(Reason.FIELD_UNSUPPORTED, FIELD, message),)
 
@@ -71,6 +87,9 @@ def render(sessions: Sequence[SessionSettings]) -> str:
         "# Written by Porter's speaker; changes are lost.",
         "log stderr { info, remote, warning, error, auth, fatal, bug };",
         f"router id {router_id};",
+        # Moments with their date, to a millisecond: `porter.bgp.bfd.control` reads them.
+        "timeformat base iso long ms;",
+        "timeformat protocol iso long ms;",
         "protocol device {}",
         f"protocol bfd {PROTOCOL} {{",
         # Bound to the speaker's own addresses, it leaves BFD's ports to others on the same node.
@@ -78,10 +97,14 @@ def render(sessions: Sequence[SessionSettings]) -> str:
         f'  interface "*" {{ {_timer_words(timers_of(sessions, multihop=False))} }};',
         f"  multihop {{ {_timer_words(timers_of(sessions, multihop=True))} }};",
     ]
-    for settings in sessions:
-        kind = "yes" if settings.bfd_multihop else "no"
-        lines.append(f"  neighbor {settings.peer_address} local {settings.local_address} multihop {kind};")
+    for path in dict.fromkeys(Path.of(settings) for settings in sessions):
+        kind = "yes" if path.multihop else "no"
+        lines.append(f"  neighbor {path.peer_address} local {path.local_address} multihop {kind};")
     return "\n".join([*lines, "}", ""])
+
+
+def _kind(settings: SessionSettings) -> str:
+    return "multihop" if settings.bfd_multihop else "single-hop"
 
 
 def _asked(settings: SessionSettings) -> Timers:

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from typing import NamedTuple
 
 from porter.bgp.bfd.configuration import PROTOCOL
+from porter.bgp.bfd.sessions import Seen
 
+SHOW_STATUS = "show status"
 SHOW_SESSIONS = f"show bfd sessions {PROTOCOL}"
 CONFIGURE = "configure"
 FIRST_ERROR = 8000
 MAX_REPLY_BYTES = 4 * 1024 * 1024
 _LINE = re.compile(rb"(\d{4})([- ])(.*)")
-_SESSION = re.compile(r"\s*(?P<address>[0-9a-fA-F.:]+)\s+\S+\s+(?P<state>AdminDown|Down|Init|Up)\s")
+_SESSION = re.compile(
+    r"\s*(?P<address>[0-9a-fA-F.:]+)\s+\S+\s+(?P<state>AdminDown|Down|Init|Up)\s+(?P<since>\S.*?)"
+    r"\s+[\d.]+\s+(?P<timeout>[\d.]+)\s*"
+)
+_NOW = "Current server time is "
+_BOOT = "Last reboot on "
 
 
 class UnknownReply(ValueError):
@@ -60,11 +68,35 @@ def read_reply(received: bytes) -> tuple[Reply, bytes] | None:
     return None
 
 
-def read_sessions(lines: Iterable[str]) -> dict[str, str]:
-    """The state of each session of `show bfd sessions` by the neighbour's address."""
+def read_sessions(lines: Iterable[str]) -> dict[str, Seen]:
+    """Each session of `show bfd sessions` by the neighbour's address.
+
+    BIRD forgets the router's timers when its packets stay away: the time-out is 0 then, and only then.
+    """
     found = {}
     for line in lines:
-        matched = _SESSION.match(line)
+        matched = _SESSION.fullmatch(line)
         if matched is not None:
-            found[matched["address"].lower()] = matched["state"]
+            heard = float(matched["timeout"]) > 0
+            found[matched["address"].lower()] = Seen(matched["state"], heard, matched["since"])
     return found
+
+
+class Status(NamedTuple):
+    """What `show status` tells: BIRD's present time, and since when it runs, both as it writes them."""
+
+    now: str
+    boot: str
+
+    def age_s(self, since: str) -> float:
+        """How long ago a moment of BIRD's was; 0 where it cannot be read."""
+        try:
+            return max(0.0, (datetime.fromisoformat(self.now) - datetime.fromisoformat(since)).total_seconds())
+        except ValueError:
+            return 0.0
+
+
+def read_status(lines: Iterable[str]) -> Status:
+    """Read `show status`; what is not there is ""."""
+    found = {mark: line.removeprefix(mark).strip() for line in lines for mark in (_NOW, _BOOT) if line.startswith(mark)}
+    return Status(found.get(_NOW, ""), found.get(_BOOT, ""))

@@ -23,8 +23,8 @@ log = structlog.get_logger("porter.bfd")
 class CuttingPublisher(Publisher, Protocol):
     """A publisher that can end a session from outside."""
 
-    def cut(self, peer: PeerKey, reason: str) -> None:
-        """End a peer's session at once, if it is up; the engine goes on to try for the next one."""
+    def cut(self, peer: PeerKey, reason: str, age_s: float = 0.0) -> None:
+        """End a peer's session, unless it is younger than its cause; the engine goes on to try for the next one."""
         ...
 
     async def held(self) -> Mapping[PeerKey, Mapping[RouteKey, PathAttributes]]:
@@ -110,9 +110,9 @@ class BfdPublisher:
         self._watch.changed.clear()
         sessions = self._watch.sessions
         cut, sessions.cut = sessions.cut, []
-        for peer in cut:
+        for peer, age_s in cut:
             log.warning("BFD found the path down: the session is ended", peer=peer)
-            self._engine.cut(peer, CUT_REASON)
+            self._engine.cut(peer, CUT_REASON, age_s)
         outcomes, sessions.outcomes = sessions.outcomes, []
         return outcomes
 

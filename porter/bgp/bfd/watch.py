@@ -13,10 +13,21 @@ from pathlib import Path
 
 import structlog
 
-from porter.bgp.bfd.configuration import FIELD, differing, render, watched
-from porter.bgp.bfd.control import CONFIGURE, SHOW_SESSIONS, Reply, UnknownReply, read_reply, read_sessions
+from porter.bgp.bfd.configuration import FIELD, differing, render, unwatched, watched
+from porter.bgp.bfd.control import (
+    CONFIGURE,
+    SHOW_SESSIONS,
+    SHOW_STATUS,
+    Reply,
+    Status,
+    UnknownReply,
+    read_reply,
+    read_sessions,
+    read_status,
+)
 from porter.bgp.bfd.daemon import ProgramMissing, validate
-from porter.bgp.bfd.sessions import BfdSessions
+from porter.bgp.bfd.memory import PathMemory
+from porter.bgp.bfd.sessions import BfdSessions, Seen
 from porter.bgp.bfd.sessions import Path as WatchedPath
 from porter.files import write_atomically
 from porter.model.bgp import PeerKey, SessionSettings
@@ -31,6 +42,7 @@ ANSWER_TIMEOUT_S = 3.0
 RETRY_S = 5.0
 """So long after it BIRD is asked again to take a configuration that it refused, or does not show."""
 READ_BYTES = 65536
+NO_STATUS = Status("", "")
 
 log = structlog.get_logger("porter.bfd")
 
@@ -52,13 +64,19 @@ class BfdWatch:
         self._wanted: tuple[SessionSettings, ...] = ()
         self._stale = False
         """Whether BIRD may run on another configuration than the present one."""
+        self._memory = PathMemory(configuration.with_name(f"{configuration.stem}-up.json"))
+        self._daemon_seen = False
         self._lacking_until_s = float("inf")
         """When BIRD, which lacks sessions, is told its configuration again."""
 
     async def configure(self, sessions: Sequence[SessionSettings]) -> dict[PeerKey, tuple[Problem, ...]]:
         """Set the sessions that may ask for BFD; return what each peer does not get as it asked."""
-        wanted = watched(sessions)
-        problems = {settings.peer: differing(settings, wanted) for settings in wanted}
+        wanted = watched(sessions, {WatchedPath.of(settings) for settings in self._wanted})
+        problems = {
+            settings.peer: differing(settings, wanted) if settings in wanted else unwatched(settings, wanted)
+            for settings in sessions
+            if settings.wants_bfd
+        }
         complaint = await self._write(wanted)
         if complaint:
             # BIRD stays as it is, and goes on to watch what it watched.
@@ -109,7 +127,7 @@ class BfdWatch:
                 self._lost("the program that runs BFD is not there; see that it runs beside the speaker")
                 self._forget_file()
                 continue
-            self._stale = True
+            self._stale = self._daemon_seen = True
             try:
                 await self._converse(_Line(reader, writer))
             except (OSError, EOFError, UnknownReply, TimeoutError) as error:
@@ -123,16 +141,25 @@ class BfdWatch:
 
     async def _converse(self, line: _Line) -> None:
         await line.reply()
+        boot = read_status((await line.ask(SHOW_STATUS)).lines).boot
+        self.sessions.remember(self._memory.recall(boot))
         while True:
             if self._stale:
                 await self._reconfigure(line)
             if not self._wanted:
+                # A path that is wanted again later begins anew in BIRD.
+                self._memory.keep(boot, ())
                 return
             reply = await line.ask(SHOW_SESSIONS)
+            states = {} if reply.failed else read_sessions(reply.lines)
+            status = NO_STATUS
+            if self.sessions.failing(states):
+                status = read_status((await line.ask(SHOW_STATUS)).lines)
             if self._stale:
                 # Asked before other sessions were wanted: it may speak of one that is not the same any more.
                 continue
-            self._take({} if reply.failed else read_sessions(reply.lines))
+            self._take(states, status)
+            self._memory.keep(boot, self.sessions.up)
             await asyncio.sleep(POLL_S)
 
     async def _reconfigure(self, line: _Line) -> None:
@@ -148,7 +175,7 @@ class BfdWatch:
             self._stale = False
             self._configuration.unlink(missing_ok=True)
 
-    def _take(self, states: dict[str, str]) -> None:
+    def _take(self, states: dict[str, Seen], status: Status) -> None:
         now_s = self._clock.monotonic_s()
         if self.sessions.addresses <= states.keys():
             self._lacking_until_s = float("inf")
@@ -157,12 +184,15 @@ class BfdWatch:
             self._lacking_until_s, self._stale = float("inf"), True
         else:
             self._lacking_until_s = min(self._lacking_until_s, now_s + RETRY_S)
-        self.sessions.seen(states)
+        self.sessions.seen(states, now_s, status.age_s)
         if self.sessions.outcomes:
             self.changed.set()
 
     def _lost(self, reason: str) -> None:
         self.sessions.lost(reason, self._clock.monotonic_s())
+        if self._daemon_seen:
+            # What was up counts no more, not even for the next speaker.
+            self._memory.keep("", ())
         if self.sessions.outcomes:
             self.changed.set()
 

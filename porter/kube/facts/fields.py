@@ -69,7 +69,7 @@ def malformed_problem(error: Malformed) -> Problem:
     return Problem(Reason.FIELD_INVALID, error.field, f"{error}; write the type that the API's reference names")
 
 
-NO_WISH = (False, 0, "", [], {})
+NO_WISH: tuple[object, ...] = (False, 0, "", [], {})
 """Go's zero values: an unset default is no wish."""
 
 

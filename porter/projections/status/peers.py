@@ -148,13 +148,16 @@ def bfd_gap(peer: PeerObserved, sessions: Sessions, told: list[tuple[str, PeerSe
     """Why BFD does not watch each session with a peer that asks for it; None where it does, or nobody can say yet."""
     for speaker, session in told if peer.bfd_receive_ms else ():
         if session.bfd == BFD_DOWN:
+            why = session.bfd_reason or "BFD has no answer"
             message = (
-                f"the router at {peer.address} does not answer the BFD of speaker {speaker}; see that it runs BFD with "
-                "this peer, and that nothing drops UDP port 3784 (multihop: 4784)"
+                f"the router at {peer.address} does not answer the BFD of speaker {speaker} ({why}); see that it runs "
+                "BFD with this peer, and that nothing drops UDP port 3784 (multihop: 4784)"
             )
             return Problem(Reason.BFD_DOWN, "spec.bfd", message)
         if not session.bfd:
-            why = session.bfd_reason or sessions.speakers[speaker].bfd_reason or "nothing was told of it yet"
+            left_out = next((problem.message for problem in session.unsupported if problem.field == "spec.bfd"), "")
+            of_daemon = sessions.speakers[speaker].bfd_reason
+            why = session.bfd_reason or of_daemon or left_out or "nothing was told of it yet"
             message = f"nothing watches the path from speaker {speaker} to the router: {why}"
             return Problem(Reason.BFD_UNAVAILABLE, "spec.bfd", message)
     return None

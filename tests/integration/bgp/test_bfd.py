@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 import time
 
 import pytest
@@ -24,6 +25,7 @@ from tests.integration.bgp.lab import (
     settings,
     until,
 )
+from tests.integration.bgp.scripted_bfd import ScriptedBfd
 from tests.integration.bgp.test_routers import ROUTES
 
 pytestmark = pytest.mark.timeout(180)
@@ -172,6 +174,67 @@ async def test_a_daemon_that_hangs_is_told_and_cuts_nothing_off(watched):
     watched.bfd.process.send_signal(signal.SIGCONT)
     await path_up(speaker)
     assert speaker.view("peer").flaps == 0
+
+
+async def test_a_router_that_takes_its_bfd_down_keeps_its_session(watched):
+    router = watched.bird("router", ADDRESS(2))
+    speaker = watched.speaker
+    await speaker.publisher.configure([with_bfd("peer", router.address)])
+    speaker.want("peer", ROUTES)
+    await speaker.live("peer")
+    bfd = ScriptedBfd(router.address, ADDRESS(1))
+    try:
+        await path_up(speaker)
+        bfd.admin_down = True
+        await until(lambda: speaker.view("peer").bfd == "Down", "the path is told to be down")
+        [*_, told] = [event for event in speaker.events if isinstance(event, BfdStateChanged)]
+        assert "administratively down" in told.reason
+        bfd.admin_down = False
+        await path_up(speaker)
+    finally:
+        await bfd.stop()
+    await until(lambda: speaker.view("peer").flaps == 1, "the next failure ends the session", DETECTED_WITHIN_S)
+    assert ends(speaker) == [("peer", CUT_REASON)], "and it is the only one"
+    await speaker.live("peer")
+    await router.holds(ROUTES)
+
+
+async def test_a_path_that_goes_down_while_the_speaker_restarts_takes_the_session_with_it(watched):
+    router = watched.bird("router", ADDRESS(2))
+    lone = LoneBfd(watched.directory, "lone", ADDRESS(2)).start()
+    watched.routers.append(lone)
+    speaker = watched.speaker
+    asked = [with_bfd("peer", router.address)]
+    await speaker.publisher.configure(asked)
+    speaker.want("peer", ROUTES)
+    await speaker.live("peer")
+    await path_up(speaker)
+
+    # ExaBGP tells a session's age in whole seconds, and a younger one than the path's end is left alone.
+    await asyncio.sleep(2.0)
+    await speaker.crash()
+    lone.stop(signal.SIGKILL)
+    await until(lambda: _bird_says(watched, "Down"), "BIRD finds the path down", DETECTED_WITHIN_S)
+    speaker.start()
+    await speaker.publisher.configure(asked)
+    speaker.desire(PeerKey("peer"))
+    await until(lambda: ("peer", CUT_REASON) in ends(speaker), "the session is cut off", DETECTED_WITHIN_S)
+    await speaker.live("peer")
+
+    await speaker.crash()
+    speaker.start()
+    await speaker.publisher.configure(asked)
+    speaker.desire(PeerKey("peer"))
+    await speaker.live("peer")
+    await until(lambda: speaker.view("peer").bfd == "Down", "BFD is looked at")
+    assert ends(speaker) == [("peer", CUT_REASON)], "the session that came up after it stays"
+    await router.holds(ROUTES)
+
+
+def _bird_says(watched, state: str) -> bool:
+    control = str(watched.bfd.control)
+    shown = subprocess.run(["birdc", "-s", control, "show", "bfd", "sessions"], check=True, capture_output=True)
+    return f" {state} " in shown.stdout.decode()
 
 
 async def test_another_peer_and_other_timers_disturb_nobody(watched):

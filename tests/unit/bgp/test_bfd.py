@@ -7,10 +7,11 @@ import time
 
 import pytest
 
-from porter.bgp.bfd.configuration import Timers, differing, render, timers_of, watched
-from porter.bgp.bfd.control import Reply, UnknownReply, read_reply, read_sessions
+from porter.bgp.bfd.configuration import Timers, differing, render, timers_of, unwatched, watched
+from porter.bgp.bfd.control import Reply, UnknownReply, read_reply, read_sessions, read_status
+from porter.bgp.bfd.memory import PathMemory
 from porter.bgp.bfd.publisher import BfdPublisher
-from porter.bgp.bfd.sessions import PATIENCE_S, BfdSessions
+from porter.bgp.bfd.sessions import PATIENCE_S, BfdSessions, Cut, Path, Seen
 from porter.bgp.bfd.watch import BfdWatch
 from porter.bgp.configuration import EXABGP_RETRIES, GOBGP_RETRIES, unsupported
 from porter.events.routed import BfdDaemonStateChanged, BfdStateChanged
@@ -38,7 +39,10 @@ def test_a_reply_is_read_when_it_is_whole() -> None:
     for cut in range(len(SHOWN)):
         assert read_reply(SHOWN[:cut]) is None
     reply, rest = read_reply(SHOWN + b"0003 Reconfigured\n")  # type: ignore[misc]
-    assert read_sessions(reply.lines) == {"10.0.0.2": "Up", "2001:db8::2": "Down"}
+    assert read_sessions(reply.lines) == {
+        "10.0.0.2": Seen("Up", heard=True, since="19:31:08.527"),
+        "2001:db8::2": Seen("Down", heard=False, since="2026-01-01 19:31:08"),
+    }
     assert read_reply(rest) == (Reply(3, ("Reconfigured",)), b"")
 
 
@@ -68,7 +72,29 @@ def test_sessions_of_a_kind_share_the_slowest_timers_and_say_so() -> None:
 
 
 def test_who_asks_for_no_bfd_is_not_watched() -> None:
-    assert watched((B, A, asks("z", "10.0.0.9", bfd_receive_ms=0), asks("double", "10.0.0.3"))) == (A, B)
+    assert watched((B, A, asks("z", "10.0.0.9", bfd_receive_ms=0))) == (A, B)
+
+
+def test_one_session_of_bfd_serves_all_sessions_on_its_path() -> None:
+    twin = asks("twin", "10.0.0.2", port=1790, bfd_receive_ms=500)
+    assert watched((twin, B, A)) == (A, B, twin)
+    assert render((A, B, twin)).count("neighbor 10.0.0.2 ") == 1
+    paths = wanted(A, B, twin)
+    paths.seen(shown(a="Up"), 1.0)
+    assert (paths.state_of(A.peer), paths.state_of(twin.peer)) == ("Up", "Up")
+    paths.seen(shown(a="Down"), 2.0)
+    assert [cut.peer for cut in paths.cut] == ["a", "twin"]
+
+
+def test_of_two_paths_to_one_router_the_one_that_was_watched_stays_and_the_other_says_why_not() -> None:
+    aside = asks("aside", "10.0.0.3", local_address=Address("10.0.0.9"))
+    assert watched((aside, B)) == (aside,), "the first by name"
+    assert watched((aside, B), {Path.of(B)}) == (B,), "a peer that is added disturbs nobody"
+    [problem] = unwatched(aside, (B,))
+    assert problem.field == "spec.bfd"
+    assert "for BgpPeer b" in problem.message
+    assert "from 10.0.0.1" in problem.message
+    assert "from 10.0.0.9" in problem.message
 
 
 def wanted(*sessions: SessionSettings) -> BfdSessions:
@@ -77,25 +103,34 @@ def wanted(*sessions: SessionSettings) -> BfdSessions:
     return paths
 
 
+def shown(*, heard: bool = False, **states: str) -> dict[str, Seen]:
+    """The states of the paths to A and B, as BIRD shows them."""
+    return {{"a": A, "b": B}[name].peer_address: Seen(state, heard) for name, state in states.items()}
+
+
+def cut_off(paths: BfdSessions) -> list[str]:
+    return [cut.peer for cut in paths.cut]
+
+
 def test_only_a_path_that_was_up_cuts_its_peer_off() -> None:
     paths = wanted(A, B)
-    paths.seen({"10.0.0.2": "Down"})
-    paths.seen({"10.0.0.2": "Init", "10.0.0.3": "Up"})
-    assert paths.cut == []
-    paths.seen({"10.0.0.2": "Up", "10.0.0.3": "Init"})
-    assert paths.cut == ["b"]
-    paths.seen({"10.0.0.2": "AdminDown", "10.0.0.3": "Down"})
-    assert paths.cut == ["b", "a"]
+    paths.seen(shown(a="Down"), 1.0)
+    paths.seen(shown(a="Init", b="Up"), 2.0)
+    assert cut_off(paths) == []
+    paths.seen(shown(a="Up", b="Init"), 3.0)
+    assert cut_off(paths) == ["b"]
+    paths.seen(shown(a="Down", b="Down"), 4.0)
+    assert cut_off(paths) == ["b", "a"]
     told = [(one.peer, one.state) for one in paths.outcomes if isinstance(one, BfdStateChanged)]
     assert told == [("a", "Down"), ("b", "Up"), ("a", "Up"), ("b", "Down"), ("a", "Down")]
 
 
 def test_a_daemon_that_is_gone_cuts_nobody_off_when_it_is_back() -> None:
     paths = wanted(A)
-    paths.seen({"10.0.0.2": "Up"})
+    paths.seen(shown(a="Up"), 0.0)
     paths.lost("it closed the connection", 1.0)
     assert paths.state_of(PeerKey("a")) == ""
-    paths.seen({"10.0.0.2": "Down"})
+    paths.seen(shown(a="Down"), 2.0)
     assert paths.cut == []
     up = [one.up for one in paths.outcomes if isinstance(one, BfdDaemonStateChanged)]
     assert up == [True, False, True]
@@ -112,17 +147,87 @@ def test_a_daemon_has_time_to_be_there_at_first() -> None:
 
 def test_a_path_with_another_address_is_another_path() -> None:
     paths = wanted(A)
-    paths.seen({"10.0.0.2": "Up"})
+    paths.seen(shown(a="Up"), 0.0)
     paths.want((A._replace(local_address=Address("10.0.0.9")),), 1.0)
-    paths.seen({"10.0.0.2": "Down"})
+    paths.seen(shown(a="Down"), 2.0)
     assert paths.cut == []
 
 
 def test_a_session_that_is_not_there_yet_says_nothing() -> None:
     paths = wanted(A)
-    paths.seen({"10.0.0.2": "Up"})
-    paths.seen({})
+    paths.seen(shown(a="Up"), 0.0)
+    paths.seen({}, 1.0)
     assert (paths.cut, paths.state_of(PeerKey("a"))) == ([], "Up")
+
+
+def down_by_itself(paths: BfdSessions) -> str:
+    [*_, told] = [one for one in paths.outcomes if isinstance(one, BfdStateChanged)]
+    return told.reason if told.state == "Down" else ""
+
+
+def test_a_router_that_takes_its_bfd_down_is_no_failure() -> None:
+    """RFC 5880, section 6.8.16: its packets go on to come, and ours are not answered by another state."""
+    paths = wanted(A)
+    paths.seen(shown(a="Up"), 0.0)
+    for tenth in range(1, 100):
+        paths.seen(shown(a="Down", heard=True), tenth / 10)
+    assert cut_off(paths) == []
+    assert "administratively down" in down_by_itself(paths)
+    # It need not go on to say so.
+    paths.seen(shown(a="Down"), 11.0)
+    assert cut_off(paths) == []
+    paths.seen(shown(a="Up"), 12.0)
+    paths.seen(shown(a="Down"), 13.0)
+    assert cut_off(paths) == ["a"], "the next failure is one"
+
+
+@pytest.mark.parametrize("then", [{"a": "Init"}, {"a": "Down"}], ids=["does not hear us", "is not heard any more"])
+def test_a_router_whose_packets_say_down_is_a_failure(then: dict[str, str]) -> None:
+    paths = wanted(A)
+    paths.seen(shown(a="Up"), 0.0)
+    paths.seen(shown(a="Down", heard=True), 0.1)
+    assert cut_off(paths) == []
+    paths.seen(shown(**then), 1.1)
+    assert cut_off(paths) == ["a"]
+    assert "no answer" in down_by_itself(paths)
+
+
+def test_a_daemon_that_takes_its_own_sessions_down_cuts_nobody_off() -> None:
+    paths = wanted(A)
+    paths.seen(shown(a="Up"), 0.0)
+    paths.seen(shown(a="AdminDown"), 1.0)
+    paths.seen(shown(a="Down"), 1.1)
+    assert cut_off(paths) == []
+
+
+def test_what_an_earlier_speaker_saw_up_has_failed_if_it_is_down(tmp_path) -> None:
+    earlier = wanted(A, B)
+    earlier.seen(shown(a="Up", b="Down"), 0.0)
+    PathMemory(tmp_path / "up.json").keep("boot", earlier.up)
+    paths = wanted(A, B)
+    paths.remember(PathMemory(tmp_path / "up.json").recall("boot"))
+    paths.seen(shown(a="Down", b="Down"), 0.0, lambda _: 7.0)
+    assert paths.cut == [Cut(PeerKey("a"), 7.0)]
+
+
+@pytest.mark.parametrize("text", [None, b"", b"{", b'{"boot": "boot", "up": 1}'])
+def test_a_memory_of_another_daemon_or_none_tells_nothing(tmp_path, text: bytes | None) -> None:
+    file = tmp_path / "up.json"
+    if text is not None:
+        file.write_bytes(text)
+    assert PathMemory(file).recall("boot") == frozenset()
+    PathMemory(file).keep("boot", [Path.of(A)])
+    assert PathMemory(file).recall("boot") == {Path.of(A)}
+    assert PathMemory(file).recall("later") == frozenset()
+
+
+def test_ages_are_read_off_birds_own_clock() -> None:
+    lines = ("BIRD 2.0.12", "Current server time is 2026-11-25 22:56:36.660", "Last reboot on 2026-11-25 22:56:32.731")
+    status = read_status(lines)
+    assert status == ("2026-11-25 22:56:36.660", "2026-11-25 22:56:32.731")
+    assert status.age_s("2026-11-25 22:55:36.160") == pytest.approx(60.5)
+    assert status.age_s("19:31:08.527") == 0.0
+    assert read_status(()).age_s("2026-11-25 22:55:36.160") == 0.0
 
 
 class Clock:
@@ -153,7 +258,7 @@ async def test_a_configuration_that_bird_refuses_takes_bfd_from_nobody_who_has_i
     monkeypatch.setattr("porter.bgp.bfd.watch.validate", validate)
     watch = BfdWatch("s", tmp_path / "bfd.conf", tmp_path / "bfd.sock", Clock())
     assert await watch.configure([A]) == {"a": ()}
-    watch.sessions.seen({"10.0.0.2": "Up"})
+    watch.sessions.seen(shown(a="Up"), 0.0)
     problems = await watch.configure([A, B])
     assert problems.keys() == {"a", "b"}
     assert (watch.sessions.state_of(PeerKey("a")), watch.sessions.addresses) == ("Up", {"10.0.0.2"})

@@ -177,8 +177,10 @@ def test_the_list_of_neighbours_tells_who_is_up():
         },
     ]
     up, down = read_neighbors(shown)
-    assert up == (SESSION, Negotiated(frozenset({IPV4, IPV6}), frozenset({IPV4}), 90), 7)
-    assert down == (SESSION._replace(peer_address="127.0.0.3"), None, 0)
+    [older, _] = read_neighbors([shown[0] | {"state": "up", "duration": 61}, shown[1]])
+    assert (up.up_s, older.up_s, down.up_s) == (0, 61, 0)
+    assert up == (SESSION, Negotiated(frozenset({IPV4, IPV6}), frozenset({IPV4}), 90), 7, 0)
+    assert down == (SESSION._replace(peer_address="127.0.0.3"), None, 0, 0)
 
 
 def test_routes_are_grouped_by_what_they_share():
