@@ -64,6 +64,8 @@ class Intake:
         self._clock = clock
         self._waiting: set[FactKey] = set()
         self._withheld: set[FactKey] = set()
+        # What vanished while something was being listed: whether it is gone is known when that is through.
+        self._unseen: set[FactKey] = set()
         # What facts took from their last peer lately (monotonic); a new leader begins to count anew.
         self._lost_s: dict[Prefix, float] = {}
         # What was judged of each key: should the source say something else by then, that is judged again.
@@ -78,7 +80,7 @@ class Intake:
     @property
     def settled(self) -> bool:
         """Whether every fact that was judged is journaled: what was held for it can be looked at."""
-        return not self._waiting and not self._passed
+        return not self._waiting and not self._passed and not self._unseen
 
     @property
     def withholding(self) -> bool:
@@ -97,6 +99,9 @@ class Intake:
 
         With `hurry` nothing waits longer than until all else is taken. Ends early once `full` says so.
         """
+        if self._source.synced:
+            self.dirty |= self._unseen
+            self._unseen.clear()
         self._release(state())
         self._keep_nodes(state())
         due_s = self.due_s
@@ -107,7 +112,11 @@ class Intake:
             if full():
                 return
             self.dirty.discard(key)
-            yield from self._of_key(state, key)
+            if self._source.synced or key in self._source.facts:
+                yield from self._of_key(state, key)
+            else:
+                self._unseen.add(key)
+                self._passed.pop(key, None)
 
     def _of_key(self, state: Callable[[], ClusterState], key: FactKey) -> Iterator[Taken]:
         if self._withheld and key.kind in _OF_PEERS:
