@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +18,16 @@ from porter.app.settings import Settings
 from porter.cli import options
 from porter.cli.groups import spread
 from porter.cli.kept_options import KEPT, KeptOptions
-
-NEVER = "never"
-ACTIVATE_SCHEMA_AFTER = "60s"
+from porter.cli.program_options import (
+    DECISIONS,
+    ENGINE,
+    JOURNAL,
+    PROCESS,
+    DecisionOptions,
+    EngineOptions,
+    JournalOptions,
+    ProcessOptions,
+)
 
 
 @spread
@@ -27,28 +35,14 @@ def up(
     *,
     kubeconfig: options.Kubeconfig = None,
     manifests: options.Manifests = None,
-    redis_url: options.RedisUrl = "",
-    state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR,
-    cluster: options.Cluster = defaults.DEFAULT_CLUSTER,
-    namespace: options.Namespace = defaults.DEFAULT_NAMESPACE,
-    http: options.Http = defaults.DEFAULT_HTTP,
-    local_address: options.LocalAddress = "",
-    secrets_dir: options.SecretsDir = None,
+    journal: JournalOptions = JOURNAL,
+    decisions: DecisionOptions = DECISIONS,
+    engine: EngineOptions = ENGINE,
     name: options.Name = "",
     topology: options.UpTopology = options.Topology.CENTRAL,
     node_name: options.NodeName = "",
-    load_balancer_class: options.LoadBalancerClass = defaults.DEFAULT_LOAD_BALANCER_CLASS,
-    claim_unclassified: options.ClaimUnclassified = False,
-    engine: options.Engine = options.EngineName.EXABGP,
-    drain_cordoned: options.DrainCordoned = False,
-    hold_share: options.HoldShare = defaults.DEFAULT_HOLD_SHARE_PERCENT,
-    hold_minimum: options.HoldMinimum = defaults.DEFAULT_HOLD_MINIMUM,
-    hold_bound: options.HoldBound = defaults.DEFAULT_HOLD_BOUND_S,
-    activate_schema_after: options.ActivateSchemaAfter = ACTIVATE_SCHEMA_AFTER,
     kept: KeptOptions = KEPT,
-    unsafe: options.Unsafe = None,
-    log_level: options.Level = options.LogLevel.INFO,
-    supervisor: options.SupervisorPid = 0,
+    runs: ProcessOptions = PROCESS,
 ) -> None:
     """Run controller, speaker and its BGP engine on this machine, and a server for the journal if no URL is given.
 
@@ -62,30 +56,17 @@ def up(
     settings = Settings(
         kubeconfig=kubeconfig,
         manifests=manifests,
-        redis_url=redis_url,
-        state_dir=state_dir,
-        cluster=cluster,
-        namespace=namespace,
-        http=http,
-        local_address=local_address,
-        secrets_dir=secrets_dir,
-        load_balancer_class=load_balancer_class,
-        claim_unclassified=claim_unclassified,
-        engine=engine.value,
-        drain_cordoned=drain_cordoned,
-        hold_share_percent=hold_share,
-        hold_minimum=hold_minimum,
-        hold_bound_s=hold_bound,
-        activate_after_s=_activate_after_s(activate_schema_after),
+        **journal.settings(),
+        **decisions.settings(),
+        **engine.settings(),
         **kept.settings(),
-        unsafe=frozenset(unsafe or ()),
         name=name or socket.gethostname(),
         topology="node" if topology is options.Topology.NODE else "central",
         node_name=node_name or socket.gethostname(),
     )
-    _begin(supervisor, settings)
+    _begin(runs.supervisor, settings)
     try:
-        code = run_up(settings, log_level=log_level.value)
+        code = run_up(settings, log_level=runs.log_level.value)
     except DirectoryInUse as error:
         raise Finding(str(error)) from error
     except JournalError as error:
@@ -99,24 +80,11 @@ def controller(
     kubeconfig: options.Kubeconfig = None,
     manifests: options.Manifests = None,
     in_cluster: options.InCluster = False,
-    redis_url: options.RedisUrl = "",
-    state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR,
-    cluster: options.Cluster = defaults.DEFAULT_CLUSTER,
-    namespace: options.Namespace = defaults.DEFAULT_NAMESPACE,
-    http: options.Http = defaults.DEFAULT_HTTP,
-    local_address: options.LocalAddress = "",
+    journal: JournalOptions = JOURNAL,
+    decisions: DecisionOptions = DECISIONS,
     name: options.Name = "",
-    load_balancer_class: options.LoadBalancerClass = defaults.DEFAULT_LOAD_BALANCER_CLASS,
-    claim_unclassified: options.ClaimUnclassified = False,
-    drain_cordoned: options.DrainCordoned = False,
-    hold_share: options.HoldShare = defaults.DEFAULT_HOLD_SHARE_PERCENT,
-    hold_minimum: options.HoldMinimum = defaults.DEFAULT_HOLD_MINIMUM,
-    hold_bound: options.HoldBound = defaults.DEFAULT_HOLD_BOUND_S,
-    activate_schema_after: options.ActivateSchemaAfter = ACTIVATE_SCHEMA_AFTER,
     kept: KeptOptions = KEPT,
-    unsafe: options.Unsafe = None,
-    log_level: options.Level = options.LogLevel.INFO,
-    supervisor: options.SupervisorPid = 0,
+    runs: ProcessOptions = PROCESS,
 ) -> None:
     """Watch the cluster, allocate addresses, write the journal and the statuses; one controller of several leads."""
     from porter.app import process
@@ -127,44 +95,27 @@ def controller(
         kubeconfig=kubeconfig,
         manifests=manifests,
         in_cluster=in_cluster,
-        redis_url=redis_url,
-        state_dir=state_dir,
-        cluster=cluster,
-        namespace=namespace,
-        http=http,
-        local_address=local_address,
-        load_balancer_class=load_balancer_class,
-        claim_unclassified=claim_unclassified,
-        drain_cordoned=drain_cordoned,
-        hold_share_percent=hold_share,
-        hold_minimum=hold_minimum,
-        hold_bound_s=hold_bound,
-        activate_after_s=_activate_after_s(activate_schema_after),
+        **journal.settings(),
+        **decisions.settings(),
         **kept.settings(),
-        unsafe=frozenset(unsafe or ()),
         name=name or socket.gethostname(),
     )
     _require_redis(settings)
     up.check_settings(settings)
-    _begin(supervisor, settings)
-    configure_logging("controller", level=log_level.value)
+    _begin(runs.supervisor, settings)
+    configure_logging("controller", level=runs.log_level.value)
     from porter.app.controller.process import run_controller
 
     process.run_until_signalled(run_controller(settings))
 
 
+@spread
 def speaker(
     *,
-    redis_url: options.RedisUrl = "",
-    state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR,
-    cluster: options.Cluster = defaults.DEFAULT_CLUSTER,
-    namespace: options.Namespace = defaults.DEFAULT_NAMESPACE,
-    local_address: options.LocalAddress = "",
-    secrets_dir: options.SecretsDir = None,
+    journal: JournalOptions = JOURNAL,
+    engine: EngineOptions = ENGINE,
     name: options.Name = "",
-    engine: options.Engine = options.EngineName.EXABGP,
-    log_level: options.Level = options.LogLevel.INFO,
-    supervisor: options.SupervisorPid = 0,
+    runs: ProcessOptions = PROCESS,
     _http: Annotated[str, typer.Option("--http", hidden=True)] = "",
     _kubeconfig: Annotated[Path | None, typer.Option("--kubeconfig", hidden=True)] = None,
     _manifests: Annotated[Path | None, typer.Option("--manifests", hidden=True)] = None,
@@ -174,77 +125,36 @@ def speaker(
     The controller's options --http, --kubeconfig and --manifests are taken and left unused, so that both programs
     may be given the same.
     """
-    from porter.app import process
-    from porter.app.settings_check import check_local_address, check_name
-    from porter.app.speaker.gobgp import check_engine
-    from porter.telemetry.logs import configure_logging
+    from porter.app.settings_check import check_name
 
-    settings = Settings(
-        redis_url=redis_url,
-        state_dir=state_dir,
-        cluster=cluster,
-        namespace=namespace,
-        local_address=local_address,
-        secrets_dir=secrets_dir,
-        name=name or socket.gethostname(),
-        engine=engine.value,
-    )
-    _require_redis(settings)
-    check_engine(settings)
-    check_local_address(settings)
-    check_name(settings)
-    _begin(supervisor, settings)
-    configure_logging("speaker", level=log_level.value)
-    from porter.app.speaker.process import run_speaker
-
-    process.run_until_signalled(run_speaker(settings))
+    settings = Settings(**journal.settings(), **engine.settings(), name=name or socket.gethostname())
+    _speak("speaker", settings, check_name, runs)
 
 
+@spread
 def agent(
     *,
     node_name: options.NodeName = "",
-    redis_url: options.RedisUrl = "",
-    state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR,
-    cluster: options.Cluster = defaults.DEFAULT_CLUSTER,
-    namespace: options.Namespace = defaults.DEFAULT_NAMESPACE,
-    local_address: options.LocalAddress = "",
-    secrets_dir: options.SecretsDir = None,
-    engine: options.Engine = options.EngineName.EXABGP,
-    log_level: options.Level = options.LogLevel.INFO,
-    supervisor: options.SupervisorPid = 0,
+    journal: JournalOptions = JOURNAL,
+    engine: EngineOptions = ENGINE,
+    runs: ProcessOptions = PROCESS,
 ) -> None:
     """Follow the journal and announce one node to the peers of topology node, through the BGP engine beside it.
 
     One runs on each node. Its stream is named after the node; it needs no access to the cluster.
     """
-    from porter.app import process
-    from porter.app.settings_check import check_local_address, check_node_name
-    from porter.app.speaker.gobgp import check_engine
+    from porter.app.settings_check import check_node_name
     from porter.model.bgp import agent_name
-    from porter.telemetry.logs import configure_logging
 
     node_name = node_name or socket.gethostname()
     settings = Settings(
-        redis_url=redis_url,
-        state_dir=state_dir,
-        cluster=cluster,
-        namespace=namespace,
-        local_address=local_address,
-        secrets_dir=secrets_dir,
+        **journal.settings(),
+        **engine.settings(),
         name=agent_name(node_name),
         topology="node",
         node_name=node_name,
-        engine=engine.value,
     )
-    _require_redis(settings)
-    check_engine(settings)
-    check_local_address(settings)
-    check_node_name(settings)
-    _begin(supervisor, settings)
-    configure_logging("agent", level=log_level.value)
-    from porter.app.speaker.process import run_speaker
-
-    process.run_until_signalled(run_speaker(settings))
+    _speak("agent", settings, check_node_name, runs)
 
 
 def exabgp(state_dir: options.StateDir = defaults.DEFAULT_STATE_DIR) -> None:
@@ -306,11 +216,22 @@ def _require_redis(settings: Settings) -> None:
         )
 
 
-def _activate_after_s(text: str) -> float | None:
-    """Seconds, or None for never."""
-    from porter.cli.durations import duration_ms
+def _speak(program: str, settings: Settings, check_names: Callable[[Settings], None], runs: ProcessOptions) -> None:
+    """Run a speaker of either kind, once its settings are found to be fit for it."""
+    from porter.app import process
+    from porter.app.settings_check import check_local_address
+    from porter.app.speaker.gobgp import check_engine
+    from porter.telemetry.logs import configure_logging
 
-    return None if text == NEVER else duration_ms(text, "--activate-schema-after") / 1000
+    _require_redis(settings)
+    check_engine(settings)
+    check_local_address(settings)
+    check_names(settings)
+    _begin(runs.supervisor, settings)
+    configure_logging(program, level=runs.log_level.value)
+    from porter.app.speaker.process import run_speaker
+
+    process.run_until_signalled(run_speaker(settings))
 
 
 def _begin(supervisor: int, settings: Settings) -> None:
