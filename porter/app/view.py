@@ -54,7 +54,8 @@ class View:
     sessions: Sessions = field(default_factory=Sessions.empty)
     head: Head | None = None
     leading: bool = False
-    leader: str = ""
+    leader: Callable[[], str] = str
+    """The name of whoever leads; "" where nobody is known to."""
     journal_problem: str = ""
     """Why the journal cannot be used right now; "" while it can."""
     parts: Callable[[], Mapping[str, str]] = dict

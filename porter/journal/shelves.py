@@ -12,8 +12,7 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
@@ -27,8 +26,6 @@ CONTENT = "/v1/segment"
 """Answers the segment `name=`, byte by byte."""
 SEGMENTS_LISTED_MAX = 100_000
 SEGMENT_BYTES_MAX = 1024 * 1024 * 1024
-FETCHED_MAX = 64
-"""How many segments are kept on this machine, the ones that were read last."""
 TIMEOUT_S = 60.0
 
 
@@ -49,8 +46,8 @@ class Shelf(Protocol):
 
     told: str
 
-    def listing(self, *, anew: bool = False) -> Sequence[Shelved]:
-        """All segments, by where they end; `anew` where what is known may be old.
+    def listing(self) -> Sequence[Shelved]:
+        """All segments, by where they end.
 
         Raises:
             JournalError: they cannot be listed.
@@ -78,9 +75,8 @@ class FolderShelf:
         self.told = str(folder)
         self._known: dict[str, Segment] = {}
 
-    def listing(self, *, anew: bool = False) -> Sequence[Shelved]:
+    def listing(self) -> Sequence[Shelved]:
         """See `Shelf`. What cannot be opened is left out; `porter verify` tells of it."""
-        del anew
         if not self.folder.is_dir():
             return ()
         found, _ = list_segments(self.folder, self._known)
@@ -105,18 +101,16 @@ class _NoArchive(JournalUnavailable):
 class HttpShelf:
     """The segments of a controller, fetched into a temporary folder when they are wanted."""
 
-    def __init__(self, address: str, token: Callable[[], str] = str) -> None:
-        """`token` gives the bearer token at the time of asking: those of Pods are replaced every hour."""
+    def __init__(self, address: str, token: str = "") -> None:
         self.told = f"the archive of the controller at {address}"
         self._token = token
         self._base = f"http://{address}"
         self._folder: Path | None = None
-        self._fetched: OrderedDict[str, Segment] = OrderedDict()
         self._listing: Sequence[Shelved] | None = None
 
-    def listing(self, *, anew: bool = False) -> Sequence[Shelved]:
-        """See `Shelf`. Asked once, and again only where somebody misses something."""
-        if self._listing is None or anew:
+    def listing(self) -> Sequence[Shelved]:
+        """See `Shelf`. Asked once: what is sealed meanwhile is in the journal still."""
+        if self._listing is None:
             try:
                 with self._get(LISTING) as answer:
                     rows = json.loads(answer.read())["segments"]
@@ -132,29 +126,24 @@ class HttpShelf:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="porter-archive-"))
         path = self._folder / shelved.name
-        if shelved.name not in self._fetched:
+        if not path.exists():
             with self._get(f"{CONTENT}?{urllib.parse.urlencode({'name': shelved.name})}") as answer:
                 raw = answer.read(SEGMENT_BYTES_MAX)
             if sha256(raw).hexdigest() != shelved.sha256:
                 raise Corrupt(f"{self.told}: {shelved.name} arrived with another digest than was told")
             path.write_bytes(raw)
-            self._fetched[shelved.name] = open_segment(path)
-            while len(self._fetched) > FETCHED_MAX:
-                (self._folder / self._fetched.popitem(last=False)[0]).unlink(missing_ok=True)
-        self._fetched.move_to_end(shelved.name)
-        return self._fetched[shelved.name]
+        return open_segment(path)
 
     def close(self) -> None:
         """See `Shelf`."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
-            self._fetched.clear()
 
     def _get(self, path: str) -> IO[bytes]:
         request = urllib.request.Request(f"{self._base}{path}")  # noqa: S310 -- http
-        if token := self._token():
-            request.add_header("Authorization", f"Bearer {token}")
+        if self._token:
+            request.add_header("Authorization", f"Bearer {self._token}")
         try:
             answer: IO[bytes] = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310 -- http
         except urllib.error.HTTPError as error:

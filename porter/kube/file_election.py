@@ -40,6 +40,7 @@ class FileElection:
         self._descriptor: int | None = None
         self._anchor: Anchor | None = None
         self._resigned = ""
+        self._held_elsewhere = False
         self._wake = asyncio.Event()
 
     async def run(self) -> None:
@@ -74,6 +75,12 @@ class FileElection:
         """Whether this process holds the lock."""
         return self._leadership.held and not self._resigned
 
+    def leader(self) -> str:
+        """Who holds the lock; a lock does not tell more of another process."""
+        if self.leads():
+            return "this process"
+        return "another process" if self._held_elsewhere else ""
+
     def resign(self, why: str) -> None:
         """Give the lock up now, and stay away from it for a while."""
         if self._leadership.held:
@@ -107,12 +114,14 @@ class FileElection:
                 with suppress(BlockingIOError):
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
+                self._held_elsewhere = True
                 self.state = f"standing by: another process holds {self._lock_path}"
                 await asyncio.sleep(LOCK_POLL_S)
         except BaseException:
             os.close(descriptor)
             raise
         self._anchor = None
+        self._held_elsewhere = False
         self._descriptor = descriptor
         transitions = _raised(descriptor)
         self.state = "leading"

@@ -84,6 +84,7 @@ class LeaseElection:
         self._watched: tuple[str, float] = ("", 0.0)
         self._stay_away_until_s = 0.0
         self._resigned = ""
+        self._holder = ""
         self._anchor: Anchor | None = None
         self._wake = asyncio.Event()
 
@@ -113,6 +114,10 @@ class LeaseElection:
     def leads(self) -> bool:
         """Whether the monotonic deadline of the last renewal still stands."""
         return self._leadership.held and not self._resigned and self._clock.monotonic_s() < self._deadline_s
+
+    def leader(self) -> str:
+        """The Lease's holder as it was last read; "" where the Lease is free, or could not be read."""
+        return (self.identity if self.leads() else self._holder).rpartition("_")[0]
 
     def resign(self, why: str) -> None:
         """Give the Lease up now, and stay away from it for one lease duration."""
@@ -219,8 +224,10 @@ class LeaseElection:
             async with asyncio.timeout(self.settings.renew_deadline_s):
                 lease = await self._read()
                 if lease is not None and not self._is_free(lease, now_s):
+                    self._holder = lease.spec.holder_identity or ""
                     self.state = f"standing by: {lease.spec.holder_identity} leads"
                     return
+                self._holder = ""
                 began_s = self._clock.monotonic_s()
                 transitions = (lease.spec.lease_transitions or 0 if lease else 0) + 1
                 if lease is None:
@@ -247,6 +254,7 @@ class LeaseElection:
         return now_s - self._watched[1] > duration_s
 
     def _campaign_failed(self, error: Exception) -> None:
+        self._holder = ""
         if isinstance(error, ApiError) and error.status == 409:
             self.state = "standing by: another process was faster"
             return

@@ -164,6 +164,10 @@ class Election(Protocol):
         """Whether the lease's monotonic deadline still stands."""
         ...
 
+    def leader(self) -> str:
+        """The name of whoever leads, as far as this process has seen; "" where it has seen nobody lead."""
+        ...
+
     def resign(self, why: str) -> None:
         """Give the lease up now, and stay away from it for one lease duration."""
         ...

@@ -96,6 +96,7 @@ class Controller:
         self._known_anchor: Anchor | None = None
         self._problem = ""
         parts.view.parts = self.health
+        parts.view.leader = parts.election.leader
 
     def health(self) -> Mapping[str, str]:
         """Each part's state: "ok", or a sentence with the reason why not."""

@@ -35,7 +35,7 @@ async def of_controller(view: View, streams: Streams, cluster: str) -> Json:
         for name, said in sorted(view.parts().items())
     ]
     archive = [] if view.kept is None else [archive_check(view.kept.archiver)]
-    leader = [] if view.leading or view.leader else [_nobody_leads()]
+    leader = [] if view.leading or view.leader() else [_nobody_leads()]
     return told(model, cluster, [*server, lag_check(model.state.ledger.position, head), *archive, *parts, *leader])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from porter.app.history.streams import Streams
@@ -61,8 +60,8 @@ class _OpenSegment:
         self._store.close()
 
 
-def shelf_of(place: str, token: Callable[[], str] = str) -> Shelf:
-    """The shelf of an archive: a folder, or a controller as http://HOST:PORT, which is given a bearer token each time.
+def shelf_of(place: str, token: str = "") -> Shelf:
+    """The shelf of an archive: a folder, or a controller as http://HOST:PORT, which is given a bearer token.
 
     Raises:
         JournalMissing: there is no such folder.
@@ -76,7 +75,7 @@ def shelf_of(place: str, token: Callable[[], str] = str) -> Shelf:
     return FolderShelf(folder)
 
 
-def archive_alone(place: str, token: Callable[[], str] = str) -> tuple[ArchivedStreams, str]:
+def archive_alone(place: str, token: str = "") -> tuple[ArchivedStreams, str]:
     """An archive as a history of its own, and the cluster's name.
 
     Raises:

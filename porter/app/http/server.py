@@ -299,7 +299,7 @@ class Api:
         body = await _json_body(request)
         action = read(body, request[USER], self._view.read_model())
         if self._view.act is None:
-            leader = self._view.leader or "another process"
+            leader = self._view.leader() or "another process"
             raise web.HTTPConflict(text=f"this controller does not lead; ask the leader, {leader}")
         try:
             return _json(actions.answer(action, await self._view.act(action)))

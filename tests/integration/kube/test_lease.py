@@ -67,6 +67,9 @@ async def test_one_of_two_leads_and_the_other_follows_a_release_at_once(api):
         assert leader.leads()
         assert not other.leads()
         await eventually(lambda: "leads" in other.state)
+        name = leader.identity.rpartition("_")[0]
+        assert name in ("controller-0", "controller-1")
+        assert leader.leader() == other.leader() == name
         spec = (await lease_of(api))["spec"]
         assert spec["holderIdentity"] == leader.identity
         assert spec["leaseTransitions"] == 1
