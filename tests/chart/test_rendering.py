@@ -206,11 +206,18 @@ def environment(objects: list[Object], name: str) -> dict[str, Any]:
     return {each["name"]: each for each in container["env"]}
 
 
-def test_the_test_pod_has_no_right_unless_it_is_to_look_around() -> None:
+def test_the_test_pod_may_ask_the_controllers_alone_unless_it_is_to_look_around() -> None:
     pod = find(render(), "Pod", "porter-test")
     assert pod["spec"]["automountServiceAccountToken"] is False
     (container,) = pod["spec"]["containers"]
     assert container["args"] == ["doctor", "--server=porter-controller:9179"]
+    [bound] = [
+        each for each in render() if each["kind"] == "ClusterRoleBinding" and "-test" in each["metadata"]["name"]
+    ]
+    assert bound["roleRef"]["name"] == f"{NAMESPACE}:porter-viewer"
+    assert not [
+        each for each in render() if each["kind"] in ("Role", "ClusterRole") and "-test" in each["metadata"]["name"]
+    ]
     objects = render({"test": {"inspectCluster": True}})
     (container,) = find(objects, "Pod", "porter-test")["spec"]["containers"]
     assert "--in-cluster" in container["args"]

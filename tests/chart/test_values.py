@@ -105,12 +105,16 @@ CONTRADICTIONS: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
         {"redis": {"maxmemory": "1gb"}},
         ("redis.maxmemory", "journal.max"),
     ),
+    "a server that is killed before it is full": (
+        {"redis": {"maxmemory": "2gb"}},
+        ("redis.maxmemory", "redis.resources.limits.memory"),
+    ),
     "a journal larger than the server's memory": (
-        {"redis": {"resources": {"limits": {"memory": 1073741824}}}},
+        {"redis": {"maxmemory": "", "resources": {"limits": {"memory": 1073741824}}}},
         ("redis.resources.limits.memory", "journal.max"),
     ),
     "a journal larger than the server's claim": (
-        {"journal": {"max": "8Gi"}, "redis": {"resources": {"limits": {"memory": "16Gi"}}}},
+        {"journal": {"max": "8Gi"}, "redis": {"maxmemory": "", "resources": {"limits": {"memory": "16Gi"}}}},
         ("redis.persistence.size", "journal.max"),
     ),
     "a variable that the chart sets": (

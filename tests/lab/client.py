@@ -30,6 +30,7 @@ API_VERSIONS = {
     "EndpointSlice": "discovery.k8s.io/v1",
     "CustomResourceDefinition": "apiextensions.k8s.io/v1",
     "Lease": "coordination.k8s.io/v1",
+    "StatefulSet": "apps/v1",
     "ClusterRole": "rbac.authorization.k8s.io/v1",
     "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
     "Role": "rbac.authorization.k8s.io/v1",

@@ -59,10 +59,11 @@ class Pod:
         self._hosts = hosts
         self._folder = run.folder / "pods" / self.name
         self._folder.mkdir(parents=True)
+        self._claims: list[Path] = []
         self._volumes = {
             **{each["name"]: self._volume(each) for each in self._spec.get("volumes", [])},
             **{
-                each["metadata"]["name"]: self._empty(each["metadata"]["name"])
+                each["metadata"]["name"]: self._claim(each["metadata"]["name"])
                 for each in workload["spec"].get("volumeClaimTemplates", [])
             },
         }
@@ -75,13 +76,21 @@ class Pod:
             self._run.processes.append(process)
         return self
 
-    def end(self) -> None:
-        """Kill every container, and drop the volumes."""
+    def end(self, *, keep_claims: bool = False) -> None:
+        """Kill every container, and drop the volumes; a kept claim is found again by a Pod of the same name."""
         for name, process in self.containers.items():
             self.kill(name)
             if process in self._run.processes:
                 self._run.processes.remove(process)
         shutil.rmtree(self._folder)
+        if not keep_claims:
+            for claim in self._claims:
+                shutil.rmtree(claim)
+
+    def told(self, name: str) -> Object:
+        """What a container was told: its command, environment, user and mounts."""
+        told: Object = json.loads((self._folder / f"{name}.json").read_text())
+        return told
 
     def kill(self, name: str) -> None:
         """Kill a container with all that runs in it; its volumes stay, and it can be started again."""
@@ -137,7 +146,10 @@ class Pod:
         words = ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", sys.executable, "-I"]
         words += [container_entry.__file__, str(specification)]
         name = f"{self.name}-{container['name']}"
-        return Process(name, words, self.namespace, self._run.folder / f"{name}.log")
+        log = self._run.folder / f"{name}.log"
+        # A new container's log begins anew.
+        log.unlink(missing_ok=True)
+        return Process(name, words, self.namespace, log)
 
     def _environment(self, declared: Sequence[Object]) -> dict[str, str]:
         """The variables in their order; one may stand in those behind it."""
@@ -174,6 +186,8 @@ class Pod:
     def _volume(self, volume: Object) -> Path:
         if "emptyDir" in volume:
             return self._empty(volume["name"])
+        if "projected" in volume:
+            return self._projected(volume)
         if "secret" in volume:
             wanted = volume["secret"]
             return self._written(volume["name"], self._secret(wanted["secretName"], wanted.get("optional")), wanted)
@@ -182,11 +196,27 @@ class Pod:
         return self._written(volume["name"], content, wanted)
 
     def _empty(self, name: str) -> Path:
-        folder = self._folder / f"volume-{name}"
-        folder.mkdir()
+        return self._writable(self._folder / f"volume-{name}")
+
+    def _claim(self, name: str) -> Path:
+        """A claim by the name that a StatefulSet gives it; it is there already if it was kept."""
+        folder = self._run.folder / "claims" / f"{name}-{self.name}"
+        self._claims.append(folder)
+        return folder if folder.exists() else self._writable(folder)
+
+    def _writable(self, folder: Path) -> Path:
+        folder.mkdir(parents=True)
         os.chown(folder, 0, self._spec["securityContext"]["fsGroup"])
         folder.chmod(0o2777)
         return folder
+
+    def _projected(self, volume: Object) -> Path:
+        """A token for an audience of its own, which is all that the chart projects."""
+        [source] = volume["projected"]["sources"]
+        wanted = source["serviceAccountToken"]
+        account = self._spec["serviceAccountName"]
+        content = {wanted["path"]: token_of(self._plane, self._space, account, wanted["audience"])}
+        return self._written(volume["name"], content, {})
 
     def _written(self, name: str, content: Mapping[str, str], wanted: Object) -> Path:
         folder = self._folder / f"volume-{name}"
@@ -225,10 +255,12 @@ class Pod:
         return folder
 
 
-def token_of(plane: ControlPlane, namespace: str, account: str) -> str:
-    """A token of a ServiceAccount, as a kubelet asks for one."""
+def token_of(plane: ControlPlane, namespace: str, account: str, audience: str = "") -> str:
+    """A token of a ServiceAccount, as a kubelet asks for one: for the API server, unless an audience is named."""
     path = plane.client.path("ServiceAccount", account, namespace)
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    audiences = {"audiences": [audience]} if audience else {}
+    spec = {"expirationSeconds": 3600, **audiences}
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
     answer = plane.client.request("POST", f"{path}/token", body)
     return str(answer["status"]["token"])
 

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.chart.helm import NAMESPACE, RELEASE, chart
-from tests.lab import manifests, plan, programs, scenario
+from tests.lab import manifests, plan, scenario
 from tests.lab.client import ApiError, Client
 from tests.lab.container_entry import CAPABILITIES
-from tests.lab.control_plane import ADMIN
+from tests.lab.installation import READY_TIMEOUT_S, Installation, install
 from tests.lab.lab import Lab
-from tests.lab.pods import Pod, token_of
+from tests.lab.pods import token_of
 from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -28,9 +28,8 @@ VALUES = {
     "bfd": {"enabled": True},
     "console": {"enabled": True},
 }
-READY_TIMEOUT_S = 30.0
-CONSOLE_PLACE = 6
 USED_WITHIN_S = 20.0
+INLINE = "inl1ne-Pa55"
 FINALIZERS = {"metadata": {"finalizers": ["finalizer.lb.kubesphere.io/v1alpha1"]}}
 
 
@@ -43,102 +42,11 @@ class Right(NamedTuple):
     namespaced: bool
 
 
-class Installation:
-    """A release, and its Pods."""
-
-    def __init__(self, lab: Lab, folder: Path) -> None:
-        self.lab = lab
-        self.plane = lab.control_plane
-        self.agents: list[Pod] = []
-        self._folder = folder
-        self.helm("install", RELEASE, str(chart()), "--values", str(self._values(VALUES)))
-        hosts = {"porter-redis": plan.porter(1).v4}
-        self.redis = self._pod("porter-redis", 0, 1, {}).start()
-        self.redis.containers["redis"].wait_ready(self._redis_listens, "the server listens", READY_TIMEOUT_S)
-        self.controllers = [self._pod("porter-controller", number, 2 + number, hosts).start() for number in range(2)]
-        self.speakers = [self._pod("porter-speaker", number, 4 + number, hosts).start() for number in range(2)]
-
-    @property
-    def pods(self) -> list[Pod]:
-        """All of them, but for the agents, which share their namespaces with the nodes' own programs."""
-        return [self.redis, *self.controllers, *self.speakers]
-
-    def helm(self, *arguments: str) -> str:
-        """Run Helm against the lab's API server, in the release's namespace."""
-        kubeconfig = str(self.plane.kubeconfig(ADMIN))
-        return self.plane.namespace.run(
-            programs.helm_program(), *arguments, "--kubeconfig", kubeconfig, "--namespace", NAMESPACE
-        )
-
-    def wait_ready(self) -> None:
-        """Wait until both controllers are ready by the path of the chart's probe."""
-        for pod in self.controllers:
-            pod.containers["controller"].wait_ready(
-                lambda pod=pod: pod.namespace.http_get(pod.address, 9179, "/readyz")[0] == 200,  # type: ignore[misc]
-                "/readyz",
-                READY_TIMEOUT_S,
-            )
-
-    def wait_speakers(self) -> None:
-        """Wait until both speakers are ready by what the chart's probe looks for."""
-        container = self.workload("porter-speaker")["spec"]["template"]["spec"]["containers"][0]
-        looked_for = container["readinessProbe"]["exec"]["command"]
-        assert looked_for == ["test", "-e", "/var/lib/porter/ready"]
-        assert {"name": "state", "mountPath": "/var/lib/porter"} in container["volumeMounts"]
-        for pod in self.speakers:
-            path = pod.volume("state") / "ready"
-            pod.containers["speaker"].wait_ready(path.exists, str(path), READY_TIMEOUT_S)
-
-    def workload(self, name: str, plural: str = "statefulsets") -> dict[str, Any]:
-        """A workload as the API server holds it."""
-        return self.plane.client.request("GET", f"/apis/apps/v1/namespaces/{NAMESPACE}/{plural}/{name}")
-
-    def start_agents(self) -> None:
-        """Start the DaemonSet's Pod on each node that is there from the start."""
-        agents = self.workload("porter-agent", "daemonsets")
-        for number, name in enumerate(self.lab.web_nodes):
-            node = self.lab.cluster.nodes[name]
-            assert node.namespace is not None
-            hosts = {"porter-redis": plan.porter(1).v4}
-            pod = Pod(self.lab.run, self.plane, agents, number, node.namespace, node.addresses.v4, hosts, name)
-            self.agents.append(pod.start())
-
-    def start_console(self) -> Pod:
-        """Start the Deployment's Pod, until the kubelet would find that it lives."""
-        workload = self.workload("porter-console", "deployments")
-        hosts = {"porter-redis": plan.porter(1).v4}
-        namespace, address = self.lab.porter_namespace(CONSOLE_PLACE), plan.porter(CONSOLE_PLACE).v4
-        pod = Pod(self.lab.run, self.plane, workload, 0, namespace, address, hosts)
-        self.agents.append(pod.start())
-        pod.containers["console"].wait_ready(
-            lambda: pod.namespace.http_get(pod.address, 9181, "/livez")[0] == 200, "/livez", READY_TIMEOUT_S
-        )
-        return pod
-
-    def end(self) -> None:
-        """Kill the Pods and uninstall the release."""
-        for pod in (*self.pods, *self.agents):
-            pod.end()
-        self.helm("uninstall", RELEASE)
-
-    def _pod(self, workload: str, number: int, place: int, hosts: dict[str, str]) -> Pod:
-        lab = self.lab
-        namespace, address = lab.porter_namespace(place), plan.porter(place).v4
-        return Pod(lab.run, self.plane, self.workload(workload), number, namespace, address, hosts)
-
-    def _redis_listens(self) -> bool:
-        return "Ready to accept connections" in self.redis.containers["redis"].tail(50)
-
-    def _values(self, values: object) -> Path:
-        path = self._folder / "values.json"
-        path.write_text(json.dumps(values))
-        return path
-
-
 @pytest.fixture(scope="module")
 def installed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The chart, installed and running, with sessions to both routers."""
-    made = Installation(lab, tmp_path_factory.mktemp("release"))
+    install(lab, tmp_path_factory.mktemp("release"), VALUES)
+    made = Installation(lab)
     try:
         scenario.configure(lab)
         made.wait_ready()
@@ -148,6 +56,7 @@ def installed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[In
         yield made
     finally:
         made.end()
+        made.helm("uninstall", RELEASE)
         lab.reset()
 
 
@@ -224,6 +133,26 @@ def test_every_right_is_used_and_none_is_missing(lab: Lab, installed: Installati
 
     assert not refused(installed)
     assert not used(installed) - granted
+
+
+def test_a_password_in_a_peer_is_said_to_need_a_secret(lab: Lab, installed: Installation) -> None:
+    peer = manifests.bgp_peer("inline", plan.porter(8).v4, plan.BIRD_AS)
+    peer["spec"]["conf"]["authPassword"] = INLINE
+    lab.client.create(peer)
+    try:
+        told = scenario.wait_condition(
+            lab,
+            "BgpPeer",
+            "inline",
+            lambda one: one["status"] == "False" and "put the password into a Secret" in one["message"],
+            "the peer says what to do",
+        )
+        assert INLINE not in json.dumps(told)
+        for pod in installed.pods:
+            for process in pod.containers.values():
+                assert INLINE.encode() not in process.log.read_bytes(), process.name
+    finally:
+        lab.client.delete("BgpPeer", "inline")
 
 
 def test_other_pods_need_a_token_that_is_bound_to_a_role(installed: Installation) -> None:

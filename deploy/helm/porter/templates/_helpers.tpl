@@ -191,6 +191,10 @@ seccompProfile:
 {{- if dig "persistence" "enabled" true $redis -}}
 {{- $_ := set $places "redis.persistence.size" (dig "persistence" "size" "" $redis) -}}
 {{- end -}}
+{{- $limit := dig "resources" "limits" "memory" "" $redis -}}
+{{- if and $limit $redis.maxmemory (include "porter.atLeast" (list $redis.maxmemory $limit)) -}}
+{{- fail (printf "redis.maxmemory is %v, and redis.resources.limits.memory is %v: the server would be killed before it is full; set redis.maxmemory below the limit" $redis.maxmemory $limit) -}}
+{{- end -}}
 {{- range $key, $size := $places -}}
 {{- if and $size (include "porter.atLeast" (list $journal.max $size)) -}}
 {{- fail (printf "%s is %v, and journal.max is %v: the server would be full before the journal is; set journal.max below %s" $key $size $journal.max $key) -}}
