@@ -62,6 +62,31 @@ def check(lab: Lab, number: int, name: str) -> list[str]:
     return addresses
 
 
+def checks(page: str, kind: str, address: str) -> list[str]:
+    """The commands of a page's last section, without their prompts, about a Service's address."""
+    text = (PAGES / f"{page}.md").read_text().partition("\n## Check\n")[2]
+    found = re.search(rf"```{kind}\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    typed = [re.sub(r"^\S+ ", "", line) for line in found[1].replace("198.51.100.10", address).splitlines()]
+    assert len(typed) >= 2
+    return typed
+
+
+def check_shown(lab: Lab, porter: Porter, number: int, address: str) -> None:
+    """What the page says of its commands' output is what the router shows."""
+    hops = lab.next_hops()
+    if number == 0:
+        summary, paths, routes = (lab.frr.vtysh(typed) for typed in checks("frr", "vtysh", address))
+        assert re.search(rf"^\*?{re.escape(porter.address)} .* [1-9]\d* +\d+ ", summary, re.MULTILINE), summary
+        assert "State/PfxRcd" in summary
+        assert len(re.findall(r"\bmultipath\b", paths)) == len(hops), paths
+        assert all(f"* {hop}, via" in routes for hop in hops), routes
+    else:
+        protocols, routes = (lab.bird.birdc(typed) for typed in checks("bird", "birdc", address))
+        assert re.search(r"^porter_1 .* Established", protocols, re.MULTILINE), protocols
+        assert all(f"via {hop} " in routes for hop in hops), routes
+
+
 @pytest.mark.parametrize(
     ("number", "page", "first_line"), [(0, "frr", "hostname frr"), (1, "bird", "log stderr all;")], ids=["frr", "bird"]
 )
@@ -72,7 +97,8 @@ def test_a_router_as_its_page_says(lab: Lab, porter: Porter, number: int, page: 
     try:
         router.restart()
         scenario.wait_sessions(lab, porter)
-        check(lab, number, f"by-{page}")
+        [address, _] = check(lab, number, f"by-{page}")
+        check_shown(lab, porter, number, address)
         for name in (f"by-{page}", f"by-{page}-foreign", f"by-{page}-later"):
             scenario.delete_service(lab, name)
     finally:
@@ -102,5 +128,10 @@ def test_gobgp_as_its_page_says(lab: Lab, porter: Porter) -> None:
             return found
 
         eventually(lambda: table() == expected, f"GoBGP has {expected}", WITHIN_S, ignore=(CommandFailed,))
+        neighbours, routes = (
+            namespace.run(programs.find("gobgp"), *typed.split()[1:]) for typed in checks("gobgp", "console", "")
+        )
+        assert "Establ" in neighbours
+        assert all(hop in routes for hop in lab.next_hops()), routes
     finally:
         lab.run.forget(process)
