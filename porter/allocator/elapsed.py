@@ -40,17 +40,18 @@ def elapsed(state: ClusterState, now_ms: int) -> Iterator[Due]:
             yield Due(HoldExpired(number), number)
 
 
-def ended(state: ClusterState) -> Iterator[Due]:
+def ended(state: ClusterState, *, withholding: bool = False) -> Iterator[Due]:
     """The holds whose cause has ended: each of their prefixes has next hops of its own again, or is in use no more.
 
-    Ask only when every fact that a hold was made for is journaled.
+    Ask only when every fact that a hold was made for is journaled, but those that a hold of facts is about: whether
+    any is withheld says `withholding`.
     """
     holds, rib = state.ledger.holds, state.loc_rib
     if not holds.open:
         return
     lost = {route.hold for prefix, route in holds.routes.items() if prefix in rib.lost}
-    for number in sorted(holds.open):
-        if number not in lost:
+    for number, hold in sorted(holds.open.items()):
+        if not (withholding if hold.of_facts else number in lost):
             yield Due(HoldEnded(number), number)
 
 

@@ -51,6 +51,11 @@ def may_hold(state: ClusterState, rule: Rule) -> bool:
     return state.ledger.open and rule.share_percent < 100 and len(rib.routes) + len(rib.absent) >= rule.minimum
 
 
+def breaks(rule: Rule, count: int, total: int) -> bool:
+    """Whether so many of so many prefixes are too many to go at once."""
+    return count >= rule.minimum and count * 100 > rule.share_percent * total
+
+
 def takes_last(state: ClusterState, fact: EndpointsObserved) -> bool:
     """Whether by these endpoints a prefix of the Service would have no next hop of this Service any more."""
     key = f"{fact.namespace}/{fact.name}"
@@ -120,7 +125,7 @@ def withdrawals(state: ClusterState, facts: Sequence[Event], rule: Rule, *, time
         recent = _recently_lost(state, cause, time_ms)
         total = len(state.loc_rib.routes) + sum(1 for prefix in recent if prefix not in state.loc_rib.routes)
         count = len(recent.union(now))
-        if count < rule.minimum or count * 100 <= rule.share_percent * total:
+        if not breaks(rule, count, total):
             continue
         for bound_ms, prefixes in _by_bound(state, cause, now, rule):
             broken = (count, total, rule.share_percent, rule.minimum, bound_ms)
@@ -152,7 +157,8 @@ def _lost_by(state: ClusterState, facts: Iterable[Event]) -> dict[Prefix, Reason
             for position, fact in enumerate(facts, ledger.position + 1)
         ),
     )
-    routes, before, kept = state.loc_rib.routes, state.loc_rib.lost, ledger.holds.routes
+    routes, before = state.loc_rib.routes, state.loc_rib.lost
+    kept = {prefix for prefix, held in ledger.holds.routes.items() if held.next_hops}
     return {
         prefix: lost.reason
         for prefix, lost in if_so.loc_rib.lost.items()

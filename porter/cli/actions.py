@@ -26,15 +26,22 @@ SpeakerName = Annotated[str, typer.Argument(metavar="NAME", help="The speaker, a
 def drain_speaker(
     name: SpeakerName,
     *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Withdraw also the routes that no other speaker announces.")
+    ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="End the drain: the speaker announces again.")] = False,
     why: Why = "",
     server: options.Server = "",
     state_dir: options.StateDir = DEFAULT_STATE_DIR,
     output: options.OutputForm = Output.TABLE,
 ) -> None:
-    """Have a speaker withdraw everything that it announces, before it is taken away; --undo ends that."""
+    """Have a speaker withdraw everything that it announces, before it is taken away; --undo ends that.
+
+    It is refused where no other speaker announces the same routes; --force withdraws them all the same.
+    """
     done = "announces again" if undo else "withdraws everything"
-    _act("drain", {"speaker": name, "why": why, "undo": undo}, f"speaker {name} {done}", server, state_dir, output)
+    body = {"speaker": name, "why": why, "undo": undo, "force": force}
+    _act("drain", body, f"speaker {name} {done}", server, state_dir, output)
 
 
 def drain_node(

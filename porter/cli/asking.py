@@ -55,10 +55,10 @@ def place_of(where: Where) -> Place:
         raise InvalidSettings(
             f"--archive {where.archive} is no folder; name that of an archive, or a controller as http://HOST:PORT"
         )
-    bearer, archive = token() if where.archive else "", where.archive
+    archive = where.archive
     if archive.startswith(HTTP):
         archive = HTTP + pinned(archive.removeprefix(HTTP).rstrip("/"))
-    return Place(where.redis_url, where.cluster, where.source, archive=archive, archive_token=bearer)
+    return Place(where.redis_url, where.cluster, where.source, archive=archive, archive_token=token)
 
 
 def with_moments(query: dict[str, str], file: Path | None) -> dict[str, str]:
@@ -101,7 +101,7 @@ def history_of(query: Mapping[str, str], where: Where) -> Place:
 
     controller = Controller(where.server, where.state_dir)
     content = controller.content("/v1/export", query)
-    return Place(content=content, archive=f"http://{controller.address}", archive_token=token())
+    return Place(content=content, archive=f"http://{controller.address}", archive_token=token)
 
 
 def present_of(where: Where) -> Place:

@@ -23,6 +23,7 @@ def console(
     redis_url: options.RedisUrl = "",
     cluster: options.Cluster = DEFAULT_CLUSTER,
     file: options.FromFile = None,
+    archive: options.Archive = "",
     state_dir: options.StateDir = DEFAULT_STATE_DIR,
     listen: Annotated[
         str, typer.Option(metavar="ADDR", help="Where the pages are, as HOST:PORT; port 0 takes a free one.")
@@ -40,27 +41,36 @@ def console(
 ) -> None:
     """Serve pages that show a cluster, now and at any earlier moment: by its journal, or by an exported file.
 
-    They only read. If neither --redis-url nor --from is given, it reads the journal of the `porter up` of --state-dir.
+    They only read. If neither --redis-url nor --from is given, it reads the journal of the `porter up` of --state-dir,
+    and its archive.
     """
     from porter.app import process
-    from porter.cli.asking import journal_errors
+    from porter.cli.asking import journal_errors, place_of
     from porter.cli.groups import Where
     from porter.console.server import run_console
     from porter.console.settings import ConsoleSettings
     from porter.telemetry.logs import configure_logging
 
     configure_logging("console", level=log_level.value)
+    # A file is asked for expressly; the variable may be set for everything.
+    server = "" if file is not None else redis_url
+    if file is None and not server:
+        server = _embedded(state_dir)
+        archive = archive or _own_archive(state_dir)
+    where = Where(redis_url=server, cluster=cluster, source=file, archive=archive)
+    place = place_of(where)
     settings = ConsoleSettings(
-        # A file is asked for expressly; the variable may be set for everything.
-        redis_url="" if file is not None else redis_url or _embedded(state_dir),
-        cluster=cluster,
-        file=file,
+        redis_url=place.redis_url,
+        cluster=place.cluster,
+        file=place.file,
+        archive=place.archive,
+        archive_token=place.archive_token,
         listen=listen,
         health=health,
         behind_proxy=behind_proxy,
         trace_url=trace_url,
     )
-    with journal_errors(Where(redis_url=settings.redis_url, source=file)):
+    with journal_errors(where):
         process.run_until_signalled(run_console(settings, lambda address: typer.echo(f"the console is at {address}")))
 
 
@@ -71,3 +81,11 @@ def _embedded(state_dir: Path) -> str:
 
     path = socket_path(Settings(state_dir=state_dir).directory / EMBEDDED_FOLDER)
     return f"unix://{quote(str(path))}" if path.exists() else ""
+
+
+def _own_archive(state_dir: Path) -> str:
+    """The archive that a `porter up` writes, where it does."""
+    from porter.app.settings import Settings
+
+    folder = Settings(state_dir=state_dir).archive_directory
+    return str(folder) if folder.is_dir() else ""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from porter import __version__
+from porter.app.history.archived_streams import ArchivedStreams
 from porter.app.incident.direct import OpenStreams, open_streams
 from porter.console.present import RETRY_S, Pasts, Present, told_head
 from porter.console.questions import QUESTIONS, About, Books, Query, understood
@@ -24,6 +25,17 @@ ANSWER_S = 60.0
 CLOSE_S = 5.0
 
 T = TypeVar("T")
+
+
+TOO_LONG = {
+    "diff": "the comparison takes more than {limit} s and was given up: compare moments that lie closer together, or "
+    "have `porter diff A B` take its time, with the same --redis-url or --from",
+}
+TOO_LONG_OTHERS = "the answer takes more than {limit} s and was given up: ask about less, or about a later moment"
+
+
+class TooLong(Exception):
+    """An answer was given up; the message says what to do instead."""
 
 
 class Busy(Exception):
@@ -62,7 +74,7 @@ class Reader:
         Raises:
             BadQuestion: the question is not understood.
             JournalError: the journal could not be read.
-            TimeoutError: it takes too long.
+            TooLong: it takes more than `ANSWER_S`.
             Busy: too many ask.
         """
         understood(name, query)
@@ -106,7 +118,8 @@ class Reader:
 
     async def _open(self) -> None:
         streams, cluster = await open_streams(self._settings.place)
-        redacted = isinstance(streams, ExportJournals) and streams.redacted
+        inner = streams.inner if isinstance(streams, ArchivedStreams) else streams
+        redacted = isinstance(inner, ExportJournals) and inner.redacted
         live = self._settings.file is None
         about = About(cluster, _source(self._settings), live, redacted, self._settings.trace_url, __version__)
         present = Present(streams, self._changed) if live else None
@@ -115,9 +128,12 @@ class Reader:
     async def _answer(self, name: str, query: Query) -> bytes:
         if self._books is None:
             raise JournalUnavailable(self._problem)
-        async with asyncio.timeout(ANSWER_S), self._turns:
-            answer = await QUESTIONS[name].answer(self._books, query)
-            return json.dumps(answer, ensure_ascii=False).encode()
+        try:
+            async with asyncio.timeout(ANSWER_S), self._turns:
+                answer = await QUESTIONS[name].answer(self._books, query)
+        except TimeoutError as error:
+            raise TooLong(TOO_LONG.get(name, TOO_LONG_OTHERS).format(limit=f"{ANSWER_S:.0f}")) from error
+        return json.dumps(answer, ensure_ascii=False).encode()
 
     async def _told(self) -> Mapping[str, Any]:
         if self._books is None:

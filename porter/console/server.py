@@ -14,7 +14,7 @@ from porter.app.history.reading import BadQuestion
 from porter.app.settings import InvalidSettings
 from porter.console.live import Live
 from porter.console.questions import QUESTIONS
-from porter.console.reader import Busy, Reader
+from porter.console.reader import Busy, Reader, TooLong
 from porter.console.settings import ConsoleSettings, host_and_port
 from porter.ports import JournalError, JournalUnavailable
 from porter.projections.fold import OutOfOrder, UnknownEvent
@@ -56,7 +56,7 @@ TOLD: tuple[tuple[type[Exception], int, str], ...] = (
     (UnknownEvent, 500, "the journal cannot be folded: {}; is this console older than the controllers?"),
     (OutOfOrder, 500, "the journal cannot be folded: {}; `porter verify` tells where it is damaged"),
     (Busy, 503, "{}"),
-    (TimeoutError, 504, "the answer takes too long; ask about less, or about a later moment"),
+    (TooLong, 504, "{}"),
 )
 """What an answer can end with that is told in a sentence; the first that fits counts."""
 

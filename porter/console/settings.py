@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,13 +20,16 @@ TRACE = "{trace}"
 class ConsoleSettings:
     """Where the history is, and where the pages are served.
 
-    `listen` serves the pages; `health`, if given, serves `/livez` alone. `behind_proxy` says that somebody else
-    authenticates clients: only then may `listen` be reached from other machines.
+    `archive` is where what was trimmed is read from, as `porter.app.incident.direct.Place` takes it. `listen` serves
+    the pages; `health`, if given, serves `/livez` alone. `behind_proxy` says that somebody else authenticates clients:
+    only then may `listen` be reached from other machines.
     """
 
     redis_url: str = ""
     cluster: str = DEFAULT_CLUSTER
     file: Path | None = None
+    archive: str = ""
+    archive_token: Callable[[], str] = str
     listen: str = DEFAULT_LISTEN
     health: str = ""
     behind_proxy: bool = False
@@ -34,7 +38,7 @@ class ConsoleSettings:
     @property
     def place(self) -> Place:
         """Where the history is."""
-        return Place(self.redis_url, self.cluster, self.file)
+        return Place(self.redis_url, self.cluster, self.file, archive=self.archive, archive_token=self.archive_token)
 
     def check(self) -> None:
         """Refuse what contradicts itself, and to show a cluster to everybody.

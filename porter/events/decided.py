@@ -305,9 +305,10 @@ class ServiceUndrained(NamedTuple):
 class WithdrawalHeld(NamedTuple):
     """These prefixes are about to lose their last next hops together with too many others: they keep them.
 
-    `hold` is the position of the first event of the hold, its name for people; `cause` a reason code. `lost` of
-    `total` prefixes lost their last next hop within a minute; the rule that was broken travels along, so that a
-    replay does not depend on the settings of whoever replays.
+    Of the causes `NoPeer` and `NotAdvertised` it is their last peers, and the facts that would take them are not
+    journaled while the hold stands. `hold` is the position of the first event of the hold, its name for people; `cause`
+    a reason code. `lost` of `total` prefixes were lost within a minute; the rule that was broken travels along, so that
+    a replay does not depend on the settings of whoever replays.
     """
 
     hold: int
@@ -347,7 +348,7 @@ class HoldExpired(NamedTuple):
 
 
 class HoldEnded(NamedTuple):
-    """The cause of a hold ended: every prefix of it has next hops of its own again, or is in use no more."""
+    """The cause of a hold ended: no prefix of it needs it any more."""
 
     hold: int
 

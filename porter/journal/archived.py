@@ -160,7 +160,12 @@ class ArchivedJournal:
         if edge is None:
             last = await self._last()
             edge = last.last if last is not None else BEGINNING
-        return Run(await asyncio.to_thread(_linked, listing, edge, self._holds), edge)
+        found = await asyncio.to_thread(_linked, listing, edge, self._holds)
+        if edge.position and not found:
+            # What was sealed since the shelf was listed has been trimmed meanwhile.
+            listing = await asyncio.to_thread(lambda: self._shelf.listing(anew=True))
+            found = await asyncio.to_thread(_linked, listing, edge, self._holds)
+        return Run(found, edge)
 
     def _holds(self, shelved: Shelved, position: int, hash_: str) -> bool:
         """Whether a commit of a segment ends there with that hash, and not one of another history."""

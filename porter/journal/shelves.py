@@ -12,7 +12,8 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
@@ -26,6 +27,8 @@ CONTENT = "/v1/segment"
 """Answers the segment `name=`, byte by byte."""
 SEGMENTS_LISTED_MAX = 100_000
 SEGMENT_BYTES_MAX = 1024 * 1024 * 1024
+FETCHED_MAX = 64
+"""How many segments are kept on this machine, the ones that were read last."""
 TIMEOUT_S = 60.0
 
 
@@ -46,8 +49,8 @@ class Shelf(Protocol):
 
     told: str
 
-    def listing(self) -> Sequence[Shelved]:
-        """All segments, by where they end.
+    def listing(self, *, anew: bool = False) -> Sequence[Shelved]:
+        """All segments, by where they end; `anew` where what is known may be old.
 
         Raises:
             JournalError: they cannot be listed.
@@ -75,8 +78,9 @@ class FolderShelf:
         self.told = str(folder)
         self._known: dict[str, Segment] = {}
 
-    def listing(self) -> Sequence[Shelved]:
+    def listing(self, *, anew: bool = False) -> Sequence[Shelved]:
         """See `Shelf`. What cannot be opened is left out; `porter verify` tells of it."""
+        del anew
         if not self.folder.is_dir():
             return ()
         found, _ = list_segments(self.folder, self._known)
@@ -101,16 +105,18 @@ class _NoArchive(JournalUnavailable):
 class HttpShelf:
     """The segments of a controller, fetched into a temporary folder when they are wanted."""
 
-    def __init__(self, address: str, token: str = "") -> None:
+    def __init__(self, address: str, token: Callable[[], str] = str) -> None:
+        """`token` gives the bearer token at the time of asking: those of Pods are replaced every hour."""
         self.told = f"the archive of the controller at {address}"
         self._token = token
         self._base = f"http://{address}"
         self._folder: Path | None = None
+        self._fetched: OrderedDict[str, Segment] = OrderedDict()
         self._listing: Sequence[Shelved] | None = None
 
-    def listing(self) -> Sequence[Shelved]:
-        """See `Shelf`. Asked once: what is sealed meanwhile is in the journal still."""
-        if self._listing is None:
+    def listing(self, *, anew: bool = False) -> Sequence[Shelved]:
+        """See `Shelf`. Asked once, and again only where somebody misses something."""
+        if self._listing is None or anew:
             try:
                 with self._get(LISTING) as answer:
                     rows = json.loads(answer.read())["segments"]
@@ -126,24 +132,29 @@ class HttpShelf:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="porter-archive-"))
         path = self._folder / shelved.name
-        if not path.exists():
+        if shelved.name not in self._fetched:
             with self._get(f"{CONTENT}?{urllib.parse.urlencode({'name': shelved.name})}") as answer:
                 raw = answer.read(SEGMENT_BYTES_MAX)
             if sha256(raw).hexdigest() != shelved.sha256:
                 raise Corrupt(f"{self.told}: {shelved.name} arrived with another digest than was told")
             path.write_bytes(raw)
-        return open_segment(path)
+            self._fetched[shelved.name] = open_segment(path)
+            while len(self._fetched) > FETCHED_MAX:
+                (self._folder / self._fetched.popitem(last=False)[0]).unlink(missing_ok=True)
+        self._fetched.move_to_end(shelved.name)
+        return self._fetched[shelved.name]
 
     def close(self) -> None:
         """See `Shelf`."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+            self._fetched.clear()
 
     def _get(self, path: str) -> IO[bytes]:
         request = urllib.request.Request(f"{self._base}{path}")  # noqa: S310 -- http
-        if self._token:
-            request.add_header("Authorization", f"Bearer {self._token}")
+        if token := self._token():
+            request.add_header("Authorization", f"Bearer {token}")
         try:
             answer: IO[bytes] = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310 -- http
         except urllib.error.HTTPError as error:

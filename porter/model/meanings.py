@@ -203,14 +203,14 @@ GROUPS: tuple[Group, ...] = (
         "What becomes of withdrawals that are held back",
         {
             Reason.WITHDRAWAL_HELD: Meaning(
-                "So many prefixes were about to lose their last next hops at once that they keep them.",
-                "Mend the cause, or withdraw them by `porter approve`.",
+                "So many prefixes were about to lose their last next hops or peers at once that they keep them.",
+                "Mend the cause, or let it happen by `porter approve`.",
             ),
             Reason.WITHDRAWAL_APPROVED: Meaning("An operator approved the hold: what it kept is withdrawn."),
             Reason.HOLD_EXPIRED: Meaning(
                 "The hold lasted for its longest time: what it kept is withdrawn.", "Mend the cause of the loss."
             ),
-            Reason.HOLD_ENDED: Meaning("The cause ended: every prefix has next hops of its own again, or is gone."),
+            Reason.HOLD_ENDED: Meaning("The cause ended: every prefix is as it was by itself again, or is gone."),
         },
     ),
     Group(

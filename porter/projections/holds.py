@@ -2,6 +2,9 @@
 
 A hold keeps the next hops that its prefixes had when it began, for as long as it stands. A prefix with next hops of
 its own uses those; the kept ones count only while it has none, and only while a Service of it is there.
+
+A hold of a cause in `OF_FACTS` keeps nothing here: the facts that would take its prefixes from their peers are not
+journaled while it stands, so that every reader goes on with the objects that were.
 """
 
 from __future__ import annotations
@@ -13,6 +16,10 @@ from typing import Any, NamedTuple
 from porter.events.decided import WithdrawalHeld
 from porter.model.address import Prefix
 from porter.model.bgp import NextHop
+from porter.model.reasons import Reason
+
+OF_FACTS = frozenset({Reason.NO_PEER, Reason.NOT_ADVERTISED})
+"""The causes of holds that hold facts about the conf, peers, advertisements and pools back."""
 
 
 class Hold(NamedTuple):
@@ -26,9 +33,14 @@ class Hold(NamedTuple):
     share_percent: int
     minimum: int
 
+    @property
+    def of_facts(self) -> bool:
+        """Whether it is facts that wait for its end."""
+        return self.cause in OF_FACTS
+
 
 class HeldRoute(NamedTuple):
-    """The next hops that a prefix keeps, and the hold that keeps them."""
+    """The next hops that a prefix keeps, and the hold that keeps them; none where facts are held back instead."""
 
     hold: int
     next_hops: tuple[NextHop, ...]
@@ -50,14 +62,17 @@ class Holds:
         return Holds(dict(self.open), dict(self.routes), dict(self.settled_ms))
 
     def held(self, event: WithdrawalHeld, time_ms: int, kept: Mapping[Prefix, tuple[NextHop, ...]]) -> None:
-        """Fold a hold, or more prefixes of one that stands. What an earlier hold keeps stays there."""
+        """Fold a hold, or more prefixes of one that stands. What an earlier hold keeps stays there; what one of facts
+        stands for passes to the one that has next hops to keep."""
         before = self.open.get(event.hold)
         since_ms = time_ms if before is None else before.since_ms
         self.open[event.hold] = Hold(
             event.cause, since_ms, event.bound_ms, event.lost, event.total, event.share_percent, event.minimum
         )
         for prefix, next_hops in kept.items():
-            self.routes.setdefault(prefix, HeldRoute(event.hold, next_hops))
+            earlier = self.routes.get(prefix)
+            if earlier is None or not earlier.next_hops:
+                self.routes[prefix] = HeldRoute(event.hold, next_hops)
 
     def ends(self, number: int, time_ms: int, *, settles: bool) -> tuple[Prefix, ...]:
         """Fold the end of a hold; return the prefixes that it kept."""

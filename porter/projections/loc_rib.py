@@ -350,7 +350,7 @@ class LocRib:
     def _held(self, prefix: Prefix, family: Family) -> tuple[NextHop, ...]:
         """The next hops that a hold keeps: those of them that are still eligible, or all where none is."""
         held = self._ledger.holds.routes.get(prefix)
-        if held is None:
+        if held is None or not held.next_hops:
             return ()
         eligible = self.eligible[family]
         left = tuple(eligible[hop.node] for hop in held.next_hops if hop.node in eligible)

@@ -28,6 +28,17 @@ _RELEASED: dict[str, str] = {
 }
 
 
+_WOULD_HAVE: dict[str, str] = {
+    Reason.NO_PEER: "would have lost the last peer that they go to",
+    Reason.NOT_ADVERTISED: "would no longer go to any peer by a BgpAdvertisement",
+}
+
+
+def would_have(cause: str) -> str:
+    """What was about to happen to the prefixes of a hold."""
+    return _WOULD_HAVE.get(cause, "would have lost their last next hops within a minute")
+
+
 def clock_time(time_ms: int) -> str:
     """A time as people read it in a sentence."""
     return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%H:%M UTC")

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from porter.app.answer_json import Json, time_json
+from porter.model.address import Prefix
 from porter.projections.cluster import ClusterState
 from porter.projections.holds import Hold
 from porter.projections.maintenance import NodeDrain, ServiceDrain, routes_on_last_resort
+from porter.projections.sentences import would_have
 
 PREFIXES_TOLD_MAX = 100
 """Most prefixes that one hold names; their number is always told."""
@@ -53,13 +55,17 @@ def operated_problems(state: ClusterState) -> list[str]:
 
 
 def held_prefixes(state: ClusterState) -> Counter[str]:
-    """How many prefixes keep next hops by a hold alone, by cause."""
-    kept, lost = state.ledger.holds, state.loc_rib.lost
+    """How many prefixes keep next hops, or their peers, by a hold alone, by cause."""
+    kept = state.ledger.holds
     return Counter(
-        kept.open[route.hold].cause
+        hold.cause
         for prefix, route in kept.routes.items()
-        if prefix in lost and route.hold in kept.open
+        if (hold := kept.open.get(route.hold)) is not None and _is_held(state, prefix, hold)
     )
+
+
+def _is_held(state: ClusterState, prefix: Prefix, hold: Hold) -> bool:
+    return prefix in (state.loc_rib.routes if hold.of_facts else state.loc_rib.lost)
 
 
 def _services(state: ClusterState) -> Iterator[tuple[str, ServiceDrain]]:
@@ -90,14 +96,14 @@ def _hold(state: ClusterState, number: int, hold: Hold) -> Json:
         "total": hold.total,
         "sharePercent": hold.share_percent,
         "minimum": hold.minimum,
-        "held": sum(1 for prefix in prefixes if prefix in state.loc_rib.lost),
+        "held": sum(1 for prefix in prefixes if _is_held(state, prefix, hold)),
         "prefixes": prefixes[:PREFIXES_TOLD_MAX],
     }
 
 
 def _hold_problem(told: Json) -> str:
     return (
-        f"hold {told['hold']}: {told['held']} prefixes keep their last next hops, because {told['lost']} of "
-        f"{told['total']} would have lost them within a minute ({told['cause']}); find out why, or withdraw them by "
-        f"`porter approve {told['hold']}`; without either they are withdrawn at {told['until']}"
+        f"hold {told['hold']}: {told['held']} prefixes stay as they are, because {told['lost']} of {told['total']} "
+        f"{would_have(told['cause'])} ({told['cause']}); find out why, or let it happen by "
+        f"`porter approve {told['hold']}`; without either it happens at {told['until']}"
     )

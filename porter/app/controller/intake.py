@@ -3,6 +3,9 @@
 A fact that would take the last next hop from a prefix waits for a moment, so that what belongs together is judged
 together, and what comes back at once is no change. Nothing gets worse by the wait: its clients have nowhere else to go.
 No such fact is given out before it was judged, whatever the source says meanwhile: it is looked at when it is taken.
+
+So it is with a fact that would take a prefix from its last peer. If such facts are too many they are not given out at
+all while the hold stands that is journaled for them: what is watched is compared again by every leader.
 """
 
 from __future__ import annotations
@@ -12,18 +15,34 @@ from typing import NamedTuple
 
 import structlog
 
-from porter.allocator.withdrawals import Rule, may_hold, nodes_take_last, removes_next_hop, takes_last, withdrawals
+from porter.allocator import lost_peers
+from porter.allocator.withdrawals import (
+    WINDOW_MS,
+    Rule,
+    may_hold,
+    nodes_take_last,
+    removes_next_hop,
+    takes_last,
+    withdrawals,
+)
 from porter.app.controller import facts
 from porter.events.catalogue import Event
 from porter.events.decided import WithdrawalHeld
 from porter.events.observed import EndpointsObserved, ServiceGone, ServiceObserved
-from porter.ports import Clock, FactKey, Source
+from porter.model.address import Prefix
+from porter.ports import Clock, FactKey, FactKind, Source
 from porter.projections.cluster import ClusterState
 
 QUIET_S = 0.5
 """Losing facts are judged when none has come for this long,"""
 WAIT_S_MAX = 2.0
 """and at the latest when the first has waited for this long."""
+
+OBJECTS_TOLD_MAX = 20
+"""Of so many objects at most the log says that their changes are withheld."""
+
+_OF_PEERS: frozenset[FactKind] = frozenset({"Pool", "Conf", "Peer", "Advertisement"})
+"""What decides which prefix goes to which peer."""
 
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +63,11 @@ class Intake:
         self._rule = rule
         self._clock = clock
         self._waiting: set[FactKey] = set()
+        self._withheld: set[FactKey] = set()
+        # What vanished while something was being listed: whether it is gone is known when that is through.
+        self._unseen: set[FactKey] = set()
+        # What facts took from their last peer lately (monotonic); a new leader begins to count anew.
+        self._lost_s: dict[Prefix, float] = {}
         # What was judged of each key: should the source say something else by then, that is judged again.
         self._passed: dict[FactKey, tuple[Event, ...]] = {}
         self._due_s = 0.0
@@ -56,7 +80,12 @@ class Intake:
     @property
     def settled(self) -> bool:
         """Whether every fact that was judged is journaled: what was held for it can be looked at."""
-        return not self._waiting and not self._passed
+        return not self._waiting and not self._passed and not self._unseen
+
+    @property
+    def withholding(self) -> bool:
+        """Whether facts wait for the end of a hold."""
+        return bool(self._withheld)
 
     @property
     def due_s(self) -> float | None:
@@ -70,18 +99,31 @@ class Intake:
 
         With `hurry` nothing waits longer than until all else is taken. Ends early once `full` says so.
         """
+        if self._source.synced:
+            self.dirty |= self._unseen
+            self._unseen.clear()
+        self._release(state())
         self._keep_nodes(state())
         due_s = self.due_s
         if due_s is not None and (self._clock.monotonic_s() >= due_s or (hurry and not self.dirty)):
-            for held in self._judge(state(), time_ms):
+            for held in self._judge(state, time_ms):
                 yield Taken(held, held.aggregate)
         for key in facts.in_order(self.dirty):
             if full():
                 return
             self.dirty.discard(key)
-            yield from self._of_key(state, key)
+            if self._source.synced or key in self._source.facts:
+                yield from self._of_key(state, key)
+            else:
+                self._unseen.add(key)
+                self._passed.pop(key, None)
 
     def _of_key(self, state: Callable[[], ClusterState], key: FactKey) -> Iterator[Taken]:
+        if self._withheld and key.kind in _OF_PEERS:
+            # It may bring back what the withheld facts take.
+            for withheld in self._withheld:
+                self._wait(withheld)
+            self._withheld.clear()
         for fact in facts.differences(state(), self._source, key):
             if self._waits(state(), key, fact):
                 return
@@ -95,9 +137,10 @@ class Intake:
         self._passed.pop(key, None)
 
     def _waits(self, state: ClusterState, key: FactKey, fact: Event) -> bool:
-        if not isinstance(fact, EndpointsObserved) or fact in self._passed.get(key, ()):
+        if fact in self._passed.get(key, ()):
             return False
-        if not takes_last(state, fact) or not may_hold(state, self._rule):
+        may_lose = takes_last(state, fact) if isinstance(fact, EndpointsObserved) else lost_peers.may_lose(state, fact)
+        if not may_lose or not may_hold(state, self._rule):
             return False
         self._wait(key)
         return True
@@ -127,23 +170,57 @@ class Intake:
                 self.dirty.discard(key)
                 self._wait(key)
 
-    def _judge(self, state: ClusterState, time_ms: int) -> tuple[WithdrawalHeld, ...]:
-        """Decide about all that waits; it is taken next, behind the holds that are returned."""
-        keys, self._waiting = self._waiting, set()
-        self.dirty |= keys
-        for key in facts.in_order(keys):
+    def _release(self, state: ClusterState) -> None:
+        """Let pass what was withheld once its hold is over: nobody asks for the same approval twice."""
+        standing = any(hold.of_facts for hold in state.ledger.holds.open.values())
+        if not self._withheld or (standing and may_hold(state, self._rule)):
+            return
+        for key in self._withheld:
             self._passed[key] = tuple(facts.differences(state, self._source, key))
-        losing = [fact for key in facts.in_order(keys) for fact in self._passed[key]]
-        holds = withdrawals(state, losing, self._rule, time_ms=time_ms)
-        for held in holds:
-            _log.error(
-                "withdrawals are held back: too many prefixes would lose their last next hop at once",
-                hold=held.hold,
-                cause=held.cause,
-                prefixes=len(held.prefixes),
-                lost=held.lost,
-                total=held.total,
-                bound_s=held.bound_ms / 1000,
-                mend=f"`porter approve {held.hold}` withdraws them",
-            )
-        return holds
+        self.dirty |= self._withheld
+        self._withheld.clear()
+        self._lost_s.clear()
+
+    def _judge(self, state: Callable[[], ClusterState], time_ms: int) -> Iterator[WithdrawalHeld]:
+        """Decide about all that waits; it is taken next, behind the holds that are given."""
+        keys, self._waiting = facts.in_order(self._waiting), set()
+        self.dirty.update(keys)
+        for key in keys:
+            self._passed[key] = tuple(facts.differences(state(), self._source, key))
+        losing = [fact for key in keys if key.kind not in _OF_PEERS for fact in self._passed[key]]
+        for held in withdrawals(state(), losing, self._rule, time_ms=time_ms):
+            _tell(held, "too many prefixes would lose their last next hop at once")
+            yield held
+        of_peers = {fact: key for key in keys if key.kind in _OF_PEERS for fact in self._passed[key]}
+        if of_peers:
+            yield from self._judge_of_peers(state(), of_peers)
+
+    def _judge_of_peers(self, state: ClusterState, of_peers: dict[Event, FactKey]) -> Iterator[WithdrawalHeld]:
+        now_s = self._clock.monotonic_s()
+        self._lost_s = {each: at_s for each, at_s in self._lost_s.items() if now_s - at_s < WINDOW_MS / 1000}
+        found = lost_peers.withheld(state, tuple(of_peers), self._rule, frozenset(self._lost_s))
+        if not found.facts:
+            self._lost_s |= dict.fromkeys(found.prefixes, now_s)
+            return
+        self._withheld = {of_peers[fact] for fact in found.facts}
+        self.dirty -= self._withheld
+        for key in self._withheld:
+            del self._passed[key]
+        objects = sorted(f"{key.kind} {key.name}" for key in self._withheld)
+        for held in lost_peers.hold(state, found, self._rule):
+            _tell(held, "too many prefixes would go to no peer any more", changes_of=objects[:OBJECTS_TOLD_MAX])
+            yield held
+
+
+def _tell(held: WithdrawalHeld, why: str, **more: object) -> None:
+    _log.error(
+        f"withdrawals are held back: {why}",
+        hold=held.hold,
+        cause=held.cause,
+        prefixes=len(held.prefixes),
+        lost=held.lost,
+        total=held.total,
+        bound_s=held.bound_ms / 1000,
+        mend=f"`porter approve {held.hold}` lets it happen",
+        **more,
+    )

@@ -16,7 +16,7 @@ import structlog
 
 from porter.allocator.adopt import adopt
 from porter.allocator.decide import cause, decide, unsettled
-from porter.allocator.elapsed import cordons, elapsed, ended, next_ms
+from porter.allocator.elapsed import Due, cordons, elapsed, ended, next_ms
 from porter.allocator.path_identifiers import assign
 from porter.allocator.timers import due, next_due_ms
 from porter.allocator.withdrawals import Rule
@@ -255,7 +255,7 @@ class Leading:
     def _take_elapsed(self, batch: Batch) -> None:
         """What is due by now; a hold's end is looked at when all that it was made for is journaled."""
         room = FACTS_PER_COMMIT - len(batch.drafts)
-        found = [*elapsed(self.state, batch.time_ms), *(ended(self.state) if self._intake.settled else ())]
+        found = [*elapsed(self.state, batch.time_ms), *self._ended()]
         if self._cordon_delay_ms is not None:
             found += cordons(self.state, self._cordon_delay_ms)
         for event, causation in found[:room]:
@@ -263,6 +263,9 @@ class Leading:
         for cool_down in due(self.state, batch.time_ms, FACTS_PER_COMMIT - len(batch.drafts)):
             since = self.state.pools.cooling[cool_down.address]
             self._fold(batch, cool_down, causation=since.position, correlation=cool_down.aggregate)
+
+    def _ended(self) -> Iterable[Due]:
+        return ended(self.state, withholding=self._intake.withholding) if self._intake.settled else ()
 
     def _take_facts(self, batch: Batch, *, hurry: bool) -> None:
         taken = self._intake.take(

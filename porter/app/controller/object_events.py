@@ -19,7 +19,7 @@ from porter.model.object_event import ObjectEvent
 from porter.model.reasons import Reason
 from porter.projections.cluster import ClusterState
 from porter.projections.inventory import DEFAULT_CONF
-from porter.projections.sentences import release_cause, source_of
+from porter.projections.sentences import release_cause, source_of, would_have
 
 DECISIONS = (AddressAllocated, AddressAdopted, AddressReleased, AllocationRefused)
 """The events that are told; a pool's or a peer's changes show in its conditions."""
@@ -79,13 +79,13 @@ def hold_event(state: ClusterState, envelope: Envelope) -> ObjectEvent | None:
         case WithdrawalApproved():
             why = f": {step.why}" if step.why else ""
             reason = Reason.WITHDRAWAL_APPROVED
-            sentence = f"{step.by} approved hold {step.hold}{why}; what has no next hop of its own is withdrawn"
+            sentence = f"{step.by} approved hold {step.hold}{why}; what it kept is withdrawn"
         case HoldExpired():
             reason = Reason.HOLD_EXPIRED
-            sentence = f"hold {step.hold} is over after its longest time; what has no next hop of its own is withdrawn"
+            sentence = f"hold {step.hold} is over after its longest time; what it kept is withdrawn"
         case HoldEnded():
             reason = Reason.HOLD_ENDED
-            sentence = f"hold {step.hold} ended with its cause; every prefix of it has next hops of its own or is gone"
+            sentence = f"hold {step.hold} ended with its cause: no prefix of it needs it any more"
         case _:
             raise TypeError(f"{envelope.type} is no step of a hold")
     if conf is None or (isinstance(step, WithdrawalHeld) and step.hold != envelope.position):
@@ -121,9 +121,8 @@ def standing_holds(state: ClusterState) -> Iterator[ObjectEvent]:
 
 def _held(step: WithdrawalHeld) -> str:
     return (
-        f"{step.lost} of {step.total} prefixes would have lost their last next hops within a minute ({step.cause}), "
-        f"and keep them for {step.bound_ms // 1000} s at most; mend the cause, or withdraw them by "
-        f"`porter approve {step.hold}`"
+        f"{step.lost} of {step.total} prefixes {would_have(step.cause)} ({step.cause}), and stay as they are for "
+        f"{step.bound_ms // 1000} s at most; mend the cause, or let it happen by `porter approve {step.hold}`"
     )
 
 

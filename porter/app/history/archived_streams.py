@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from porter.app.history.streams import Streams
@@ -60,8 +61,8 @@ class _OpenSegment:
         self._store.close()
 
 
-def shelf_of(place: str, token: str = "") -> Shelf:
-    """The shelf of an archive: a folder, or a controller as http://HOST:PORT, which is given a bearer token.
+def shelf_of(place: str, token: Callable[[], str] = str) -> Shelf:
+    """The shelf of an archive: a folder, or a controller as http://HOST:PORT, which is given a bearer token each time.
 
     Raises:
         JournalMissing: there is no such folder.
@@ -75,7 +76,7 @@ def shelf_of(place: str, token: str = "") -> Shelf:
     return FolderShelf(folder)
 
 
-def archive_alone(place: str, token: str = "") -> tuple[ArchivedStreams, str]:
+def archive_alone(place: str, token: Callable[[], str] = str) -> tuple[ArchivedStreams, str]:
     """An archive as a history of its own, and the cluster's name.
 
     Raises:

@@ -7,6 +7,7 @@ from typing import Any
 
 from porter.app.answer_json import Json
 from porter.app.answers import routes as route_answers
+from porter.app.answers.last_speaker import announced_by_it_alone
 from porter.app.history.reading import BadQuestion
 from porter.app.read_model import ReadModel
 from porter.app.settings import DRAIN_DELAY_MS
@@ -55,15 +56,17 @@ def drain(body: Mapping[str, Any], by: str, model: ReadModel) -> Action:
     name, why = _text(body, subject), _text(body, "why", required=False)
     undo, force = _boolean(body, "undo"), _boolean(body, "force")
     delay_ms = _number(body, "delayMs", DRAIN_DELAY_MS, DELAY_MS_MAX)
-    if subject != "node" and force:
-        raise BadQuestion('"force" is of a node\'s drain alone')
+    if subject == "service" and force:
+        raise BadQuestion('"force" is of drains of nodes and speakers')
     if subject == "speaker":
         if "delayMs" in body:
             raise BadQuestion('a speaker withdraws at once; "delayMs" is of drains of nodes and Services')
         known = route_answers.known_speakers(model)
         if name not in known:
             raise NotKnown(route_answers.not_known("speaker", name, known))
-        return SpeakerUndrained(name, by, why) if undo else SpeakerDrained(name, by, why)
+        if undo:
+            return SpeakerUndrained(name, by, why)
+        return _drained_speaker(name, by, why, model, force=force)
     if subject == "node":
         return _undrained_node(name, by, why, model) if undo else _drained_node(name, by, why, model, delay_ms, force)
     return _service(name, by, why, model, None if undo else delay_ms)
@@ -96,6 +99,16 @@ def answer(action: Action, position: int) -> Json:
             return {"position": position, "service": service, "drained": isinstance(action, ServiceDrained)}
         case WithdrawalApproved():
             return {"position": position, "hold": action.hold}
+
+
+def _drained_speaker(name: str, by: str, why: str, model: ReadModel, *, force: bool) -> SpeakerDrained:
+    alone = 0 if force else announced_by_it_alone(model, name)
+    if alone:
+        raise NotPossible(
+            f"no other speaker announces {alone} of {len(model.state.loc_rib.routes)} prefixes, which every router "
+            f"would lose; bring another speaker into service first, or say `porter drain speaker {name} --force`"
+        )
+    return SpeakerDrained(name, by, why)
 
 
 def _drained_node(name: str, by: str, why: str, model: ReadModel, delay_ms: int, force: bool) -> NodeDrained:  # noqa: PLR0917 -- the event's fields.

@@ -48,7 +48,7 @@ class Place(NamedTuple):
     """Where a journal is: in an export (a file, or its content), or at a server, by the cluster's name.
 
     `archive` is where what was trimmed is read from: a folder, or a controller as http://HOST:PORT, which is given
-    `archive_token`. Alone it is the whole history, but for the speakers'.
+    what `archive_token` gives each time. Alone it is the whole history, but for the speakers'.
     """
 
     redis_url: str = ""
@@ -56,7 +56,7 @@ class Place(NamedTuple):
     file: Path | None = None
     content: bytes | None = None
     archive: str = ""
-    archive_token: str = ""
+    archive_token: Callable[[], str] = str
 
 
 class OpenStreams(Streams, Protocol):

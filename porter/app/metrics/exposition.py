@@ -186,7 +186,7 @@ def _services(state: ClusterState) -> Iterator[Measured]:
 def _operated(state: ClusterState) -> Iterator[Measured]:
     ledger = state.ledger
     held: Samples = tuple(((cause,), float(number)) for cause, number in sorted(held_prefixes(state).items()))
-    text = "Prefixes that keep their last next hops because too many would have lost them at once, by cause."
+    text = "Prefixes that keep their last next hops or peers because too many would have lost them at once, by cause."
     yield Measured("withdrawals_held", "gauge", text, ("cause",), held)
     yield Measured(
         "holds_open", "gauge", "Holds that wait for an approval or their end.", (), _one(len(ledger.holds.open))

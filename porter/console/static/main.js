@@ -22,6 +22,7 @@ const PAGES = [
   ["/compare", "Compare", compare],
   ["/journal", "Journal", journal],
 ];
+const PATIENCE_S = 3;
 const AGAIN_LEAST_MS = 200;
 const AGAIN_MOST_MS = 10_000;
 
@@ -58,6 +59,7 @@ async function load(moved) {
   wanted = false;
   document.title = `${page.name} ${values.at ? `at #${values.at} ` : ""}· ${console_.about?.cluster ?? ""} · Porter`;
   region.classList.toggle("loading", moved);
+  const patience = moved ? setInterval(() => waitingFor(performance.now() - begun), 1000) : undefined;
   try {
     const children = await page.load(values, signal);
     if (signal.aborted) return;
@@ -67,11 +69,19 @@ async function load(moved) {
   } catch (error) {
     if (error.name === "AbortError" || signal.aborted) return;
     redraw(region, refused(error, values));
+  } finally {
+    clearInterval(patience);
   }
   region.classList.remove("loading");
   running = false;
   cost = performance.now() - begun;
   if (wanted) again();
+}
+
+// Of a huge cluster two moments are folded anew, which takes its time.
+function waitingFor(ms) {
+  const seconds = Math.round(ms / 1000);
+  if (seconds >= PATIENCE_S) redraw(region, h("p", { class: "empty panel" }, `Reading… ${seconds} s; what takes more than a minute is given up.`));
 }
 
 function refused(error, values) {

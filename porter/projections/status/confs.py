@@ -11,6 +11,7 @@ from porter.policy.transport import DO_NOT_LISTEN
 from porter.projections.adj_rib_out import agent_router_id
 from porter.projections.cluster import ClusterState
 from porter.projections.maintenance import routes_on_last_resort
+from porter.projections.sentences import would_have
 from porter.projections.sessions import Sessions
 from porter.projections.status.conditions import (
     MAX_NAMED,
@@ -89,8 +90,8 @@ def _degraded(state: ClusterState, generation: int) -> Tree:
         )
     for number, hold in sorted(state.ledger.holds.open.items()):
         told.append(
-            f"hold {number} keeps routes, because {hold.lost} of {hold.total} prefixes would have lost their last next "
-            f"hops within a minute ({hold.cause}); find out why, or withdraw them by `porter approve {number}`"
+            f"hold {number} keeps routes, because {hold.lost} of {hold.total} prefixes {would_have(hold.cause)} "
+            f"({hold.cause}); find out why, or let it happen by `porter approve {number}`"
         )
     reason = Reason.HELD if told else Reason.DRAINED
     last = routes_on_last_resort(state.ledger.maintenance, state.loc_rib.routes)

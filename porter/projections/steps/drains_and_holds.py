@@ -8,6 +8,7 @@ from typing import Any
 from porter.events import decided
 from porter.model.address import prefix_address
 from porter.projections.cluster import ClusterState
+from porter.projections.holds import OF_FACTS
 from porter.projections.loc_rib import Stamp
 
 _ServiceEvent = decided.ServiceDrained | decided.ServiceDrainElapsed | decided.ServiceUndrained
@@ -50,7 +51,8 @@ def _service_undrained(state: ClusterState, event: decided.ServiceUndrained, pos
 def _withdrawal_held(state: ClusterState, event: decided.WithdrawalHeld, _position: int, time_ms: int) -> None:
     # The next hops at this position: whatever takes them away comes behind it.
     routes = state.loc_rib.routes
-    kept = {prefix: routes[prefix].next_hops for prefix in event.prefixes if prefix in routes}
+    of_facts = event.cause in OF_FACTS
+    kept = {prefix: () if of_facts else routes[prefix].next_hops for prefix in event.prefixes if prefix in routes}
     state.ledger.holds.held(event, time_ms, kept)
 
 

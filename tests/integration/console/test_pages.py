@@ -262,6 +262,25 @@ async def test_names_that_are_markup_stay_text(page: Page, tmp_path: Path) -> No
         page.expected.append("400 (Bad Request)")
 
 
+async def test_who_waits_for_a_long_answer_sees_that_it_goes_on(page: Page, rack: str) -> None:
+    await show(page, rack, "/")
+    await page.js(
+        "window.held = new Promise((go) => { window.goOn = go; });"
+        "const fetched = window.fetch;"
+        "window.fetch = async (...all) => { if (String(all[0]).includes('/api/diff')) await window.held; return fetched(...all); };"
+    )
+    await page.js("document.querySelector('a[href^=\"/compare\"]').click()")
+    await page.until("document.querySelector('input[name=a]')")
+    await page.js(
+        "document.querySelector('input[name=a]').value = '59';document.querySelector('form.toolbar').requestSubmit();"
+    )
+    await page.until(
+        "/Reading… [0-9]+ s; what takes more than a minute/.test(document.querySelector('#region').innerText)"
+    )
+    await page.js("window.goOn()")
+    await page.until(f"{READY} && document.querySelector('#region').innerText.includes('#59')")
+
+
 async def test_what_goes_wrong_is_said_with_a_way_out(page: Page, rack: str) -> None:
     page.expected.append("400 (Bad Request)")
     page.expected.append("404 (Not Found)")

@@ -233,7 +233,11 @@ def _address(up: Up, name: str) -> str:
 
 def test_a_drained_speaker_withdraws_everything_and_announces_again(place, up):
     place.wait_route("203.0.113.0/32")
-    assert up.ask("drain", "speaker", "one", "--why", "maintenance").returncode == 0
+    refused = up.ask("drain", "speaker", "one", "--why", "maintenance")
+    assert refused.returncode == 1
+    assert "no other speaker announces" in refused.stderr
+    assert "porter drain speaker one --force" in refused.stderr
+    assert up.ask("drain", "speaker", "one", "--why", "maintenance", "--force").returncode == 0
     place.wait_route("203.0.113.0/32", frozenset())
     status = up.ask("status")
     assert status.returncode == 1

@@ -25,6 +25,9 @@ KINDS = {
     "EndpointsObserved": "Endpoints",
     "NodeObserved": "Node",
     "PoolObserved": "Pool",
+    "ConfObserved": "Conf",
+    "PeerObserved": "Peer",
+    "AdvertisementObserved": "Advertisement",
 }
 WITHIN_S = 10.0
 

@@ -11,14 +11,19 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from porter.app.history.moments import Moment
 from porter.app.incident import direct
 from porter.app.settings import InvalidSettings
+from porter.console import reader
 from porter.console.live import CLIENTS_MAX
 from porter.console.server import STATIC, run_console
 from porter.console.settings import ConsoleSettings
+from porter.events.envelope import BEGINNING
+from porter.journal.archive import Archive
 from porter.journal.export import ExportJournals
 from porter.ports import JournalError
 from tests.schema_check import violations
+from tests.unit.app.scripted_incident import exported, incident
 
 SAMPLE = Path(__file__).resolve().parents[3] / "docs/operate/samples/incident.porter-export"
 SECRET = "s3cret-of-the-journal"
@@ -82,6 +87,39 @@ async def test_every_answer_is_the_one_that_the_commands_give(client, question, 
     assert status == 200
     assert answer == await asyncio.to_thread(direct.ask, question, query, direct.Place(file=SAMPLE))
     assert violations(answer, question) == []
+
+
+async def test_what_was_trimmed_is_read_from_the_archive(tmp_path):
+    it = await incident()
+    archive = Archive(tmp_path / "archive", "porter")
+    archive.open()
+    archive.begin((await it.journal.head()).genesis, BEGINNING)
+    async for blobs in it.journal.blobs(BEGINNING):
+        archive.add(blobs)
+    archive.seal()
+    archive.close()
+    file = tmp_path / "trimmed.porter-export"
+    file.write_bytes(await exported(it, Moment(it.marks["recovered"])))
+    async with serving(file=file) as client:
+        status, answer = await client.get("/api/pools", {"at": "3"})
+        assert (status, "lies before the first position" in answer["message"]) == (400, True)
+    async with serving(file=file, archive=str(tmp_path / "archive")) as client:
+        for question, query in (("pools", {"at": "3"}), ("timeline", {"until": "9"}), ("diff", {"a": "3", "b": "20"})):
+            status, answer = await client.get(f"/api/{question}", query)
+            assert (status, answer) == (200, await direct.answer(it.streams, "porter", question, query)), question
+        _, events = await client.get("/api/events", {"limit": "3", "before": "4"})
+        assert [one["position"] for one in events["events"]] == [1, 2, 3]
+
+
+async def test_an_answer_that_takes_too_long_says_what_to_do_instead(client, monkeypatch):
+    async def slow(_books, _query):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(reader, "ANSWER_S", 0.05)
+    for name, told in (("diff", "`porter diff A B`"), ("pools", "ask about less")):
+        monkeypatch.setitem(reader.QUESTIONS, name, reader.QUESTIONS[name]._replace(answer=slow))
+        status, answer = await client.get(f"/api/{name}", {"a": "3"} if name == "diff" else {})
+        assert (status, told in answer["message"]) == (504, True), answer
 
 
 async def test_pages_of_services_are_the_whole_answer_in_pieces(client):

@@ -94,8 +94,8 @@ def told_of_hold(payload, *, position=41877):
             decided.WithdrawalHeld(41877, "NoReadyEndpoint", (), 34, 40, 25, 20, 600_000),
             "WithdrawalHeld",
             True,
-            "34 of 40 prefixes would have lost their last next hops within a minute (NoReadyEndpoint), and keep them "
-            "for 600 s at most; mend the cause, or withdraw them by `porter approve 41877` (#41877)",
+            "34 of 40 prefixes would have lost their last next hops within a minute (NoReadyEndpoint), and stay as "
+            "they are for 600 s at most; mend the cause, or let it happen by `porter approve 41877` (#41877)",
         ),
         (
             decided.WithdrawalApproved(7, "ada", "planned"),

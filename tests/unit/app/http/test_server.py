@@ -359,7 +359,7 @@ async def test_a_follower_names_the_leader(client, view):
         {"speaker": "s1", "undo": None},
         {"speaker": "s1", "revert": True},
         {"speaker": "s1", "node": "n1"},
-        {"speaker": "s1", "force": True},
+        {"speaker": "s1", "force": "yes"},
         {"speaker": "s1", "delayMs": 5},
         {"node": "n1", "delayMs": -1},
         {"node": "n1", "delayMs": "10s"},

@@ -82,3 +82,15 @@ async def test_newer_versions_and_a_quiet_takeover_need_no_listing(world):
     async with world.leader() as leading:
         await world.until(lambda: leading.state.inventory.nodes["n1"].labels == (("rack", "b"),))
     assert world.objects.relisted == []
+
+
+async def test_what_vanishes_while_something_is_listed_is_journaled_when_that_is_through(world):
+    async with world.leader() as leading:
+        world.objects.synced = False
+        world.objects.take(WEB, WEB_ENDPOINTS, ("Node", "n1"))
+        world.objects.put(node(2))
+        await world.until(lambda: "n2" in leading.state.inventory.nodes)
+        assert len(leading.state.loc_rib.routes) == 1
+        world.objects.synced = True
+        world.objects.put(node(3))
+        await world.until(lambda: not leading.state.loc_rib.routes and "n1" not in leading.state.inventory.nodes)

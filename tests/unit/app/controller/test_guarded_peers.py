@@ -1,0 +1,205 @@
+"""The leader journals no facts that would take too many prefixes from their last peer, before somebody says so."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from porter.allocator.withdrawals import Rule
+from porter.events import decided, observed
+from porter.model.reasons import Reason
+from porter.model.selector import Selector
+from porter.projections.cluster import ClusterState
+from porter.projections.fold import fold
+from tests.unit.app.leading import World
+from tests.unit.projections.story import endpoints, node, pool, service
+from tests.unit.projections.test_exports import CONF, advertisement, peer
+
+SIZE = 24
+RULE = Rule(share_percent=25, minimum=8, bound_ms=600_000, local_bound_ms=5_000)
+NAMES = [f"s{number:02}" for number in range(SIZE)]
+TEAM_A = Selector((("team", "a"),))
+LATER_S = 0.8
+"""Longer than what is judged together waits, by the machine's clock."""
+
+
+def services(count: int = SIZE) -> list[Any]:
+    """Half of the Services from the pool p, half from q."""
+    made: list[Any] = []
+    for number, name in enumerate(NAMES[:count]):
+        team = "a" if number % 2 else "b"
+        made += [service(name, created_ms=number, requested_pool="pq"[number % 2], labels=(("team", team),))]
+        made += [endpoints(name, "n1")]
+    return made
+
+
+@pytest.fixture
+async def world():
+    world = World(RULE)
+    world.objects.put(node(1), pool("p", "192.0.2.0-192.0.2.99"), pool("q", "198.51.100.0-198.51.100.99"))
+    world.objects.put(CONF, peer("r1"), peer("r2", 253), *services())
+    async with world.leader() as leading:
+        await world.until(lambda: len(leading.state.loc_rib.routes) == SIZE)
+    return world
+
+
+async def add(world: World, *facts: Any) -> None:
+    world.objects.put(*facts)
+    async with world.leader() as leading:
+        for fact in facts:
+            await world.until(lambda fact=fact: fact in leading.state.inventory.advertisements.values())
+
+
+async def given(world: World) -> list[int]:
+    """How many prefixes went to a peer, behind each commit from the first with all of them on."""
+    state, counts = ClusterState.empty(), []
+    for commit in await world.commits():
+        state = fold(state, commit.events)
+        conf = "default" in state.inventory.confs
+        counts.append(sum(1 for each in state.loc_rib.routes if conf and state.exports.peers_given(each)))
+    return counts[counts.index(SIZE) :]
+
+
+def holds(leading: Any) -> list[str]:
+    return [hold.cause for hold in leading.state.ledger.holds.open.values()]
+
+
+async def approve(world: World, leading: Any) -> None:
+    (number,) = leading.state.ledger.holds.open
+    assert world.view.act is not None
+    await world.view.act(decided.WithdrawalApproved(number, "ada", "meant so"))
+
+
+@pytest.mark.parametrize(
+    "gone", [(("Peer", "r1"), ("Peer", "r2")), (("Conf", "default"),)], ids=["every peer", "the conf"]
+)
+async def test_the_last_sessions_stay_until_it_is_approved(world, gone):
+    async with world.leader() as leading:
+        world.objects.take(*gone)
+        await world.until(lambda: holds(leading) == [Reason.NO_PEER])
+        await asyncio.sleep(LATER_S)
+        assert leading.state.inventory.peers.keys() == {"r1", "r2"}
+        assert "default" in leading.state.inventory.confs
+    assert min(await given(world)) == SIZE
+    async with world.leader() as leading:
+        assert holds(leading) == [Reason.NO_PEER], "a restart forgets nothing"
+        await asyncio.sleep(LATER_S)
+        assert leading.state.inventory.peers.keys() == {"r1", "r2"}
+        await approve(world, leading)
+        await world.until(lambda: leading.state.inventory.get(*gone[0]) is None)
+        await asyncio.sleep(LATER_S)
+        assert holds(leading) == []
+    (held,) = await world.events(decided.WithdrawalHeld)
+    assert (held.lost, held.total, len(held.prefixes)) == (SIZE, SIZE, SIZE)
+
+
+async def test_one_of_two_peers_goes_at_once_and_what_is_new_too(world):
+    async with world.leader() as leading:
+        world.objects.take(("Peer", "r1"))
+        world.objects.put(peer("r3", 252))
+        await world.until(lambda: leading.state.inventory.peers.keys() == {"r2", "r3"})
+        world.objects.put(peer("r2", 253, admin_down=True), peer("r3", 252, admin_down=True))
+        await world.until(lambda: all(one.admin_down for one in leading.state.inventory.peers.values()))
+    assert await world.events(decided.WithdrawalHeld) == []
+
+
+async def test_what_comes_back_ends_the_hold(world):
+    async with world.leader() as leading:
+        world.objects.take(("Peer", "r1"), ("Peer", "r2"))
+        await world.until(lambda: holds(leading) == [Reason.NO_PEER])
+        world.objects.put(peer("r4", 251))
+        await world.until(lambda: leading.state.inventory.peers.keys() == {"r4"})
+        await world.until(lambda: holds(leading) == [])
+    assert len(await world.events(decided.HoldEnded)) == 1
+    assert min(await given(world)) == SIZE
+
+
+async def test_all_advertisements_gone_are_held_and_no_route_goes_where_nobody_said(world):
+    await add(world, advertisement("a", pools=("p",), peers=("r1",)), advertisement("b", pools=("q",), peers=("r1",)))
+    world.objects.take(("Advertisement", "a"), ("Advertisement", "b"))
+    async with world.leader() as leading:
+        assert holds(leading) == [Reason.NOT_ADVERTISED]
+        assert leading.state.exports.peers_given("192.0.2.0/32") == ("r1",)
+        world.clock.added_s = 601
+        await world.until(lambda: not leading.state.inventory.advertisements)
+    assert len(await world.events(decided.HoldExpired)) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        advertisement("all", service_selector=(TEAM_A,)),
+        advertisement("all", pools=("elsewhere",)),
+        advertisement("all", node_selectors=(Selector((("rack", "x"),)),)),
+    ],
+    ids=["Services", "pools", "nodes"],
+)
+async def test_an_edit_that_takes_many_prefixes_from_their_peers_is_held(world, change):
+    await add(world, advertisement("all"))
+    async with world.leader() as leading:
+        world.objects.put(change, peer("r1", description="edited"))
+        await world.until(lambda: holds(leading) == [Reason.NOT_ADVERTISED])
+        # An edit that takes nothing is none of it.
+        await world.until(lambda: leading.state.inventory.peers["r1"].description == "edited")
+        assert leading.state.inventory.advertisements["all"] == advertisement("all")
+        world.objects.put(advertisement("all", med=5))
+        await world.until(lambda: leading.state.inventory.advertisements["all"].med == 5)
+        await world.until(lambda: holds(leading) == [])
+    assert min(await given(world)) == SIZE
+
+
+async def test_the_first_advertisement_is_held_if_it_leaves_most_out(world):
+    async with world.leader() as leading:
+        world.objects.put(advertisement("first", pools=("p",)))
+        await world.until(lambda: holds(leading) == [Reason.NOT_ADVERTISED])
+        world.objects.put(advertisement("second", pools=("q",)))
+        await world.until(lambda: len(leading.state.inventory.advertisements) == 2)
+        await world.until(lambda: holds(leading) == [])
+    assert min(await given(world)) == SIZE
+
+
+async def test_a_pools_labels_count(world):
+    world.objects.put(pool("p", "192.0.2.0-192.0.2.99", labels=(("zone", "a"),)))
+    await add(world, advertisement("a", pool_selector=(Selector((("zone", "a"),)),)), advertisement("b", pools=("q",)))
+    async with world.leader() as leading:
+        world.objects.put(pool("p", "192.0.2.0-192.0.2.99", labels=()))
+        await world.until(lambda: holds(leading) == [Reason.NOT_ADVERTISED])
+        world.objects.take(*((kind, f"shop/{name}") for name in NAMES[2:] for kind in ("Service", "Endpoints")))
+        await world.until(lambda: len(leading.state.loc_rib.routes) == 2)
+        # Fewer prefixes than the rule's minimum may go at any time.
+        await world.until(lambda: leading.state.inventory.pools["p"].labels == () and not holds(leading))
+
+
+async def test_removals_that_trickle_in_are_counted_together(world):
+    few = [advertisement(name, service_selector=(Selector((("kubernetes", name),)),)) for name in NAMES]
+    for number, name in enumerate(NAMES):
+        labels = (("kubernetes", name), ("team", "x"))
+        fact = service(name, created_ms=number, requested_pool="pq"[number % 2], labels=labels)
+        world.objects.put(fact)
+    await add(world, *few)
+    async with world.leader() as leading:
+        for name in NAMES[:7]:
+            world.objects.take(("Advertisement", name))
+        await world.until(lambda: len(leading.state.inventory.advertisements) == SIZE - 7)
+        world.objects.take(("Advertisement", NAMES[7]))
+        await world.until(lambda: holds(leading) == [Reason.NOT_ADVERTISED])
+        assert NAMES[7] in leading.state.inventory.advertisements
+        await approve(world, leading)
+        await world.until(lambda: NAMES[7] not in leading.state.inventory.advertisements)
+
+
+async def test_services_and_their_endpoints_go_on_meanwhile(world):
+    async with world.leader() as leading:
+        world.objects.take(("Peer", "r1"), ("Peer", "r2"))
+        await world.until(lambda: holds(leading) == [Reason.NO_PEER])
+        world.objects.put(endpoints("s00"))
+        await world.until(lambda: len(leading.state.loc_rib.routes) == SIZE - 1)
+        world.objects.take(("Service", "shop/s01"), ("Endpoints", "shop/s01"))
+        await world.until(lambda: len(leading.state.loc_rib.routes) == SIZE - 2)
+        # An outage beside it is held by itself, with its next hops.
+        world.objects.put(*(endpoints(name) for name in NAMES[2:]))
+        await world.until(lambda: sorted(holds(leading)) == [Reason.NO_PEER, Reason.NO_READY_ENDPOINT])
+        assert len(leading.state.loc_rib.routes) == SIZE - 2
+    assert await world.events(observed.PeerGone) == []
