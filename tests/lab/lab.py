@@ -135,9 +135,15 @@ class Lab:
             self._porter_namespaces[number] = self.network.host(f"porter{number}", plan.porter(number))
         return self._porter_namespaces[number]
 
-    def watch(self, expected: Mapping[str, Sequence[str] | set[str]], *, only_count: bool = False) -> RouteWatch:
-        """Prove for the length of a block that no expected next hop is missing, on both routers."""
-        return RouteWatch(self.kernels, expected, only_count=only_count)
+    def watch(
+        self,
+        expected: Mapping[str, Sequence[str] | set[str]],
+        *,
+        only_count: bool = False,
+        kernels: Sequence[KernelRoutes] = (),
+    ) -> RouteWatch:
+        """Prove for the length of a block that no expected next hop is missing, on both routers or in these kernels."""
+        return RouteWatch(kernels or self.kernels, expected, only_count=only_count)
 
     @contextlib.contextmanager
     def requests(self, *addresses: str) -> Iterator[tuple[Requests, Requests]]:

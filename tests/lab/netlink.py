@@ -25,6 +25,7 @@ RTA_OIF = 4
 RTA_GATEWAY = 5
 RTA_PRIORITY = 6
 RTA_MULTIPATH = 9
+RTA_VIA = 18
 RTA_TABLE = 15
 
 RTMGRP_IPV4_ROUTE = 0x40
@@ -98,6 +99,8 @@ def _route(buffer: bytes, start: int, end: int, new: bool, flags: int) -> RouteM
             destination = buffer[at : at + size]
         elif kind == RTA_GATEWAY:
             gateway = socket.inet_ntop(family, buffer[at : at + size])
+        elif kind == RTA_VIA:
+            gateway = _via(buffer, at, size)
         elif kind == RTA_PRIORITY:
             priority = _WORD.unpack_from(buffer, at)[0]
         elif kind == RTA_TABLE:
@@ -120,8 +123,16 @@ def _next_hops(buffer: bytes, start: int, end: int, family: int) -> Iterator[str
         for kind, at, size in _attributes(buffer, offset + _NEXT_HOP.size, offset + length):
             if kind == RTA_GATEWAY:
                 gateway = socket.inet_ntop(family, buffer[at : at + size])
+            elif kind == RTA_VIA:
+                gateway = _via(buffer, at, size)
         yield gateway
         offset += _aligned(length)
+
+
+def _via(buffer: bytes, at: int, size: int) -> str:
+    """A gateway of another family than the route's: `struct rtvia`, the family and the address."""
+    family: int = struct.unpack_from("=H", buffer, at)[0]
+    return socket.inet_ntop(family, buffer[at + 2 : at + size])
 
 
 def _attributes(buffer: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:

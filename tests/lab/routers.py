@@ -172,6 +172,7 @@ class Bird(Router):
         self._configuration = self._folder / "bird.conf"
         self._speakers_as = plan.SPEAKER_AS
         self._awaited: set[str] = set()
+        self._extended_next_hops = False
 
     def start(self) -> None:
         self._awaited = set()
@@ -261,6 +262,20 @@ class Bird(Router):
             self._configuration.write_text(self._configured())
             self.birdc("configure")
 
+    @contextlib.contextmanager
+    def extended_next_hops(self) -> Iterator[None]:
+        """Take IPv6 next hops of IPv4 routes (RFC 8950) for the length of a block; BIRD begins its sessions anew."""
+        self._reconfigure(extended_next_hops=True)
+        try:
+            yield
+        finally:
+            self._reconfigure(extended_next_hops=False)
+
+    def _reconfigure(self, *, extended_next_hops: bool) -> None:
+        self._extended_next_hops = extended_next_hops
+        self._configuration.write_text(self._configured())
+        self.birdc("configure")
+
     def birdc(self, command: str) -> str:
         """One command of birdc, and its output. Raises CommandFailed."""
         return self.namespace.run(programs.find("birdc"), "-s", self._socket, *command.split())
@@ -279,7 +294,7 @@ class Bird(Router):
               # After an error BIRD refuses sessions for a minute by default, and for up to five.
               error wait time 1, 5;
               bfd {"on" if self.bfd else "off"};
-              ipv4 {{ {channel} }};
+              ipv4 {{ {channel} {"extended next hop on;" if self._extended_next_hops else ""} }};
               ipv6 {{ {channel} }};
             }}"""
             for name, own, neighbour, how in (

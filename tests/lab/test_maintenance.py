@@ -218,6 +218,38 @@ def test_an_outage_that_ends_releases_its_hold(lab: Lab, porter: Porter, expecte
     assert positions(porter, "HoldEnded")
 
 
+def test_peers_and_advertisements_that_vanish_are_held_until_they_are_back(
+    lab: Lab, porter: Porter, expected: dict[str, set[str]]
+) -> None:
+    kind = {"apiVersion": "network.kubesphere.io/v1alpha2", "kind": "BgpAdvertisement"}
+    lab.client.create(kind | {"metadata": {"name": "everything"}, "spec": {"communities": ["64500:5"]}})
+    lab.client.wait("BgpAdvertisement", "everything", scenario.conditions_of, "it has conditions")
+    peers = lab.client.list("BgpPeer")
+    with lab.watch(expected):
+        # As a `kubectl delete` of all, or the removal of the CRDs, does it.
+        for plural in ("bgpadvertisements", "bgppeers"):
+            lab.client.request("DELETE", f"/apis/network.kubesphere.io/v1alpha2/{plural}")
+        [hold] = eventually(lambda: holds(porter), "the removals are held", HELD_WITHIN_S, ignore=(OSError,))
+        assert hold["cause"] in {"NoPeer", "NotAdvertised"}
+        killed = porter.kill("controller")
+        porter.wait_restarted("controller", killed)
+        scenario.wait_ready(porter)
+        [still] = eventually(lambda: holds(porter), "the hold stands", TOLD_WITHIN_S, ignore=(OSError,))
+        assert still["hold"] == hold["hold"]
+        wait_told(lab, "WithdrawalHeld", f"`porter approve {hold['hold']}`")
+        for peer in peers:
+            metadata = {"name": peer["metadata"]["name"]}
+            lab.client.create({**{name: peer[name] for name in ("apiVersion", "kind", "spec")}, "metadata": metadata})
+        lab.client.create(kind | {"metadata": {"name": "everything-again"}, "spec": {"communities": ["64500:5"]}})
+        eventually(lambda: not holds(porter), "the hold ends", TOLD_WITHIN_S, ignore=(OSError,))
+    scenario.wait_routed(lab, expected, scenario.SETTLED_WITHIN_S)
+    lab.client.delete("BgpAdvertisement", "everything-again")
+    # What says what every route is told with is no less held when it is the last; it is let go here.
+    [last] = eventually(lambda: holds(porter), "the last advertisement is held", HELD_WITHIN_S)
+    porter.command("approve", str(last["hold"]))
+    eventually(lambda: not holds(porter), "the hold is over", HELD_WITHIN_S)
+
+
 def test_deleted_services_are_withdrawn_however_many(lab: Lab, porter: Porter, expected: dict[str, set[str]]) -> None:
     lab.client.request(
         "DELETE", lab.client.path("Service", None, "default"), query={"fieldSelector": "metadata.name!=kubernetes"}
