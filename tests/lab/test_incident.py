@@ -403,37 +403,51 @@ def names_in(kind: str, manifest: Object) -> set[str]:
 
 
 def same_throughout(plain: ExportJournals, secret: ExportJournals) -> dict[str, str]:
-    """What stands for what: one pseudonym for one name, and one name for one pseudonym."""
+    """What stands for what: one pseudonym for one name, and one name for one pseudonym. Numbers begin with `#`.
+
+    A label's value may be the text of a number that stays elsewhere.
+    """
     found: dict[str, str] = {}
-    for was, now in pairs_of(plain, secret):
-        assert found.setdefault(str(was), str(now)) == str(now), f"{was} is {found[str(was)]} and {now}"
+    for was, now in ((written(one), written(other)) for one, other in pairs_of(plain, secret)):
+        # Signatures, and what speakers saw of the old chain, are left out.
+        assert not now or found.setdefault(was, now) == now, f"{was} is {found[was]} and {now}"
     for was, now in tuple(found.items()):
         # A compound stands for its parts as well.
         if was != now and "/" in was and " " not in was:
             for part, other in zip(was.split("/"), now.split("/"), strict=True):
                 assert found.setdefault(part, other) == other, part
     moved = {was: now for was, now in found.items() if was != now}
-    # Signatures are left out: they would be of another chain.
-    named = [now for now in moved.values() if now]
-    assert len(set(named)) == len(named)
+    assert len(set(moved.values())) == len(moved)
     # A path's identifier is its next hop's address as a number, also where no event says it.
     addresses = [(was, now) for was, now in moved.items() if was.count(".") == 3 and network_of(was) and "/" not in was]
-    return moved | {str(int(ip_address(was))): str(int(ip_address(now))) for was, now in addresses}
+    return moved | {written(int(ip_address(was))): written(int(ip_address(now))) for was, now in addresses}
+
+
+def written(value: Any) -> str:
+    return value if isinstance(value, str) else f"#{value}"
 
 
 def renaming(pseudonyms: dict[str, str]) -> Callable[[str], str]:
     """Replaces every name in a text, the longest first, where it stands as a word."""
-    names = [name for name in pseudonyms if not name.isdecimal() and name.partition("/")[0] not in AGGREGATES]
+    names = [name for name in pseudonyms if not name.removeprefix("#").isdecimal()]
+    names = [name for name in names if name.partition("/")[0] not in AGGREGATES]
     names.sort(key=len, reverse=True)
     word = re.compile(r"(?<![\w.:])(" + "|".join(map(re.escape, names)) + r")(?![\w:]|\.\w)")
-    return lambda text: word.sub(lambda found: pseudonyms[found[1]], text)
+    # A label's value may be a number, which is one elsewhere.
+    label = re.compile(r"(?<![\w.:])(" + "|".join(map(re.escape, names)) + r")=(\d+)(?![\w:]|\.\w)")
+
+    def renamed(text: str) -> str:
+        labelled = label.sub(lambda found: f"{found[1]}={pseudonyms.get(found[2], found[2])}", text)
+        return word.sub(lambda found: pseudonyms[found[1]], labelled)
+
+    return renamed
 
 
 def replaced(value: Any, renamed: Callable[[str], str], pseudonyms: dict[str, str], *, keys: bool = False) -> Any:
     """An answer with pseudonyms in the place of its names; keys of JSON stay, but for labels."""
     if isinstance(value, dict):
         told = {
-            (renamed(key) if keys else key): replaced(each, renamed, pseudonyms, keys=key in LABELLED)
+            (renamed(key) if keys else key): replaced(each, renamed, pseudonyms, keys=keys or key in LABELLED)
             for key, each in value.items()
         }
         if "correlation" in told:
@@ -443,5 +457,7 @@ def replaced(value: Any, renamed: Callable[[str], str], pseudonyms: dict[str, st
     if isinstance(value, list):
         return [replaced(each, renamed, pseudonyms, keys=keys) for each in value]
     if isinstance(value, str):
-        return renamed(value)
-    return int(pseudonyms.get(str(value), value)) if isinstance(value, int) and not isinstance(value, bool) else value
+        return pseudonyms.get(value, renamed(value)) if keys else renamed(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    return int(pseudonyms.get(written(value), written(value)).removeprefix("#"))
