@@ -24,7 +24,7 @@ from porter.events.observed import ServiceObserved
 from porter.model.address import Address, Family, family_of
 from porter.model.reasons import Candidate, Reason
 from porter.policy.problems import disqualifying
-from porter.policy.requests import REQUIRE_DUAL_STACK, leaving, unclaimed, wanted_families
+from porter.policy.requests import REQUIRE_DUAL_STACK, leaving, renamed, unclaimed, wanted_families
 from porter.policy.sharing import why_not_shared
 from porter.projections.cluster import ClusterState
 from porter.projections.pools import Allocation
@@ -148,7 +148,8 @@ class _Claim:
         1. What the status says is adopted where nothing was given yet.
         2. Requested addresses are granted, or refused.
         3. Families that lack an address get one.
-        4. If nothing was refused, what is held beside that is released; else all stays as it was.
+        4. If nothing was refused, what stays is of the pool that is named, and the rest is released; else all stays as
+           it was.
         5. A refusal is told once.
         """
         self._adopt()
@@ -161,7 +162,7 @@ class _Claim:
             self._grant_missing()
         if self._refusal is not None:
             return (*self._given([*self._adopted, *self._unfit]), *self._refusals())
-        return (*self._given([*self._adopted, *self._grants]), *self._releases())
+        return (*self._given([*self._adopted, *self._renamed(), *self._grants]), *self._releases())
 
     def _adopt(self) -> None:
         """Adopt what the status says in the families that nothing was given in yet, as a genesis does.
@@ -239,6 +240,13 @@ class _Claim:
             self._candidates = (*self._candidates, why)[:MAX_CANDIDATES]
             why = Refusal(why.reason, why.message)
         self._refusal = self._refusal or why
+
+    def _renamed(self) -> Iterable[Grant]:
+        pool = self._service.requested_pool
+        for one in renamed(self._service, self._staying, self._state.pools.pool_of):
+            requested = one.reason == Reason.REQUESTED_ADDRESS
+            reason = Reason.REQUESTED_ADDRESS if requested else Reason.REQUESTED_POOL
+            yield Grant(family_of(one.address), one.address, pool, reason, one.sharing_key)
 
     def _releases(self) -> Iterable[Decision]:
         for one in self._leaving:

@@ -24,10 +24,15 @@ class Held(Protocol):
     @property
     def reason(self) -> str: ...
 
+    @property
+    def pool(self) -> str: ...
+
 
 AnyHeld = TypeVar("AnyHeld", bound=Held)
 FromPool = Callable[[AnyHeld, str], bool]
 """Whether an address was given from a pool of a name, whatever became of that pool, or lies in it now."""
+PoolOf = Callable[[AnyHeld], str]
+"""The pool that an address counts for now."""
 
 
 def wanted_families(service: ServiceObserved) -> tuple[Family, ...]:
@@ -72,6 +77,15 @@ def leaving(service: ServiceObserved, held: Sequence[AnyHeld], from_pool: FromPo
         for one in on_request if len(on_request) < len(mine) else on_request[1:]:
             staying.remove(one)
     return tuple(one for one in held if one not in staying)
+
+
+def renamed(service: ServiceObserved, held: Sequence[AnyHeld], pool_of: PoolOf[AnyHeld]) -> tuple[AnyHeld, ...]:
+    """What a Service has of the pool that it names, and was given from one that does not hold it any more.
+
+    It keeps the address, as one from the pool that it asks for.
+    """
+    pool = service.requested_pool
+    return tuple(one for one in held if pool and one.pool != pool and pool_of(one) == pool)
 
 
 def unclaimed(service: ServiceObserved, held: Sequence[Held]) -> tuple[Address, ...]:

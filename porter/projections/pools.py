@@ -377,7 +377,7 @@ class Pools:
             self._addresses.put(address, self._standing(address))
         for uid in uids:
             service = self._inventory.services.get(uid)
-            turn = turn_of(uid, service, self.by_uid.get(uid, ()), self.is_from)
+            turn = turn_of(uid, service, self.by_uid.get(uid, ()), self.is_from, self.pool_of)
             if service is None:
                 self._services.put(uid, turn)
             else:

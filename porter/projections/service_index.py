@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from porter.events.observed import ServiceObserved
 from porter.model.address import FAMILIES, Address, Family, family_of
-from porter.policy.requests import FromPool, satisfied, unclaimed
+from porter.policy.requests import FromPool, PoolOf, renamed, satisfied, unclaimed
 
 _Key = TypeVar("_Key", bound=str)
 
@@ -36,17 +36,24 @@ class Allocated(Protocol):
     @property
     def reason(self) -> str: ...
 
+    @property
+    def pool(self) -> str: ...
+
 
 AnyAllocated = TypeVar("AnyAllocated", bound=Allocated)
 
 
 def turn_of(
-    uid: str, service: ServiceObserved | None, mine: Sequence[AnyAllocated], from_pool: FromPool[AnyAllocated]
+    uid: str,
+    service: ServiceObserved | None,
+    mine: Sequence[AnyAllocated],
+    from_pool: FromPool[AnyAllocated],
+    pool_of: PoolOf[AnyAllocated],
 ) -> Turn | None:
     """The turn of a Service that lacks something that it asks for, or is gone and holds something; else None."""
     if service is None:
         return (0, 0, 0, mine[0].namespace, mine[0].name, uid) if mine else None
-    if satisfied(service, mine, from_pool):
+    if satisfied(service, mine, from_pool) and not renamed(service, mine, pool_of):
         return None
     rank = (CLAIMS, -service.held_decision) if unclaimed(service, mine) else (2, 0)
     return (*rank, service.created_ms, service.namespace, service.name, uid)

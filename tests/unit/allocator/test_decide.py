@@ -9,6 +9,7 @@ import pytest
 from porter.allocator.decide import cause, decide, unsettled
 from porter.events import decided, observed
 from porter.model.reasons import Problem, Reason
+from porter.projections.status.services import service_conditions
 from tests.unit.projections.story import DUAL, SYNCED, Story, pool, service
 
 TWO = pool("two", "192.0.2.0-192.0.2.1", "2001:db8::-2001:db8::9", default=True)
@@ -163,8 +164,23 @@ def test_disabling_editing_or_deleting_a_pool_takes_nothing_away() -> None:
 
 def test_a_named_pool_that_is_renamed_moves_nobody() -> None:
     story = settled(pool("old"), service(requested_pool="old"))
-    story.says(observed.PoolGone("old", "old"), pool("new"), service(requested_pool="new"))
+    story.says(observed.PoolGone("old", "old"), pool("new"), service(requested_pool="old", labels=(("a", "b"),)))
     assert story.settles() == []
+    # What names the new one is of the new one from then on, and nothing else changes.
+    story.says(service(requested_pool="new"))
+    [again] = story.settles()
+    assert again == decided.AddressAllocated("web", "shop", "web", "192.0.2.0", "new", Reason.REQUESTED_POOL)  # type: ignore[arg-type]
+    assert [one.pool for one in story.state.pools.of("web")] == ["new"]
+    assert any("from Eip new, as requested" in one["message"] for one in service_conditions(story.state, "web"))
+    story.says(service(requested_pool="new", labels=(("a", "c"),)))
+    assert story.settles() == []
+
+
+def test_a_pool_that_holds_the_address_beside_the_one_that_gave_it_takes_nothing_over() -> None:
+    story = settled(pool("old"), service(requested_pool="old"), pool("new", created_ms=2))
+    story.says(service(requested_pool="new"))
+    assert story.settles() == []
+    assert [one.pool for one in story.state.pools.of("web")] == ["old"]
 
 
 def test_release_on_deletion_tells_why() -> None:
