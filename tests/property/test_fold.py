@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from porter.events import observed
 from porter.model.address import Address
-from porter.projections import baseline, cluster, loc_rib, pools
+from porter.projections import baseline, loc_rib, pools
 from porter.projections.cluster import ClusterState
 from porter.projections.fold import fold
 from porter.projections.readiness import Readiness
@@ -121,7 +121,7 @@ def test_folding_far_before_anybody_looks_changes_nothing(
 ) -> None:
     journal = played(history).journal
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cluster, "INDEX_INTERVAL_EVENTS", 1)
+        patch.setattr("porter.projections.fold.INDEX_INTERVAL_EVENTS", 1)
         patch.setattr(pools, "MAX_TOUCHED", limit)
         patch.setattr(loc_rib, "MAX_DIRTY", limit)
         state = ClusterState.empty()
