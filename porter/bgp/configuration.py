@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import sys
@@ -125,10 +126,15 @@ def render(sessions: Sequence[SessionSettings], passwords: Callable[[str], str |
     neighbors = [_neighbor(settings, passwords(settings.password_source)) for settings in sessions]
     digest = sha256("\n".join(head + [line for lines in neighbors for line in lines]).encode()).hexdigest()
     blocks = [
-        "\n".join([lines[0], f'  description "{settings.peer} {digest[:DIGEST_CHARACTERS]}";', *lines[1:]])
+        "\n".join([*lines, f'  description "{settings.peer} {digest[:DIGEST_CHARACTERS]}";', "}"])
         for settings, lines in zip(sessions, neighbors, strict=True)
     ]
     return "\n".join([f"# {digest[:DIGEST_CHARACTERS]}", *head, *blocks, ""])
+
+
+def fragment(settings: SessionSettings, password: str | None) -> str:
+    """A session's own part of a configuration: it stands in each that has this session."""
+    return "\n".join([*_neighbor(settings, password), ""])
 
 
 def digest_of(configuration: str) -> str:
@@ -169,8 +175,11 @@ def _neighbor(settings: SessionSettings, password: str | None) -> list[str]:
         f"  add-path {{ {families} }}",
         *(["  nexthop { ipv4 unicast ipv6; }"] if extended else []),
         f"  api {{ processes [ {PROCESS_NAME} ]; neighbor-changes; negotiated; send {{ parsed; update; }} }}",
-        "}",
     ]
+
+
+_candidates = itertools.count()
+"""Several may be read at once."""
 
 
 async def validate(configuration: str, directory: Path) -> str:
@@ -178,7 +187,7 @@ async def validate(configuration: str, directory: Path) -> str:
 
     A running ExaBGP that once failed to read its configuration never reads another one, so that it must not try.
     """
-    candidate = directory / f".candidate.{os.getpid()}.conf"
+    candidate = directory / f".candidate.{os.getpid()}.{next(_candidates)}.conf"
     write_private(candidate, configuration)
     command = (sys.executable, "-m", "exabgp", "validate", str(candidate))
     try:

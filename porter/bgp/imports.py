@@ -11,10 +11,13 @@ class Imports:
     """Counts the UPDATEs that a router sent within one session."""
 
     def __init__(self) -> None:
+        self.told = 0
+        """How many were told last in this session; 0 while they are few."""
         self._next = TOLD_FROM_UPDATES
 
     def begin(self) -> None:
         """A session began: it counts from zero."""
+        self.told = 0
         self._next = TOLD_FROM_UPDATES
 
     def count(self, updates: int) -> bool:
@@ -23,4 +26,5 @@ class Imports:
             return False
         while self._next <= updates:
             self._next *= TOLD_AGAIN_FACTOR
+        self.told = updates
         return True

@@ -20,18 +20,16 @@ from porter.bgp.configuration import (
     PasswordSource,
     check_settings,
     digest_of,
-    redacted,
-    render,
     unsupported,
-    validate,
-    write_private,
 )
+from porter.bgp.configuration_file import ConfigurationFile
 from porter.bgp.connection import RelayConnection
+from porter.bgp.examination import Examination, distinct
 from porter.bgp.probing import Lookout
 from porter.bgp.rejections import Rejections
-from porter.bgp.views import confirmed_of, view_of
+from porter.bgp.views import confirmed_of, imports_of, view_of
 from porter.events.catalogue import Event
-from porter.events.routed import FieldsUnsupported, OutcomesDropped, SessionStateChanged
+from porter.events.routed import EngineStateChanged, FieldsUnsupported, OutcomesDropped, SessionStateChanged
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
 from porter.model.reasons import Problem
 from porter.ports import Clock, Desired, PeerView
@@ -78,9 +76,7 @@ class ExaBgpPublisher:
         """
         self._dialogue = Dialogue(speaker)
         self._socket_path = socket_path
-        self._configuration_path = configuration_path
         self._clock = clock
-        self._passwords = passwords
         self._restart_engine = restart_engine or self._shut_engine_down
         self._connection: RelayConnection | None = None
         self._outcomes: list[Event] = []
@@ -93,6 +89,11 @@ class ExaBgpPublisher:
         self._lookout = Lookout()
         self._unsupported: dict[PeerKey, tuple[Problem, ...]] = {}
         self._configuring = asyncio.Lock()
+        self._file = ConfigurationFile(configuration_path, socket_path, passwords)
+        self._examination = Examination(self._file.complaint, self._file.fragment)
+        self._engine_told: EngineStateChanged | None = None
+        self._leaving: frozenset[PeerKey] = frozenset()
+        """Their routes are being withdrawn, whatever is desired."""
         self._origin_ms = clock.wall_ms() - int(clock.monotonic_s() * 1000)
 
     # --------------------------------------------------------------------------------------------------- the port
@@ -129,19 +130,15 @@ class ExaBgpPublisher:
         """
         async with self._configuring:
             self._rejections.begin()
-            text, accepted = await self._validated(self._usable(self._distinct(sessions)))
+            accepted = await self._accepted(self._usable(distinct(sessions, self._rejections)))
             self._tell(self._rejections.news())
             self._tell_unsupported(accepted)
-            await self._drain({settings.peer_address for settings in accepted})
-            if not self._configuration_path.exists() or self._configuration_path.read_text() != text:
-                write_private(self._configuration_path, text)
-            self._dialogue.configure(accepted, digest_of(text), self._now())
-            self._flush()
+            await self._hand_over(accepted)
 
     def desire(self, desired: Desired) -> None:
         """Set a peer's desired Adj-RIB-Out; the commands leave at the end of the event loop's present turn."""
         session = self._dialogue.session(desired.peer)
-        if session is None:
+        if session is None or desired.peer in self._leaving:
             return
         session.desire(desired, informed=desired.peer not in self._uninformed)
         self._schedule_flush()
@@ -173,6 +170,13 @@ class ExaBgpPublisher:
         if session is None:
             return NO_ROUTES
         return confirmed_of(session)
+
+    def standing(self) -> Sequence[Event]:
+        """What still holds of what was told, beside the sessions' states."""
+        fields = [FieldsUnsupported(peer, problems) for peer, problems in sorted(self._unsupported.items()) if problems]
+        engine = [] if self._engine_told is None else [self._engine_told]
+        imports = imports_of(self._dialogue.sessions.values())
+        return [*engine, *self._rejections.standing(), *fields, *imports]
 
     # ------------------------------------------------------------------------------------------------------- beside it
 
@@ -217,35 +221,18 @@ class ExaBgpPublisher:
 
     # ----------------------------------------------------------------------------------------------------- configuring
 
-    def _distinct(self, sessions: Sequence[SessionSettings]) -> list[SessionSettings]:
-        """ExaBGP tells neighbours apart by their addresses: of two with the same, the first by name stays."""
-        seen: dict[tuple[str, str], SessionSettings] = {}
-        for settings in sorted(sessions, key=lambda settings: settings.peer):
-            first = seen.setdefault((settings.peer_address, settings.local_address), settings)
-            if first is not settings:
-                message = f"{first.peer} has the same address; use one"
-                self._rejections.reject(settings.peer, "spec.conf.neighborAddress", message)
-        return sorted(seen.values(), key=lambda settings: settings.peer)
-
     def _usable(self, sessions: Sequence[SessionSettings]) -> list[SessionSettings]:
         """Each session as it is asked for, or as it was where that cannot be, as without its password."""
-        former = {session.settings.peer: session.settings for session in self._dialogue.sessions.values()}
-        taken = {(settings.peer_address, settings.local_address): settings.peer for settings in sessions}
         usable = []
         for settings in sessions:
-            before = former.get(settings.peer)
-            if self._check(settings):
-                usable.append(settings)
-            elif before is None or before.peer_address != settings.peer_address:
-                continue
-            elif taken.get((before.peer_address, before.local_address), settings.peer) == settings.peer:
-                usable.append(before)
+            one = settings if self._check(settings) else self._former(settings, sessions)
+            if one is not None:
+                usable.append(one)
         return usable
 
     def _check(self, settings: SessionSettings) -> bool:
-        password = self._passwords(settings.password_source) if settings.password_source else None
         try:
-            check_settings(settings, password)
+            check_settings(settings, self._file.password(settings))
         except InvalidSession as error:
             self._rejections.reject(settings.peer, error.field, str(error))
             return False
@@ -257,34 +244,56 @@ class ExaBgpPublisher:
         self._tell([FieldsUnsupported(peer, problems) for peer, problems in changed.items()])
         self._unsupported = found
 
-    def _render(self, sessions: Sequence[SessionSettings]) -> str:
-        return render(
-            sessions, lambda source: self._passwords(source) if source else None, self._socket_path.absolute()
-        )
+    async def _accepted(self, sessions: list[SessionSettings]) -> list[SessionSettings]:
+        """What ExaBGP takes of these; a session that it refuses stays as it was, if it was there.
 
-    async def _validated(self, sessions: list[SessionSettings]) -> tuple[str, list[SessionSettings]]:
-        """Render what ExaBGP accepts: the whole, or without the sessions that it refuses one by one."""
-        text = self._render(sessions)
-        if self._configuration_path.exists() and self._configuration_path.read_text() == text:
-            return text, sessions
-        self._configuration_path.parent.mkdir(parents=True, exist_ok=True)
-        complaint = await self._complaint(text, sessions)
-        if not complaint:
-            return text, sessions
-        log.warning("ExaBGP refuses the configuration; trying each peer alone", complaint=complaint)
-        good: list[SessionSettings] = []
+        Where some are refused, it takes a while to find which. What is known to be good does not wait for that.
+        """
+        self._examination.begin(sessions)
+        candidates = [settings for settings in sessions if not self._examination.complaint(settings)]
+        known = self._file.text == self._file.render(candidates)
+        if not known and (complaint := await self._file.complaint(candidates)):
+            log.warning("ExaBGP refuses the configuration; trying the peers apart", complaint=complaint)
+            if meanwhile := self._known_good(sessions):
+                await self._hand_over(meanwhile)
+            await self._examination.split(candidates)
         for settings in sessions:
-            complaint = await self._complaint(self._render([settings]), [settings])
-            if complaint:
+            if complaint := self._examination.complaint(settings):
                 message = f"ExaBGP refuses these settings: {complaint}; correct them"
                 self._rejections.reject(settings.peer, "spec", message)
-            else:
-                good.append(settings)
-        return self._render(good), good
+        good = [settings for settings in sessions if not self._examination.complaint(settings)]
+        return self._known_good(sessions, good)
 
-    async def _complaint(self, text: str, sessions: Sequence[SessionSettings]) -> str:
-        complaint = await validate(text, self._configuration_path.parent)
-        return redacted(complaint, (self._passwords(one.password_source) for one in sessions if one.password_source))
+    def _known_good(
+        self, sessions: Sequence[SessionSettings], good: Sequence[SessionSettings] = ()
+    ) -> list[SessionSettings]:
+        """Each session that is good, or is in the present configuration, or else as it is in that."""
+        loaded, chosen = self._file.text, []
+        for settings in sessions:
+            for one in (settings, self._former(settings, sessions)):
+                if one is not None and (one in good or self._file.fragment(one) in loaded):
+                    chosen.append(one)
+                    break
+        return chosen
+
+    def _former(self, settings: SessionSettings, sessions: Sequence[SessionSettings]) -> SessionSettings | None:
+        """The session with the same router as it was, unless another one has its addresses by now."""
+        before = next(
+            (one.settings for one in self._dialogue.sessions.values() if one.settings.peer == settings.peer), None
+        )
+        if before is None or before.peer_address != settings.peer_address:
+            return None
+        taken = {(one.peer_address, one.local_address): one.peer for one in sessions}
+        same = taken.get((before.peer_address, before.local_address), settings.peer) == settings.peer
+        return before if same else None
+
+    async def _hand_over(self, sessions: Sequence[SessionSettings]) -> None:
+        """Write the configuration, and have ExaBGP take it."""
+        text = self._file.render(sessions)
+        await self._drain({settings.peer_address for settings in sessions})
+        self._file.write(text)
+        self._dialogue.configure(sessions, digest_of(text), self._now())
+        self._flush()
 
     async def _drain(self, staying: set[str]) -> None:
         """Withdraw everything from the peers that go: under graceful restart they would keep it for minutes."""
@@ -293,6 +302,7 @@ class ExaBgpPublisher:
             for session in self._dialogue.sessions.values()
             if session.settings.peer_address not in staying and session.session_state == "Established"
         ]
+        self._leaving = frozenset(session.settings.peer for session in going)
         for session in going:
             session.desire(Desired(session.settings.peer, NO_ROUTES, session.position, certain=True))
         self._flush()
@@ -301,6 +311,7 @@ class ExaBgpPublisher:
                 while any(session.rib.wire for session in going):
                     self._moved.clear()
                     await self._moved.wait()
+        self._leaving = frozenset()
         for session in going:
             self._tell([SessionStateChanged(session.settings.peer, "Idle", "the peer was removed")])
 
@@ -354,6 +365,9 @@ class ExaBgpPublisher:
 
     def _collect(self) -> list[Event]:
         collected, self._dialogue.outcomes = self._dialogue.outcomes, []
+        self._engine_told = next(
+            (event for event in reversed(collected) if isinstance(event, EngineStateChanged)), self._engine_told
+        )
         for session in self._dialogue.sessions.values():
             if session.outcomes:
                 collected += session.outcomes

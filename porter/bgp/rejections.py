@@ -24,6 +24,10 @@ class Rejections:
         """The engine refuses this peer's settings."""
         self._present[peer] = PeerRejected(peer, field, message)
 
+    def standing(self) -> list[PeerRejected]:
+        """What is refused, as it was told last."""
+        return [event for _, event in sorted(self._told.items())]
+
     def news(self) -> list[PeerRejected]:
         """What is to be told when all were looked at; a refusal that is over, or whose peer left, has no message."""
         told, self._told = self._told, dict(self._present)

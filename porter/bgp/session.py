@@ -43,7 +43,7 @@ class PeerSession:
         self.flaps = 0
         self.desired: Desired | None = None
         self.attempts = Attempts(now_s)
-        self._imports = Imports()
+        self.imports = Imports()
         self._attached = False
         self._aggregates = False
         """Whether an aggregate was ever desired: only then an announcement can stand for what is withdrawn."""
@@ -184,7 +184,7 @@ class PeerSession:
 
     def received(self, updates: int) -> None:
         """The engine counted so many UPDATEs from the router in this session."""
-        if self.sync is not DOWN and self._imports.count(updates):
+        if self.sync is not DOWN and self.imports.count(updates):
             self.outcomes.append(ImportsRefused(self.settings.peer, updates))
 
     def answered(self, command: Command, now_s: float, *, accepted: bool) -> None:
@@ -367,7 +367,7 @@ class PeerSession:
 
     def _begin(self, negotiated: Negotiated, now_s: float, *, resumed: bool) -> None:
         self._move(Trigger.ESTABLISHED)
-        self._imports.begin()
+        self.imports.begin()
         self.attempts.up(now_s, told=resumed)
         self._forget_waits(now_s)
         self.rib.begin(negotiated, resumed=resumed)

@@ -7,6 +7,12 @@ from collections.abc import Mapping, Sequence
 
 MAX_COMPLAINT_CHARACTERS = 2000
 """The end of what a program says, which is where its reason stands."""
+UNFINISHED = "did not end within"
+
+
+def unfinished(complaint: str) -> bool:
+    """Whether nothing is known of the configuration, because the program was too slow."""
+    return UNFINISHED in complaint
 
 
 async def complaint(
@@ -35,6 +41,6 @@ async def complaint(
     except TimeoutError:
         process.kill()
         await process.wait()
-        return f"{told} did not end within {timeout_s:.0f} s"
+        return f"{told} {UNFINISHED} {timeout_s:.0f} s"
     text = output.decode("utf-8", "replace").strip()
     return "" if process.returncode == 0 else (text[-MAX_COMPLAINT_CHARACTERS:] or f"exit code {process.returncode}")

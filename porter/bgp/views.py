@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from porter.bgp.session import PeerSession
+from porter.events.routed import ImportsRefused
 from porter.model.bgp import PathAttributes, RouteKey
 from porter.ports import PeerView
 
@@ -31,3 +32,9 @@ def confirmed_of(session: PeerSession) -> Mapping[RouteKey, PathAttributes]:
     return {
         key: rib.desired[key] if rib.wanted(key) == attributes else attributes for key, attributes in rib.wire.items()
     }
+
+
+def imports_of(sessions: Iterable[PeerSession]) -> list[ImportsRefused]:
+    """What was told last of the routers that announce much to us, in the sessions that are up."""
+    up = [session for session in sessions if session.session_state == "Established"]
+    return [ImportsRefused(session.settings.peer, session.imports.told) for session in up if session.imports.told]

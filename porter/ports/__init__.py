@@ -298,6 +298,12 @@ class Publisher(Protocol):
         """The routes whose sending was confirmed in the present session."""
         ...
 
+    def standing(self) -> Sequence[Event]:
+        """The newest outcome of each kind that still holds and that `peers` does not tell: what is refused and what is
+        not honoured of which peer, and how the engine, and BFD, are. An empty one, which ends an earlier, is left out.
+        """
+        ...
+
 
 # ------------------------------------------------------------------------------------------------- everything beside
 

@@ -9,7 +9,14 @@ import asyncio
 
 import pytest
 
-from porter.events.routed import EndOfRibSent, RibSynced, RoutesAnnounced, RoutesWithdrawn, SessionStateChanged
+from porter.events.routed import (
+    EndOfRibSent,
+    PeerRejected,
+    RibSynced,
+    RoutesAnnounced,
+    RoutesWithdrawn,
+    SessionStateChanged,
+)
 from porter.model.bgp import PeerKey
 from porter.ports import Desired, Publisher
 from tests.integration.bgp.lab import (
@@ -53,6 +60,7 @@ async def test_it_is_a_publisher(case):
     publisher: Publisher = speaker.publisher
     assert publisher.peers() == {}
     assert publisher.confirmed(PEER) == {}
+    assert list(publisher.standing()) == []
     # A peer that is not configured may be desired for, by an application that is a little ahead: nothing happens.
     publisher.desire(Desired(PEER, ROUTES, 1, certain=True))
 
@@ -84,6 +92,17 @@ async def test_routes_follow_the_desire_and_each_outcome_is_told_in_order(case):
     assert kinds() == [SessionStateChanged, EndOfRibSent, RibSynced, RoutesWithdrawn, RoutesAnnounced]
     positions = [event.position for event in speaker.events if hasattr(event, "position")]
     assert positions == sorted(positions)
+
+
+async def test_what_is_refused_stands_until_that_is_over(case):
+    speaker, router = case
+    wrong = settings("tor", router.address, ttl_security=True, multihop_ttl=3)
+    await speaker.publisher.configure([wrong])
+    await until(lambda: any(isinstance(event, PeerRejected) for event in speaker.events), "the refusal is told")
+    [rejected] = [event for event in speaker.events if isinstance(event, PeerRejected)]
+    assert rejected in speaker.publisher.standing()
+    await speaker.publisher.configure([settings("tor", router.address)])
+    assert not [event for event in speaker.publisher.standing() if isinstance(event, PeerRejected)]
 
 
 async def test_nothing_desired_is_nothing_announced(case):

@@ -13,20 +13,20 @@ from porter import __version__
 from porter.app.history.follow import from_newest_baseline
 from porter.app.passwords import POLL_S, Passwords
 from porter.app.settings import Settings
-from porter.app.speaker import last_good
+from porter.app.speaker import last_good, retelling
 from porter.app.speaker.adj_rib import AdjRibsOut
+from porter.app.speaker.configuring import Configuring, View
 from porter.app.speaker.local_address import AddressBook
 from porter.app.speaker.pace import Pace
 from porter.app.speaker.ready_file import announce_readiness
 from porter.app.speaker.traces import RouteTraces
 from porter.app.upgrade.readers import declare
-from porter.bgp.outcomes import rib_digest, state_changed
 from porter.events.catalogue import Event
 from porter.events.decided import EpochStarted, HeadSigned
 from porter.events.envelope import BEGINNING, Checkpoint, Commit
-from porter.events.routed import BfdStateChanged, HeadSeen, JournalLost, RibSynced, SessionStateChanged, SpeakerStarted
+from porter.events.routed import HeadSeen, JournalLost, SessionStateChanged, SpeakerStarted
 from porter.model.address import Address
-from porter.model.bgp import PeerKey, SessionSettings, SpeakerName
+from porter.model.bgp import PeerKey, SpeakerName
 from porter.ports import (
     NO_INSTRUMENTATION,
     SPEAKER,
@@ -40,7 +40,7 @@ from porter.ports import (
     Trimmed,
 )
 from porter.projections import baseline
-from porter.projections.adj_rib_out import exported_from, malformed, session_settings
+from porter.projections.adj_rib_out import exported_from
 from porter.projections.cluster import ClusterState
 from porter.projections.fold import fold
 
@@ -48,11 +48,6 @@ RETRY_S = 0.2
 NEWER_RETRY_S = 5.0
 TELL_PRESENT_EVENTS = 5_000
 """After so many outcomes the sessions are told anew: the speaker's stream only keeps the newest ones."""
-CONFIGURE_INTERVAL_S = 1.0
-"""While pages come in, the sessions are looked at this often although no fact about them changed: this machine's own
-addresses, which they are made of, are no facts."""
-QUIET_INTERVAL_S = 5.0
-"""The same while no page comes."""
 LAST_GOOD_MIN_INTERVAL_S = 1.0
 LAST_GOOD_COST_FACTOR = 20
 """The last-good file is rewritten when the state changed, spending at most one part in this many of the time on it."""
@@ -96,12 +91,8 @@ class Speaker:
         self._addresses = AddressBook(settings.local_address)
         self._certain = False
         self._target_position = 0
-        self._sessions: tuple[SessionSettings, ...] = ()
         self._exported: object = None
-        self._configured: tuple[object, ClusterState | None] = (None, None)
-        self._configure_again_s = 0.0
-        self._configuring = asyncio.Lock()
-        self._complete = False  # Whether the publisher was ever given the sessions of a certain state.
+        self._configuring = Configuring(self._name, self._addresses, publisher, self._ribs, self._view)
         self._genesis = ""
         self._unsaved = asyncio.Event()
         self._pace = Pace()
@@ -110,21 +101,20 @@ class Speaker:
         """Follow the journal and the engine until cancelled; sessions and routes stay as they are afterwards."""
         remembered = await asyncio.to_thread(last_good.read, self._settings.last_good_file)
         if remembered is not None:
-            self._genesis, self.checkpoint, self.state, self._sessions = remembered
+            self._genesis, self.checkpoint, self.state, self._configuring.sessions = remembered
             self._ribs.retained = self.state.fork()
-            await self._publisher.configure(self._sessions)
             _log.info("last-good state read", position=self.checkpoint.position)
         self._outcomes.add(
             (SpeakerStarted(self._name, __version__, self._addresses.router_id(), self.checkpoint.position),)
         )
-        await self._configure()
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._configuring.run(), name="sessions")
+            await self._configuring.begun()
             tasks.create_task(self._publisher.run(), name="publisher")
             tasks.create_task(self._relay_outcomes(), name="outcomes")
             tasks.create_task(self._follow(), name="journal")
             tasks.create_task(self._save(), name="last-good file")
-            tasks.create_task(self._look_again(), name="own addresses")
-            ready = announce_readiness(self._settings.ready_file, self._publisher, lambda: self._complete)
+            ready = announce_readiness(self._settings.ready_file, self._publisher, lambda: self._configuring.complete)
             tasks.create_task(ready, name="readiness")
             if self._passwords is not None:
                 tasks.create_task(self._watch_passwords(self._passwords), name="passwords")
@@ -185,15 +175,14 @@ class Speaker:
             # Nothing follows what is folded already: do not wait for the first page to say so.
             await anext(aiter(self._journal.read(self.checkpoint)), None)
             self._publish_page()
-            await self._configure()
+            self._configuring.look()
         async for page in self._journal.read(self.checkpoint, follow=True):
             for commit in page:
                 self._fold(commit)
             self._publish_page()
             if page:
                 self._unsaved.set()
-                if self._sessions_may_differ():
-                    await self._configure()
+                self._configuring.look()
                 await self._rest()
 
     async def _rest(self) -> None:
@@ -228,7 +217,7 @@ class Speaker:
             if certain and self._ribs.retained is not None:
                 self._ribs.retained = None
                 # What recovery stamped anew is announced already: no outcome would follow.
-                self._outcomes.add(self._present(established_only=True))
+                self._outcomes.add(retelling.synced(self._publisher, ledger.position))
             self._certain = certain
             self._exported = exported
             desired = self._ribs.whole(self.state, certain=certain)
@@ -262,7 +251,7 @@ class Speaker:
             )
         )
         # The server that lost the journal lost this speaker's own stream with it.
-        self._outcomes.add(self._present())
+        self._outcomes.add(retelling.standing(self._publisher, self.state.ledger.position))
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -280,67 +269,15 @@ class Speaker:
 
     # ------------------------------------------------------------------------------------------------- the engine
 
-    def _sessions_may_differ(self) -> bool:
-        """Whether anything changed that sessions are made of: this is asked for each page, and is cheap."""
-        exported, retained = self._configured
-        return (
-            retained is not self._ribs.retained
-            or exported != self._exported
-            or time.monotonic() >= self._configure_again_s
-        )
-
-    async def _configure(self) -> None:
-        """Tell the publisher which sessions there are, when that changed; an uncertain state takes none away."""
-        async with self._configuring:
-            self._configured = (self._exported, self._ribs.retained)
-            self._configure_again_s = time.monotonic() + CONFIGURE_INTERVAL_S
-            certain, before = self._certain, self._ribs.retained
-            kept = () if before is None else self._wanted_sessions(before)
-            sessions = {session.peer: session for session in (*kept, *self._wanted_sessions(self.state))}
-            wanted = tuple(sessions[peer] for peer in sorted(sessions))
-            if wanted != self._sessions:
-                self._sessions = wanted
-                self._ribs.forget(sessions)
-                await self._publisher.configure(wanted)
-            self._complete |= certain
-            self._presume()
-
-    async def _look_again(self) -> None:
-        while True:
-            await asyncio.sleep(QUIET_INTERVAL_S)
-            await self._configure()
-
-    def _presume(self) -> None:
-        """Desire for the sessions that must have their routes before they come up, whatever they will agree on."""
-        presumed = self._publisher.presumed()
-        unknown = [peer for peer in presumed if not self._ribs.knows(peer)]
-        for peer in unknown:
-            self._ribs.negotiated(peer, presumed[peer])
-        for desired in self._ribs.whole(self.state, certain=self._certain, peers=unknown):
-            self._publisher.desire(desired)
-
-    def _wanted_sessions(self, state: ClusterState) -> Sequence[SessionSettings]:
-        """The sessions of a state; one whose object was made malformed by an edit stays as it was before."""
-        former = {session.peer: session for session in self._sessions}
-        up = {peer for peer, view in self._publisher.peers().items() if view.state == "Established"}
-        wanted = []
-        for name in sorted(state.inventory.peers):
-            key = PeerKey(name)
-            settings = former.get(key)
-            fact = state.inventory.good_peer(name)
-            if fact is not None and (settings is None or not malformed(state, name)):
-                own = self._addresses.own(fact.address, settings, up=key in up)
-                settings = None if own is None else session_settings(state, key, speaker=self._name, **own._asdict())
-            if settings is not None:
-                wanted.append(settings)
-        return wanted
+    def _view(self) -> View:
+        return View(self.state, self._certain, self._exported)
 
     async def _watch_passwords(self, passwords: Passwords) -> None:
         """Have the engine take a changed password: only that session restarts."""
         while True:
             await asyncio.sleep(POLL_S)
             if await asyncio.to_thread(passwords.refresh):
-                await self._publisher.configure(self._sessions)
+                self._configuring.changed_beside()
 
     async def _relay_outcomes(self) -> None:
         told = 0
@@ -350,29 +287,18 @@ class Speaker:
             told += len(outcomes)
             if told >= TELL_PRESENT_EVENTS:
                 told = 0
-                self._outcomes.add(self._present())
-            for outcome in outcomes:
-                if isinstance(outcome, SessionStateChanged) and outcome.state == "Established":
-                    self._established(outcome)
-
-    def _present(self, *, established_only: bool = False) -> Sequence[Event]:
-        """The sessions as they stand, for readers who can no longer read how they came about."""
-        told: list[Event] = []
-        for peer, view in sorted(self._publisher.peers().items()):
-            told += [BfdStateChanged(peer, view.bfd)] if view.bfd and not established_only else []
-            negotiated = view.negotiated if view.state == "Established" else None
-            if negotiated is None and established_only:
-                continue
-            told.append(state_changed(peer, view.state, view.reason, negotiated))
-            if negotiated is not None and view.sync == "LIVE":
-                digest = rib_digest(self._publisher.confirmed(peer))
-                told.append(RibSynced(peer, self.state.ledger.position, view.confirmed, digest))
-        return told
+                self._outcomes.add(retelling.standing(self._publisher, self.state.ledger.position))
+            came_up = [one for one in outcomes if isinstance(one, SessionStateChanged) and one.state == "Established"]
+            if came_up:
+                self._outcomes.add(retelling.still_rejected(self._publisher, {one.peer for one in came_up}))
+            for outcome in came_up:
+                self._established(outcome)
 
     def _established(self, session: SessionStateChanged) -> None:
         peer = PeerKey(session.peer)
         view = self._publisher.peers().get(peer)
-        if view is None or view.negotiated is None:
+        leaving = all(one.peer != peer for one in self._configuring.sessions)
+        if leaving or view is None or view.negotiated is None:
             return
         self._ribs.negotiated(peer, view.negotiated)
         for desired in self._ribs.whole(self.state, certain=self._certain, peers=(peer,)):
@@ -390,7 +316,7 @@ class Speaker:
                 began_s = time.monotonic()
                 encoded = baseline.encode(self.state)
                 good = last_good.Encoded(
-                    self._genesis, self.checkpoint, encoded, self._sessions, baseline.layout(self.state)
+                    self._genesis, self.checkpoint, encoded, self._configuring.sessions, baseline.layout(self.state)
                 )
                 cost_s = time.monotonic() - began_s
                 try:

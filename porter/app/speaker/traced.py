@@ -45,6 +45,9 @@ class TracedPublisher:
     def confirmed(self, peer: PeerKey) -> Mapping[RouteKey, PathAttributes]:
         return self._publisher.confirmed(peer)
 
+    def standing(self) -> Sequence[Event]:
+        return self._publisher.standing()
+
     def contexts_of(self, events: Sequence[Event]) -> Mapping[int, str]:
         """The trace contexts of these outcomes, by their index, where they are the ones that were told last."""
         outcomes, contexts = self._told

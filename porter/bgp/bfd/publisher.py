@@ -98,6 +98,12 @@ class BfdPublisher:
         """The routes whose sending was confirmed in the present session."""
         return self._engine.confirmed(peer)
 
+    def standing(self) -> Sequence[Event]:
+        """What still holds of what was told, of the engine and of BFD."""
+        of_engine = [event for event in self._engine.standing() if not isinstance(event, FieldsUnsupported)]
+        fields = [FieldsUnsupported(peer, problems) for peer, problems in sorted(self._unsupported.items()) if problems]
+        return [*of_engine, *fields, *self._watch.sessions.standing()]
+
     async def held(self) -> Mapping[PeerKey, Mapping[RouteKey, PathAttributes]]:
         """Every route that the engine holds, by peer, read from it now.
 

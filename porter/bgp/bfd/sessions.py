@@ -79,7 +79,7 @@ class BfdSessions:
         """Seen up: only such a path can fail."""
         self._doubted: dict[Path, float] = {}
         """Since when a path that was up is down while packets come."""
-        self._told: dict[PeerKey, str] = {}
+        self._told: dict[PeerKey, BfdStateChanged] = {}
         self._wanted_since_s: float | None = None
         self._daemon: tuple[bool, str] | None = None
         self.outcomes: list[Event] = []
@@ -107,7 +107,13 @@ class BfdSessions:
 
     def state_of(self, peer: PeerKey) -> str:
         """ "Up", "Down", or "" where nothing is seen."""
-        return self._told.get(peer, "")
+        told = self._told.get(peer)
+        return "" if told is None else told.state
+
+    def standing(self) -> list[Event]:
+        """What was told last and still holds."""
+        daemon = [] if self._daemon is None else [BfdDaemonStateChanged(self._speaker, *self._daemon)]
+        return [*daemon, *(event for _, event in sorted(self._told.items()))]
 
     def want(self, sessions: Sequence[SessionSettings], now_s: float) -> None:
         """Set what is watched; a path that changed is another one, of which nothing is known yet."""
@@ -167,13 +173,14 @@ class BfdSessions:
             self._tell(peer, "", reason)
 
     def _tell(self, peer: PeerKey, state: str, reason: str) -> None:
-        if self._told.get(peer, "") == state:
+        if self.state_of(peer) == state:
             return
+        told = BfdStateChanged(peer, state, reason)
         if state:
-            self._told[peer] = state
+            self._told[peer] = told
         else:
             self._told.pop(peer, None)
-        self.outcomes.append(BfdStateChanged(peer, state, reason))
+        self.outcomes.append(told)
 
     def _tell_daemon(self, up: bool, reason: str) -> None:
         if self._daemon is not None and self._daemon[0] == up:

@@ -136,6 +136,18 @@ def test_a_daemon_that_is_gone_cuts_nobody_off_when_it_is_back() -> None:
     assert up == [True, False, True]
 
 
+def test_what_was_told_last_stands() -> None:
+    paths = wanted(A, B)
+    assert paths.standing() == []
+    paths.seen(shown(a="Up", b="Down"), 0.0)
+    daemon, a, b = paths.standing()
+    assert (daemon, a) == (BfdDaemonStateChanged("s", True, ""), BfdStateChanged("a", "Up", ""))
+    assert b.state == "Down"
+    assert b.reason
+    paths.lost("it closed the connection", 1.0)
+    assert paths.standing() == [BfdDaemonStateChanged("s", False, "it closed the connection")]
+
+
 def test_a_daemon_has_time_to_be_there_at_first() -> None:
     paths = wanted(A)
     paths.lost("not there", PATIENCE_S - 1)

@@ -40,7 +40,7 @@ async def test_exabgp_keeps_a_session_until_its_new_password_is_there(
     async def validate(_text: str, _directory: Path) -> str:
         return ""
 
-    monkeypatch.setattr("porter.bgp.publisher.validate", validate)
+    monkeypatch.setattr("porter.bgp.configuration_file.validate", validate)
     configuration = tmp_path / "exabgp.conf"
     keys: dict[str, str] = {}
     publisher = ExaBgpPublisher(

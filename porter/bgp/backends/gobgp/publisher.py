@@ -22,7 +22,7 @@ from porter.bgp.configuration import (
 )
 from porter.bgp.publisher import no_passwords
 from porter.bgp.rejections import Rejections
-from porter.bgp.views import confirmed_of, view_of
+from porter.bgp.views import confirmed_of, imports_of, view_of
 from porter.events.catalogue import Event
 from porter.events.routed import (
     EngineStateChanged,
@@ -67,6 +67,9 @@ class GoBgpPublisher:
         self._told = asyncio.Event()
         self._moved = asyncio.Event()
         self._engine_up = False
+        self._engine_told: EngineStateChanged | None = None
+        self._leaving: frozenset[PeerKey] = frozenset()
+        """Their routes are being withdrawn, whatever is desired."""
         self._origin_ms = clock.wall_ms() - int(clock.monotonic_s() * 1000)
 
     # --------------------------------------------------------------------------------------------------- the port
@@ -109,7 +112,10 @@ class GoBgpPublisher:
             self._tell(self._rejections.news())
             self._tell_unsupported(accepted.values())
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            await self._remove([driver for peer, driver in self._drivers.items() if peer not in accepted])
+            going = [driver for peer, driver in self._drivers.items() if peer not in accepted]
+            self._leaving = frozenset(driver.settings.peer for driver in going)
+            await self._remove(going)
+            self._leaving = frozenset()
             for settings in accepted.values():
                 await self._set(settings)
             self._forget_others()
@@ -119,7 +125,7 @@ class GoBgpPublisher:
     def desire(self, desired: Desired) -> None:
         """Set a peer's desired Adj-RIB-Out; returns at once."""
         driver = self._drivers.get(desired.peer)
-        if driver is not None:
+        if driver is not None and desired.peer not in self._leaving:
             driver.desire(desired, informed=desired.peer not in self._uninformed)
 
     def presumed(self) -> Mapping[PeerKey, Negotiated]:
@@ -147,6 +153,13 @@ class GoBgpPublisher:
         if driver is None:
             return NO_ROUTES
         return confirmed_of(driver.session)
+
+    def standing(self) -> Sequence[Event]:
+        """What still holds of what was told, beside the sessions' states."""
+        fields = [FieldsUnsupported(peer, problems) for peer, problems in sorted(self._unsupported.items()) if problems]
+        engine = [] if self._engine_told is None else [self._engine_told]
+        imports = imports_of(driver.session for driver in self._drivers.values())
+        return [*engine, *self._rejections.standing(), *fields, *imports]
 
     # ----------------------------------------------------------------------------------------------------- configuring
 
@@ -265,7 +278,8 @@ class GoBgpPublisher:
             if (away and self._engine_up) or (not away and present and not self._engine_up):
                 self._engine_up = not away
                 reason = f"no gobgpd for {', '.join(away)}" if away else "every session has its gobgpd"
-                events.append(EngineStateChanged(self._speaker, self._engine_up, reason))
+                self._engine_told = EngineStateChanged(self._speaker, self._engine_up, reason)
+                events.append(self._engine_told)
         for driver in self._drivers.values():
             events += _taken(driver)
         self._tell(events)
