@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +23,31 @@ ServiceName = Annotated[str, typer.Argument(metavar="NAMESPACE/NAME", help="The 
 SpeakerName = Annotated[str, typer.Argument(metavar="NAME", help="The speaker, as `porter status` shows it.")]
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Why something is to be done, whom to tell, and how the answer is printed."""
+
+    why: Why = ""
+    server: options.Server = ""
+    state_dir: options.StateDir = DEFAULT_STATE_DIR
+    output: options.OutputForm = Output.TABLE
+
+    def give(self, action: str, body: dict[str, Any], done: str) -> None:
+        """Have the leader journal an action, and say what was done.
+
+        Raises:
+            Unreachable, Finding, InvalidSettings: as `porter.cli.client.Controller.post`.
+        """
+        from porter.cli.client import Controller  # noqa: PLC0415 -- only what a command needs is imported, when it runs.
+
+        answer = Controller(self.server, self.state_dir).post(f"/v1/{action}", {**body, "why": self.why})
+        if not print_answer(answer, self.output):
+            typer.echo(f"{done}; journaled as #{answer['position']}")
+
+
+ORDER = Order()
+
+
 def drain_speaker(
     name: SpeakerName,
     *,
@@ -30,18 +55,15 @@ def drain_speaker(
         bool, typer.Option("--force", help="Withdraw also the routes that no other speaker announces.")
     ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="End the drain: the speaker announces again.")] = False,
-    why: Why = "",
-    server: options.Server = "",
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    output: options.OutputForm = Output.TABLE,
+    order: Order = ORDER,
 ) -> None:
     """Have a speaker withdraw everything that it announces, before it is taken away; --undo ends that.
 
     It is refused where no other speaker announces the same routes; --force withdraws them all the same.
     """
     done = "announces again" if undo else "withdraws everything"
-    body = {"speaker": name, "why": why, "undo": undo, "force": force}
-    _act("drain", body, f"speaker {name} {done}", server, state_dir, output)
+    body = {"speaker": name, "undo": undo, "force": force}
+    order.give("drain", body, f"speaker {name} {done}")
 
 
 def drain_node(
@@ -52,19 +74,16 @@ def drain_node(
         bool, typer.Option("--force", help="Withdraw its paths also where no other next hop is left.")
     ] = False,
     undo: Undo = False,
-    why: Why = "",
-    server: options.Server = "",
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    output: options.OutputForm = Output.TABLE,
+    order: Order = ORDER,
 ) -> None:
     """Take a node out of service without losing a connection attempt, before its maintenance.
 
     Its paths carry GRACEFUL_SHUTDOWN (RFC 8326) at once, and are withdrawn after the delay. Where it is the last next
     hop of a route, the path stays, and `porter status` says so; --force withdraws it all the same.
     """
-    body = {"node": name, "why": why, "undo": undo, "force": force, **_delay(delay)}
+    body = {"node": name, "undo": undo, "force": force, **_delay(delay)}
     done = "is in service again" if undo else "leaves service"
-    _act("drain", body, f"node {name} {done}", server, state_dir, output)
+    order.give("drain", body, f"node {name} {done}")
 
 
 def drain_service(
@@ -72,75 +91,40 @@ def drain_service(
     *,
     delay: Delay = "",
     undo: Undo = False,
-    why: Why = "",
-    server: options.Server = "",
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    output: options.OutputForm = Output.TABLE,
+    order: Order = ORDER,
 ) -> None:
     """Withdraw a Service's routes gracefully: GRACEFUL_SHUTDOWN first; it keeps its addresses."""
-    body = {"service": name, "why": why, "undo": undo, **_delay(delay)}
+    body = {"service": name, "undo": undo, **_delay(delay)}
     done = "is announced again" if undo else "is about to be withdrawn"
-    _act("drain", body, f"Service {name} {done}", server, state_dir, output)
+    order.give("drain", body, f"Service {name} {done}")
 
 
-def uncordon_node(
-    name: NodeName,
-    *,
-    why: Why = "",
-    server: options.Server = "",
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    output: options.OutputForm = Output.TABLE,
-) -> None:
+def uncordon_node(name: NodeName, *, order: Order = ORDER) -> None:
     """Bring a drained node into service again."""
-    drain_node(name, undo=True, why=why, server=server, state_dir=state_dir, output=output)
+    drain_node(name, undo=True, order=order)
 
 
-def uncordon_service(
-    name: ServiceName,
-    *,
-    why: Why = "",
-    server: options.Server = "",
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    output: options.OutputForm = Output.TABLE,
-) -> None:
+def uncordon_service(name: ServiceName, *, order: Order = ORDER) -> None:
     """Announce a drained Service again."""
-    drain_service(name, undo=True, why=why, server=server, state_dir=state_dir, output=output)
+    drain_service(name, undo=True, order=order)
 
 
-def uncordon_speaker(
-    name: SpeakerName,
-    *,
-    why: Why = "",
-    server: options.Server = "",
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    output: options.OutputForm = Output.TABLE,
-) -> None:
+def uncordon_speaker(name: SpeakerName, *, order: Order = ORDER) -> None:
     """Let a drained speaker announce again."""
-    drain_speaker(name, undo=True, why=why, server=server, state_dir=state_dir, output=output)
+    drain_speaker(name, undo=True, order=order)
 
 
 def approve(
     hold: Annotated[str, typer.Argument(metavar="HOLD", help="The hold's number, as `porter status` shows it.")],
     *,
-    why: Why = "",
-    server: options.Server = "",
-    state_dir: options.StateDir = DEFAULT_STATE_DIR,
-    output: options.OutputForm = Output.TABLE,
+    order: Order = ORDER,
 ) -> None:
     """Let the withdrawals go that the blast-radius guard holds back."""
     number = hold.removeprefix("#")
     if not number.isdecimal():
         raise InvalidSettings(f"{hold!r} is no hold; `porter status` names them by numbers")
-    _act("approve", {"hold": int(number), "why": why}, f"hold {number} is approved", server, state_dir, output)
+    order.give("approve", {"hold": int(number)}, f"hold {number} is approved")
 
 
 def _delay(delay: str) -> dict[str, int]:
     return {"delayMs": duration_ms(delay, "--delay")} if delay else {}
-
-
-def _act(action: str, body: dict[str, Any], done: str, server: str, state_dir: Path, output: Output) -> None:  # noqa: PLR0917 -- what every action has.
-    from porter.cli.client import Controller  # noqa: PLC0415 -- only what a command needs is imported, when it runs.
-
-    answer = Controller(server, state_dir).post(f"/v1/{action}", body)
-    if not print_answer(answer, output):
-        typer.echo(f"{done}; journaled as #{answer['position']}")
