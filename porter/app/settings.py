@@ -70,7 +70,7 @@ class Settings:
     activate_after_s: float | None = DEFAULT_ACTIVATE_AFTER_S
     """How long every live reader must have read a newer event before it is written; None: it never is."""
     baseline_events: int = DEFAULT_BASELINE_EVENTS
-    """After so many events the leader records a baseline."""
+    """After so many events at most the leader records a baseline."""
     journal_trim_bytes: int = DEFAULT_JOURNAL_TRIM_BYTES
     """Above this size the journal is trimmed,"""
     journal_keep_s: int = 0

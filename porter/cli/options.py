@@ -100,7 +100,9 @@ ActivateSchemaAfter = Annotated[
 
 BaselineEvents = Annotated[
     int,
-    typer.Option(metavar="N", min=1, help="Record the whole state, from which readers may start, each N events."),
+    typer.Option(
+        metavar="N", min=1, help="Record the whole state, from which readers may start, after N events at most."
+    ),
 ]
 JournalTrim = Annotated[
     str, typer.Option(metavar="SIZE", help="Trim the journal above this size, behind its newest baseline; 0: never.")

@@ -106,19 +106,21 @@ class ArchivedJournal:
             async for blobs in self.blobs(after):
                 yield blobs
 
-    async def newest_baseline(self) -> Baseline | None:
+    async def newest_baseline(self, at: int = 0) -> Baseline | None:
         """See `porter.ports.Journal`."""
-        found = await self._live.newest_baseline()
-        if found is not None:
+        found = await self._live.newest_baseline(at)
+        if found is not None and (not at or found.checkpoint.position <= at):
             return found
         run = await self.run()
         for shelved in reversed(run.segments):
+            if at and shelved.first > at:
+                continue
             segment = await asyncio.to_thread(self._shelf.segment, shelved)
             for position in reversed(segment.baselines):
-                commit = await asyncio.to_thread(_commit_at, segment, position)
+                commit = None if at and position > at else await asyncio.to_thread(_commit_at, segment, position)
                 if commit is not None:
                     return _baseline_of(commit)
-        return None
+        return found
 
     async def commit_at(self, position: int) -> Commit | None:
         """See `porter.ports.Journal`."""

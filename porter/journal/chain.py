@@ -190,11 +190,12 @@ _pauses = 0
 
 
 @contextmanager
-def paused_gc(chain: Chain | None = None) -> Iterator[None]:
+def paused_gc(chain: Chain | None = None, *, lasting: bool = False) -> Iterator[None]:
     """Switch the cyclic collector off while many commits, or a baseline, are decoded; nests, also across tasks.
 
     Commits hold no cycles, and a collector that walks a million of them takes a third of a replay, and two thirds of a
-    start from a baseline. What a chain built from more than `FREEZE_EVENTS` events is set aside from later collections.
+    start from a baseline. What a chain built from more than `FREEZE_EVENTS` events is set aside from later collections,
+    and with `lasting` whatever was built.
     """
     global _pauses  # noqa: PLW0603 - the collector is the process's own; so is the count of its pauses.
     was_enabled = _pauses > 0 or gc.isenabled()
@@ -205,7 +206,7 @@ def paused_gc(chain: Chain | None = None) -> Iterator[None]:
         yield
     finally:
         _pauses -= 1
-        if chain is not None and chain.position - start > FREEZE_EVENTS:
+        if lasting or (chain is not None and chain.position - start > FREEZE_EVENTS):
             gc.freeze()
         if _pauses == 0 and was_enabled:
             gc.enable()

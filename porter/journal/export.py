@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -27,20 +26,19 @@ from typing import Any, BinaryIO, NamedTuple
 
 import msgpack
 
-from porter.events.codec import hash_commit
 from porter.events.envelope import Checkpoint, Commit, Head
 from porter.journal.chain import decode
 from porter.journal.clock import SYSTEM_CLOCK
-from porter.journal.frames import FRAME, FRAME_BYTES, FRAME_COMMITS, decompress, frame, pack, unpack
+from porter.journal.entries import Stored
+from porter.journal.frames import FRAME, FRAME_BYTES, FRAME_COMMITS, frame, pack
 from porter.journal.limits import SPEAKER_STREAM_ENTRIES, Trim
-from porter.journal.local import NOTHING_TRIMMED, LocalJournal, Stored
+from porter.journal.local import NOTHING_TRIMMED, LocalJournal
+from porter.journal.packed_entries import Frames, PackedEntries
 from porter.ports import Corrupt, JournalError, JournalMissing
 
 MAGIC = b"porter export 1\n"
 FORMAT = 1
 HEADING, STREAM, COMMITS, FOOTER = range(4)
-FRAMES_KEPT = 8
-"""How many frames are kept decompressed: time travel reads a few neighbours again and again."""
 
 
 class Source(NamedTuple):
@@ -152,43 +150,15 @@ class ExportWriter:
         self._file.write(raw)
 
 
-class _Frames:
-    """The decompressed frames of a file, the last few of them kept."""
-
-    def __init__(self) -> None:
-        self.compressed: list[bytes] = []
-        self._open: OrderedDict[int, bytes] = OrderedDict()
-
-    def get(self, number: int) -> bytes:
-        if number not in self._open:
-            self._open[number] = decompress(self.compressed[number], f"frame {number} of the export")
-            if len(self._open) > FRAMES_KEPT:
-                self._open.popitem(last=False)
-        self._open.move_to_end(number)
-        return self._open[number]
-
-
 class ExportStore:
     """One stream of an export, as `porter.journal.local.Store` that nobody writes to."""
 
-    def __init__(self, path: Path, frames: _Frames, name: str, genesis: str, trimmed: Trim) -> None:
+    def __init__(self, path: Path, frames: Frames, name: str, genesis: str, trimmed: Trim) -> None:
         self.name = f"{name or 'the journal'} of {path}"
         self.genesis = genesis
-        self.entries: list[Stored] = []
+        self.entries = PackedEntries(frames)
         self.trimmed = trimmed
-        self.times_ms: list[int] = []
         self._frames = frames
-
-    def take(self, number: int) -> None:
-        """Take note of one frame's commits."""
-        raw = self._frames.get(number)
-        index, offset = unpack(raw, f"frame {number} of {self.name}")
-        marked = frozenset(index.baselines)
-        for row, (length, epoch, position) in enumerate(zip(index.lengths, index.epochs, index.positions, strict=True)):
-            checkpoint = Checkpoint(epoch, position, hash_commit(raw[offset : offset + length]))
-            self.entries.append(Stored(checkpoint, row in marked, number << 32 | offset, length))
-            offset += length
-        self.times_ms.extend(index.times_ms)
 
     def refresh(self) -> None:
         """See `porter.journal.local.Store`."""
@@ -203,7 +173,7 @@ class ExportStore:
     def blob(self, stored: Stored) -> bytes:
         """See `porter.journal.local.Store`."""
         offset = stored.offset & 0xFFFFFFFF
-        return self._frames.get(stored.offset >> 32)[offset : offset + stored.length]
+        return self._frames.get(stored.offset >> 32)[0][offset : offset + stored.length]
 
     def start(self, genesis: str) -> None:
         """See `porter.journal.local.Store`."""
@@ -226,7 +196,7 @@ class ExportStore:
 
     def size_bytes(self) -> int:
         """See `porter.journal.local.Store`."""
-        return sum(stored.length for stored in self.entries)
+        return self.entries.size_bytes
 
     async def wait(self, timeout_s: float) -> None:
         """See `porter.journal.local.Store`."""
@@ -248,7 +218,7 @@ class ExportJournals:
         self.source: Source | None = None
         self.digest = ""
         self.sums: tuple[StreamSum, ...] = ()
-        self._frames = _Frames()
+        self._frames = Frames()
         self._stores: dict[str, ExportStore] = {}
         try:
             self._load(path.read_bytes() if content is None else content)
@@ -269,7 +239,7 @@ class ExportJournals:
     @property
     def time_ms(self) -> int:
         """The time of the newest event in any stream."""
-        return max((store.times_ms[-1] for store in self._stores.values() if store.times_ms), default=0)
+        return max((store.entries.last_ms for store in self._stores.values()), default=0)
 
     def journal(self) -> LocalJournal:
         """The cluster's journal."""
@@ -290,13 +260,20 @@ class ExportJournals:
     def entries(self, name: str) -> Iterator[tuple[Checkpoint, bytes]]:
         """Every commit of a stream ("" is the journal) as its bytes, with the checkpoint that it ends at."""
         store = self._stores[name]
-        for stored in store.entries:
+        for index in range(len(store.entries)):
+            stored = store.entries[index]
             yield stored.checkpoint, store.blob(stored)
+
+    def baselines(self, name: str) -> Iterator[Checkpoint]:
+        """Where each commit of a stream that holds a baseline ends, the oldest first."""
+        for stored in self._stores[name].entries.baselines():
+            yield stored.checkpoint
 
     def checkpoints(self, name: str) -> Iterator[Checkpoint]:
         """Where each commit of a stream ends, as the index of the file says."""
-        for stored in self._stores[name].entries:
-            yield stored.checkpoint
+        entries = self._stores[name].entries
+        for index in range(len(entries)):
+            yield entries[index].checkpoint
 
     async def close(self) -> None:
         """Nothing is held open."""
@@ -324,7 +301,7 @@ class ExportJournals:
                 self._stores[name] = store
             elif content[0] == COMMITS and store is not None:
                 self._frames.compressed.append(typed(content, (int, bytes))[1])
-                store.take(len(self._frames.compressed) - 1)
+                store.entries.take(len(self._frames.compressed) - 1)
             elif content[0] == FOOTER:
                 _, sums, digest = typed(content, (int, tuple, bytes))
                 self.sums = tuple(StreamSum._make(typed(one, STREAM_SUM)) for one in sums)
@@ -357,7 +334,7 @@ class ExportJournals:
             start = end
 
     def _check(self, raw: bytes, start: int, digest: bytes) -> None:
-        if sha256(raw[:start]).digest() != digest:
+        if sha256(memoryview(raw)[:start]).digest() != digest:
             raise Corrupt(f"{self.path} was changed: its content has another digest than its footer says")
         self.digest = digest.hex()
         if [one.name for one in self.sums] != list(self._stores) or "" not in self._stores:

@@ -26,8 +26,9 @@ from porter.events.decided import BaselineRecorded
 from porter.events.envelope import Commit
 from porter.journal.chain import decode
 from porter.journal.clock import SYSTEM_CLOCK
+from porter.journal.entries import EntryList, Stored
 from porter.journal.limits import MAX_STREAM_BYTES, SPEAKER_STREAM_ENTRIES, Trim
-from porter.journal.local import NOTHING_TRIMMED, LocalJournal, Stored
+from porter.journal.local import NOTHING_TRIMMED, LocalJournal
 from porter.journal.names import check_name
 from porter.ports import Clock, Corrupt, JournalUnavailable
 
@@ -45,7 +46,7 @@ class FileStore:
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self.genesis = ""
-        self.entries: list[Stored] = []
+        self.entries = EntryList()
         self.trimmed = NOTHING_TRIMMED
         self._path = path
         self._file: BinaryIO | None = None

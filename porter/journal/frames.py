@@ -22,6 +22,8 @@ FRAME_COMMITS = 8192
 FRAME_BYTES_MAX = 1 << 30
 """The most that a frame holds after decompression: a commit is never divided, and may be one large baseline."""
 COMPRESSION_LEVEL = 6
+INDEX_FIRST_BYTES = 64 * 1024
+"""So much is decompressed first where the index alone is wanted."""
 
 FRAME = struct.Struct(">II")
 _LENGTH = struct.Struct(">I")
@@ -77,6 +79,33 @@ def decompress(packed: bytes, told: str) -> bytes:
     return raw
 
 
+def unpack_index(packed: bytes, told: str) -> Index:
+    """The index of packed commits, which stands before them: they are not decompressed for it, nor held against it.
+
+    Raises:
+        Corrupt: the index does not decompress or decode.
+    """
+    try:
+        inflater = zlib.decompressobj()
+        raw = inflater.decompress(packed, INDEX_FIRST_BYTES)
+        end = _LENGTH.size + _LENGTH.unpack_from(raw)[0]
+        if len(raw) < end <= FRAME_BYTES_MAX:
+            raw += inflater.decompress(inflater.unconsumed_tail, end - len(raw))
+        return _index(raw, end)
+    except Exception as error:  # Damaged bytes fail in more ways than zlib and msgpack document.
+        raise Corrupt(f"the index of {told} does not decode: {error}") from error
+
+
+def _index(raw: bytes, end: int) -> Index:
+    index = Index(*msgpack.unpackb(raw[_LENGTH.size : end], use_list=False))
+    rows = len(index.lengths)
+    if not rows == len(index.epochs) == len(index.positions) == len(index.times_ms):
+        raise ValueError("its columns differ in length")
+    if not all(0 <= number < rows for number in index.baselines):
+        raise ValueError("it names a baseline that is none of its rows")
+    return index
+
+
 def unpack(raw: bytes, told: str) -> tuple[Index, int]:
     """The index, and where the first commit begins.
 
@@ -85,9 +114,8 @@ def unpack(raw: bytes, told: str) -> tuple[Index, int]:
     """
     try:
         offset = _LENGTH.size + _LENGTH.unpack_from(raw)[0]
-        index = Index(*msgpack.unpackb(raw[_LENGTH.size : offset], use_list=False))
-        rows = len(list(zip(index.lengths, index.epochs, index.positions, index.times_ms, strict=True)))
-        whole = offset + sum(index.lengths) == len(raw) and all(0 <= number < rows for number in index.baselines)
+        index = _index(raw, offset)
+        whole = offset + sum(index.lengths) == len(raw)
     except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
         raise Corrupt(f"the index of {told} does not decode: {error}") from error
     if not whole:

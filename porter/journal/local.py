@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from porter.events.codec import commit_of, encode_commit
 from porter.events.decided import BaselineRecorded
 from porter.events.envelope import BEGINNING, GENESIS_HASH, Checkpoint, Commit, Draft, Head
 from porter.journal.chain import Chain, MissingPositions, check_claim, decode, entry_id, paused_gc, short
+from porter.journal.entries import Entries, Stored
 from porter.journal.limits import LOOK_INTERVAL_S, StreamSize, Trim
 from porter.ports import (
     Baseline,
@@ -32,22 +32,17 @@ PAGE_COMMITS = 512
 NOTHING_TRIMMED = Trim(0, GENESIS_HASH)
 
 
-class Stored(NamedTuple):
-    """One entry: the checkpoint that it ends at, whether it holds a baseline, and where its bytes are."""
-
-    checkpoint: Checkpoint
-    baseline: bool
-    offset: int
-    length: int
-
-
 class Store(Protocol):
     """Where one stream is kept. Entries are in order; their bytes are had by `blob`."""
 
     name: str
     genesis: str
-    entries: list[Stored]
     trimmed: Trim
+
+    @property
+    def entries(self) -> Entries:
+        """What the stream holds."""
+        ...
 
     def refresh(self) -> None:
         """Take note of what others wrote.
@@ -167,15 +162,15 @@ class LocalJournal:
             last = self._index_after(page[-1].last_position)
             yield [store.blob(stored) for stored in store.entries[last - len(page) : last]]
 
-    async def newest_baseline(self) -> Baseline | None:
+    async def newest_baseline(self, at: int = 0) -> Baseline | None:
         """See `porter.ports.Journal`."""
         self._store.refresh()
-        for stored in reversed(self._store.entries):
-            if stored.baseline:
-                commit = decode(self._store.blob(stored))
-                envelope = next(e for e in reversed(commit.events) if isinstance(e.payload, BaselineRecorded))
-                return Baseline(envelope, commit.checkpoint)
-        return None
+        stored = self._store.entries.newest_baseline(at)
+        if stored is None:
+            return None
+        commit = decode(self._store.blob(stored))
+        envelope = next(e for e in reversed(commit.events) if isinstance(e.payload, BaselineRecorded))
+        return Baseline(envelope, commit.checkpoint)
 
     async def commit_at(self, position: int) -> Commit | None:
         """See `porter.ports.Journal`."""
@@ -271,7 +266,7 @@ class LocalJournal:
             self._store.drop(surplus, Trim(*self._store.entries[surplus - 1].checkpoint[1:]))
 
     def _index_after(self, position: int) -> int:
-        return bisect_right(self._store.entries, position, key=lambda stored: stored.checkpoint.position)
+        return self._store.entries.index_after(position)
 
     def _page(self, chain: Chain, genesis: str) -> list[Commit]:
         """The next commits behind the chain, after a look at whether it still is the same stream."""

@@ -13,8 +13,9 @@ from contextlib import contextmanager, suppress
 from porter.events.decided import BaselineRecorded
 from porter.events.envelope import Commit
 from porter.journal.clock import SYSTEM_CLOCK
+from porter.journal.entries import EntryList, Stored
 from porter.journal.limits import MAX_STREAM_BYTES, SPEAKER_STREAM_ENTRIES, Trim
-from porter.journal.local import NOTHING_TRIMMED, LocalJournal, Stored
+from porter.journal.local import NOTHING_TRIMMED, LocalJournal
 from porter.journal.names import check_name
 from porter.ports import CONTROLLER, SPEAKER, Clock, Declaration, Declared, JournalUnavailable
 
@@ -26,7 +27,7 @@ class MemoryStore:
         self._server = server
         self.name = name
         self.genesis = ""
-        self.entries: list[Stored] = []
+        self.entries = EntryList()
         self.trimmed = NOTHING_TRIMMED
         self._blobs: dict[int, bytes] = {}
         self._bytes = 0

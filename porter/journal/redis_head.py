@@ -61,6 +61,11 @@ def parse_head(reply: Reply) -> ServerHead:
     return ServerHead(head, trim, (baseline or b"").decode(), last_id.decode())
 
 
+def id_position(id_: str) -> int:
+    """The position in an entry's id, `<epoch>-<position>`."""
+    return int(id_.partition("-")[2])
+
+
 async def fetch_head(link: Link, keys: StreamKeys) -> ServerHead:
     """Read the head once.
 

@@ -15,7 +15,7 @@ from porter.events.envelope import GENESIS_HASH, Checkpoint, Commit, Draft, Head
 from porter.journal.chain import check_claim, decode, entry_id, short
 from porter.journal.limits import StreamSize, Trim
 from porter.journal.link import Argument, Link, LinkLost, Reply
-from porter.journal.redis_head import StreamKeys, fetch_head, fetch_identity
+from porter.journal.redis_head import ServerHead, StreamKeys, fetch_head, fetch_identity, id_position
 from porter.journal.redis_reader import RedisReader
 from porter.journal.scripts import APPEND, CLAIM, TRIM, Script
 from porter.ports import (
@@ -183,11 +183,14 @@ class RedisJournal:
             async for _ in pages:
                 yield reader.blobs
 
-    async def newest_baseline(self) -> Baseline | None:
+    async def newest_baseline(self, at: int = 0) -> Baseline | None:
         """See `porter.ports.Journal`."""
-        baseline = (await fetch_head(self._link, self._keys)).baseline
+        server = await fetch_head(self._link, self._keys)
+        baseline = server.baseline
         if not baseline:
             return None
+        if at and id_position(baseline) > at:
+            baseline = await self._baseline_near(at, server)
         entries = await self._link.ask("XRANGE", self._keys.stream, baseline, baseline)
         if not entries:
             raise Corrupt(f"the baseline {baseline} of {self._keys.stream} is gone; recover the journal")
@@ -196,6 +199,14 @@ class RedisJournal:
             if isinstance(envelope.payload, BaselineRecorded):
                 return Baseline(envelope, commit.checkpoint)
         raise Corrupt(f"entry {baseline} of {self._keys.stream} holds no baseline; recover the journal")
+
+    async def _baseline_near(self, at: int, server: ServerHead) -> str:
+        """The id of the newest baseline at or before a position; of the oldest that is known, where it is behind it."""
+        reply = await self._link.ask("HMGET", self._keys.head, "baselines")
+        ids: list[str] = [] if reply[0] is None else reply[0].decode().split()
+        trimmed = 0 if server.trim is None else server.trim.position
+        kept = [id_ for id_ in ids if id_position(id_) > trimmed] or [server.baseline]
+        return max((id_ for id_ in kept if id_position(id_) <= at), key=id_position, default=kept[0])
 
     async def commit_at(self, position: int) -> Commit | None:
         """See `porter.ports.Journal`. Ids begin with the epoch, so that each epoch is looked into, the newest first."""

@@ -60,7 +60,8 @@ async def _stream(link: Link, stream: str, exported: ExportJournals, sum_: Strea
     fields: list[Argument] = ["genesis", sum_.genesis, "epoch", sum_.epoch, "position", sum_.position]
     fields += ["hash", sum_.hash]
     if baseline is not None:
-        fields += ["baseline", entry_id(baseline.checkpoint)]
+        known = "".join(f"{entry_id(one)} " for one in exported.baselines(sum_.name))
+        fields += ["baseline", entry_id(baseline.checkpoint), "baselines", known]
     if trimmed != NOTHING_TRIMMED:
         fields += ["trimmed_position", trimmed.position, "trimmed_hash", trimmed.hash]
     await link.call("HSET", f"{stream}:h", *fields)

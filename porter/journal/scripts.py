@@ -1,7 +1,8 @@
 """The scripts that run inside of the server: each is one atomic step, and one transaction in the append-only file.
 
 Every script's keys are the stream and its head hash, which share a hash tag. The head's fields are `genesis`,
-`epoch`, `position`, `hash` (32 bytes), `baseline` (the id of the newest commit that holds one), and
+`epoch`, `position`, `hash` (32 bytes), `baseline` (the id of the newest commit that holds one), `baselines` (the ids of
+all that are known, the oldest first, with a blank behind each: a look far back finds its own at once), and
 `trimmed_position` and `trimmed_hash` (what the first entry left links to). An entry's id is
 `<epoch>-<position of its last event>`, so that the server itself refuses a deposed leader's plain XADD.
 """
@@ -60,12 +61,17 @@ if type(added) == 'table' and added.err then
   return added
 end
 redis.call('HSET', KEYS[2], 'position', last, 'hash', hash)
-if baseline == '1' then redis.call('HSET', KEYS[2], 'baseline', id) end
+if baseline == '1' then
+  local known = (redis.call('HMGET', KEYS[2], 'baselines')[1] or '') .. id .. ' '
+  if #known > 65536 then known = string.match(known, ' (.*)$', 32768) end
+  redis.call('HSET', KEYS[2], 'baseline', id, 'baselines', known)
+end
 return 'OK'
 """)
 """Compare genesis, epoch, position and previous hash with the head; then append and move the head.
 
-A limit other than 0 has the size of the stream measured first.
+A limit other than 0 has the size of the stream measured first. The ids of baselines take 64 KiB at most, which is
+several thousand of them: beyond, the older half is forgotten.
 """
 
 CLAIM = _script("""

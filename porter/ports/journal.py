@@ -153,8 +153,15 @@ class Journal(Protocol):
         """
         ...
 
-    async def newest_baseline(self) -> Baseline | None:
-        """Return the newest baseline in the stream, or None."""
+    async def newest_baseline(self, at: int = 0) -> Baseline | None:
+        """Return the newest baseline, or None; with `at`, the newest at or before that position.
+
+        Where it is not known where those stand, it is one behind it: each names the one before it.
+
+        Raises:
+            JournalUnavailable: the server did not answer.
+            Corrupt: it does not decode, or is not where it should be.
+        """
         ...
 
     async def commit_at(self, position: int) -> Commit | None:

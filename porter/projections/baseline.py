@@ -35,7 +35,7 @@ from porter.projections.cluster import ClusterState
 from porter.projections.holdings import Cooling, Departure
 from porter.projections.holds import decode_holds, encode_holds
 from porter.projections.inventory import Inventory
-from porter.projections.ledger import Drain, Ledger, WitnessedHead
+from porter.projections.ledger import decode_ledger, encode_ledger
 from porter.projections.loc_rib import LocRib
 from porter.projections.maintenance import decode_maintenance, encode_maintenance
 from porter.projections.pools import Allocation, Pools
@@ -83,7 +83,7 @@ def encode(state: ClusterState) -> bytes:
     """Encode a state; equal states give equal content, whatever the order in which they were folded."""
     content = [
         layout(state),
-        _encode_ledger(state.ledger),
+        encode_ledger(state.ledger),
         _encode_inventory(state.inventory),
         _encode_pools(state.pools),
         _encode_loc_rib(state.loc_rib),
@@ -108,7 +108,7 @@ def previous(encoded: bytes) -> int:
     version, ledger = _beginning(encoded)
     _check_version(version)
     try:
-        return _decode_ledger(ledger).baseline_position
+        return decode_ledger(ledger).baseline_position
     except (TypeError, ValueError) as error:
         raise UnreadableBaseline(f"a baseline of version {version} is damaged: {error}") from error
 
@@ -147,11 +147,23 @@ def decode(encoded: bytes, recorded_digest: str = "") -> ClusterState:
     raw = _decompress(encoded)
     if recorded_digest and sha256(raw).hexdigest() != recorded_digest:
         raise AlteredBaseline
-    content = _unpacked(raw)
+    unpacker = msgpack.Unpacker(use_list=False, strict_map_key=False, max_buffer_size=MAX_BASELINE_BYTES)
+    unpacker.feed(raw)
     try:
-        return _decode_state(*content[1:])
-    except (TypeError, ValueError, KeyError, IndexError) as error:
-        raise UnreadableBaseline(f"a baseline of version {content[0]} is damaged: {error}") from error
+        parts, version = unpacker.read_array_header(), unpacker.unpack()
+    except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
+        raise UnreadableBaseline(f"a baseline of {len(raw)} bytes does not decode: {error}") from error
+    _check_version(version)
+    try:
+        state = _read_state(unpacker, parts - 1)
+        left = len(raw) - unpacker.tell()
+    except UnreadableBaseline:
+        raise
+    except Exception as error:
+        raise UnreadableBaseline(f"a baseline of version {version} is damaged: {error}") from error
+    if left:
+        raise UnreadableBaseline(f"a baseline of version {version} is damaged: {left} bytes are left over")
+    return state
 
 
 def content(encoded: bytes) -> Any:
@@ -198,19 +210,27 @@ def _decompress(encoded: bytes) -> bytes:
     return raw
 
 
-def _decode_state(*rows: Any) -> ClusterState:
-    ledger_row, inventory_row, pools_row, rib_row, acts_row, *rest = rows
-    activated = rest[0] if rest else ()
-    ledger = _decode_ledger(ledger_row)
-    ledger.activated = _readable(activated)
-    maintenance, holds = acts_row
-    ledger.maintenance, ledger.holds = decode_maintenance(maintenance), decode_holds(holds)
-    inventory = _decode_inventory(inventory_row)
+def _read_state(unpacker: Any, parts: int) -> ClusterState:
+    """Read a state row by row: what was read becomes what it is while it is in the processor's cache."""
+    if parts not in {5, 6}:
+        raise ValueError(f"it has {parts} parts")
+    ledger = decode_ledger(unpacker.unpack())
+    inventory = _read_inventory(unpacker)
     pools = Pools(inventory)
-    _decode_pools(pools, pools_row)
+    _read_pools(unpacker, pools)
     rib = LocRib(ledger, inventory, pools)
+    rib_row = unpacker.unpack()
+    maintenance, holds = unpacker.unpack()
+    ledger.activated = _readable(unpacker.unpack() if parts == 6 else ())
+    ledger.maintenance, ledger.holds = decode_maintenance(maintenance), decode_holds(holds)
     _decode_loc_rib(rib, rib_row)
     return ClusterState(ledger, inventory, pools, rib)
+
+
+def _expect(unpacker: Any, size: int) -> None:
+    found = unpacker.read_array_header()
+    if found != size:
+        raise ValueError(f"an array of {size} has {found}")
 
 
 def _readable(activated: Any) -> dict[str, int]:
@@ -231,35 +251,6 @@ def _pairs(mapping: Mapping[Any, Any]) -> list[Any]:
 
 def _by_name(rows: Iterable[Any], build: Callable[[Any], Any]) -> dict[Any, Any]:
     return {key: build(row) for key, row in rows}
-
-
-# ------------------------------------------------------------------------------------------------------------- ledger
-
-
-def _encode_ledger(ledger: Ledger) -> list[Any]:
-    return [
-        ledger.genesis,
-        ledger.epoch,
-        ledger.position,
-        ledger.time_ms,
-        ledger.holder,
-        ledger.epoch_started,
-        ledger.recovering,
-        ledger.synced,
-        ledger.baseline_position,
-        ledger.lost,
-        _pairs(ledger.drained),
-        _pairs(ledger.witnessed),
-        _pairs(ledger.path_identifiers),
-        ledger.highest_path_identifier,
-    ]
-
-
-def _decode_ledger(row: Any) -> Ledger:
-    *plain, drained, witnessed, path_identifiers, highest = row
-    drains, heads = _by_name(drained, Drain._make), _by_name(witnessed, WitnessedHead._make)
-    values: list[Any] = [*plain, drains, heads, dict(path_identifiers), highest]
-    return Ledger(*values)
 
 
 # ---------------------------------------------------------------------------------------------------------- inventory
@@ -322,9 +313,14 @@ def _encode_changed(changed: Mapping[str | tuple[str, str], int]) -> list[Any]:
     return [*plain, *pairs]
 
 
-def _decode_inventory(row: Any) -> Inventory:
-    tables, service_uids, changed, (not_ready, held, held_before, assessed_ms, improved), last_good = row
-    facts = [[build(one) for one in table] for build, table in zip(_BUILD_FACTS, tables, strict=True)]
+def _read_inventory(unpacker: Any) -> Inventory:
+    unpack, header = unpacker.unpack, unpacker.read_array_header
+    _expect(unpacker, 5)
+    _expect(unpacker, len(_BUILD_FACTS))
+    facts = [[build(unpack()) for _ in range(header())] for build in _BUILD_FACTS]
+    service_uids = [unpack() for _ in range(header())]
+    changed = [unpack() for _ in range(header())]
+    (not_ready, held, held_before, assessed_ms, improved), last_good = unpack(), unpack()
     services, endpoints, *others = facts
     *named, advertisements, service_ranges = ({one.name: one for one in table} for table in others)
     columns: list[Any] = [
@@ -359,18 +355,24 @@ def _encode_pools(pools: Pools) -> list[Any]:
     ]
 
 
-def _decode_pools(pools: Pools, row: Any) -> None:
-    holders, refusals, departed, cooling, protocols, pools.reopened = row
-    everything: list[Allocation] = []
-    for sharers in holders:
-        allocations = tuple([Allocation._make(one) for one in sharers])
-        pools.by_address[allocations[0].address] = allocations
-        everything += allocations
-    everything.sort(key=_POSITION)
-    by_uid = pools.by_uid
-    for one in everything:
-        before = by_uid.get(one.uid)
-        by_uid[one.uid] = (one,) if before is None else (*before, one)
+def _read_pools(unpacker: Any, pools: Pools) -> None:
+    _expect(unpacker, 6)
+    unpack, by_address, by_uid = unpacker.unpack, pools.by_address, pools.by_uid
+    several: set[str] = set()
+    for _ in range(unpacker.read_array_header()):
+        # Most addresses have one holder, and most Services one address.
+        allocations = tuple([Allocation._make(one) for one in unpack()])
+        by_address[allocations[0].address] = allocations
+        for one in allocations:
+            before = by_uid.get(one.uid)
+            if before is None:
+                by_uid[one.uid] = allocations if len(allocations) == 1 else (one,)
+            else:
+                by_uid[one.uid] = (*before, one)
+                several.add(one.uid)
+    for uid in several:
+        by_uid[uid] = tuple(sorted(by_uid[uid], key=_POSITION))
+    refusals, departed, cooling, protocols, pools.reopened = [unpack() for _ in range(5)]
     pools.refusals = {uid: (_build_refusal(refused), position) for uid, (refused, position) in refusals}
     pools.departed = _by_name(departed, Departure._make)
     pools.cooling = _by_name(cooling, Cooling._make)

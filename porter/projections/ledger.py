@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from porter.events.decided import EpochStarted, PathIdentifierAssigned, PositionsLost, SchemaActivated
 from porter.projections.holds import Holds
@@ -95,3 +95,36 @@ class Ledger:
         """Remember a node's identifier, and the highest that was ever given."""
         self.path_identifiers[event.node] = event.number
         self.highest_path_identifier = max(self.highest_path_identifier, event.number)
+
+
+def encode_ledger(ledger: Ledger) -> list[Any]:
+    """The row of a baseline: plain values in the order of the fields, and maps as pairs sorted by key."""
+    return [
+        ledger.genesis,
+        ledger.epoch,
+        ledger.position,
+        ledger.time_ms,
+        ledger.holder,
+        ledger.epoch_started,
+        ledger.recovering,
+        ledger.synced,
+        ledger.baseline_position,
+        ledger.lost,
+        sorted(ledger.drained.items()),
+        sorted(ledger.witnessed.items()),
+        sorted(ledger.path_identifiers.items()),
+        ledger.highest_path_identifier,
+    ]
+
+
+def decode_ledger(row: Any) -> Ledger:
+    """The ledger of such a row, without what stands in other parts of a baseline.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    *plain, drained, witnessed, path_identifiers, highest = row
+    drains = {name: Drain._make(one) for name, one in drained}
+    heads = {name: WitnessedHead._make(one) for name, one in witnessed}
+    values: list[Any] = [*plain, drains, heads, dict(path_identifiers), highest]
+    return Ledger(*values)

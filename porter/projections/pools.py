@@ -265,8 +265,10 @@ class Pools:
     def refusal(self, uid: str) -> AllocationRefused | None:
         """Why a Service lacks what it asks for, as of the last decision; None if it lacks nothing."""
         entry = self.refusals.get(uid)
+        if entry is None:
+            return None
         self._update()
-        return entry[0] if entry is not None and not self._services.is_served(uid) else None
+        return None if self._services.is_served(uid) else entry[0]
 
     @property
     def table(self) -> PoolTable:

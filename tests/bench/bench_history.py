@@ -1,4 +1,4 @@
-"""Looking back on a long journal: starts, answers and proofs, over a million events with a baseline every 20,000.
+"""Looking back on a long journal: starts, answers and proofs, over a million events with the baselines of a leader.
 
 1. A start: the fold of everything beside a start from the newest baseline, in processes that take turns.
 2. `explain`, `timeline`, `routes` and `pools`, about now and about the middle, from the server as a controller answers.
@@ -25,7 +25,7 @@ from porter.app.answers.verify import verify
 from porter.app.history.follow import Folded, from_newest_baseline, up_to_head
 from porter.app.incident import direct
 from porter.app.incident.export import export
-from porter.app.retention.upkeep import BASELINE_INTERVAL_EVENTS
+from porter.app.retention.upkeep import BASELINE_INTERVAL_EVENTS, baseline_interval
 from porter.events import routed
 from porter.events.codec import decode_commit, encode_commit, hash_commit
 from porter.events.decided import BaselineRecorded, EpochStarted
@@ -65,6 +65,7 @@ class Stream:
         self._waiting = 0
         self.position = 0
         self.baseline = 0
+        self._baselines = ""
 
     def add(self, drafts: list[Draft], time_ms: int) -> Commit:
         """Add one commit."""
@@ -76,6 +77,7 @@ class Stream:
         self._hash = hash_commit(blob)
         if isinstance(drafts[0].payload, BaselineRecorded):
             self.baseline = self.position
+            self._baselines += f"1-{self.position} "
         self._pipeline.xadd(self._key, {"e": blob}, id=f"1-{self.position}")
         self._waiting += 1
         if self._waiting >= PIPELINED:
@@ -88,7 +90,7 @@ class Stream:
         self._pipeline.execute()
         head = {"genesis": self._genesis, "epoch": 1, "position": self.position, "hash": self._hash}
         if self.baseline:
-            head["baseline"] = f"1-{self.baseline}"
+            head |= {"baseline": f"1-{self.baseline}", "baselines": self._baselines}
         self._client.hset(f"{self._key}:h", mapping=head)
 
 
@@ -107,7 +109,7 @@ def load(server: Server, events: int, services: int) -> int:
     told_from = events - SPEAKER_STREAM_ENTRIES
     for number, commit in enumerate(history(events, services=services)):
         batch = [*commit, PEER] if number == 1 else commit
-        if stream.position - stream.baseline >= BASELINE_INTERVAL_EVENTS:
+        if stream.position - stream.baseline >= baseline_interval(state, BASELINE_INTERVAL_EVENTS):
             encoded = baseline.encode(state)
             recorded = BaselineRecorded(baseline.REDUCER_VERSION, baseline.digest(encoded), encoded)
             state = fold(state, stream.add([Draft(recorded)], TIME_MS + stream.position).events)

@@ -246,6 +246,31 @@ async def test_the_newest_baseline_is_found_and_reading_goes_on_behind_it(place)
     assert await read_all(journal, found.checkpoint) == [tail]
 
 
+async def test_the_newest_baseline_before_a_position_is_found_across_epochs_and_behind_a_trim(place):
+    journal = place.journals().journal()
+    await claim_next(journal)
+    recorded = []
+    for number in range(3):
+        await journal.append([draft(number)])
+        recorded.append(await journal.append([baseline()]))
+    await claim_next(journal)
+    recorded.append(await journal.append([draft(9), baseline()]))
+    await journal.append([draft(10)])
+    ends = [commit.last_position for commit in recorded]
+
+    async def found(at):
+        return [await journal.newest_baseline(position) for position in at]
+
+    for each, commit in zip(await found(ends), recorded, strict=True):
+        assert each.checkpoint == commit.checkpoint
+    assert [one.checkpoint.position for one in await found(end - 1 for end in ends[1:])] == ends[:-1]
+    assert (await journal.newest_baseline(10**9)).checkpoint == recorded[-1].checkpoint
+    await journal.trim(recorded[2].checkpoint)
+    assert [one.checkpoint.position for one in await found(ends[2:])] == ends[2:]
+    # Of what is not there any more it tells nothing, or something behind it.
+    assert all(one is None or one.checkpoint.position in ends[2:] for one in await found(ends[:2]))
+
+
 async def test_a_commit_is_found_by_any_of_its_positions(place):
     journal = place.journals().journal()
     assert await journal.commit_at(1) is None

@@ -341,6 +341,27 @@ async def test_half_a_journal_is_missing_and_can_be_recovered(own_server, journa
         assert baseline is None
 
 
+async def test_a_look_far_back_asks_for_its_own_baseline_and_for_no_other(own_server, journals):
+    journal = journals.journal()
+    await claim(journal)
+    recorded = [await journal.append([Draft(BaselineRecorded(1, "00", b"state"))]) for _ in range(5)]
+    last = await journal.append([draft(1)])
+    for commit in recorded:
+        assert (await journal.newest_baseline(commit.last_position)).checkpoint == commit.checkpoint
+    # A recovery writes the head anew: of what is not known there, each baseline names the one before it.
+    await own_server.call("DEL", "{porter:c}:j:h")
+    drafts = [Draft(EpochStarted(GENESIS, "a", 0, "", recovering=True))]
+    await journal.claim(
+        Claim(GENESIS, last.epoch + 1, None, last.last_position + 1, recovering=True, holder="a"), drafts
+    )
+    newer = await journal.append([Draft(BaselineRecorded(1, "00", b"state"))])
+    for commit in recorded[:-1]:
+        assert (await journal.newest_baseline(commit.last_position)).checkpoint in {
+            recorded[-1].checkpoint,
+            newer.checkpoint,
+        }
+
+
 async def test_a_changed_entry_is_found(own_server, journals):
     journal = journals.journal()
     await claim(journal)

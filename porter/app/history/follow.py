@@ -28,7 +28,10 @@ async def from_newest_baseline(journal: Journal) -> Folded:
         JournalError: the journal could not be read.
     """
     newest = await journal.newest_baseline()
-    return folded_from(newest) if newest is not None else Folded(ClusterState.empty(), BEGINNING)
+    if newest is None:
+        return Folded(ClusterState.empty(), BEGINNING)
+    with paused_gc(lasting=True):
+        return folded_from(newest)
 
 
 def folded_from(newest: Baseline) -> Folded:

@@ -82,12 +82,12 @@ async def fold_to(journal: Journal, position: int) -> tuple[Folded, int]:
 
 
 async def baseline_before(journal: Journal, position: int) -> Baseline | None:
-    """The newest baseline at or before a position; each baseline names the one before it.
+    """The newest baseline at or before a position; where the journal does not know it, each names the one before it.
 
     Raises:
         JournalError: the journal could not be read.
     """
-    found = await journal.newest_baseline()
+    found = await journal.newest_baseline(position)
     while found is not None and found.checkpoint.position > position:
         recorded = found.envelope.payload
         assert isinstance(recorded, BaselineRecorded), "the envelope of a baseline holds one"

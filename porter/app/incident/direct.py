@@ -21,6 +21,7 @@ from porter.app.history.moments import Moment
 from porter.app.history.reading import EventFilter, read_events
 from porter.app.history.streams import Streams
 from porter.app.history.time_travel import AsOf, as_of
+from porter.journal.chain import paused_gc
 from porter.ports import JournalMissing
 
 Answer = Callable[[AsOf, Mapping[str, str], str], Json]
@@ -133,6 +134,11 @@ async def answer(streams: Streams, cluster: str, question: str, query: Mapping[s
     Raises:
         JournalError, BadQuestion: as `ask`.
     """
+    with paused_gc():
+        return await _answer(streams, cluster, question, query)
+
+
+async def _answer(streams: Streams, cluster: str, question: str, query: Mapping[str, str]) -> Json:
     if question in HISTORY:
         return await HISTORY[question](streams, query)
     then = await as_of(streams, Moment.from_query(query, "at"))

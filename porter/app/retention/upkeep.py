@@ -18,6 +18,12 @@ from porter.projections import baseline
 from porter.projections.cluster import ClusterState
 
 BASELINE_INTERVAL_EVENTS = 20_000
+"""Most events without a baseline."""
+BASELINE_LEAST_EVENTS = 5_000
+SERVICES_PER_EVENT = 3
+"""Between the two it is an event for every three Services: to fold one event takes as long as to decode one or two
+Services out of a baseline, so that most of a start is the baseline itself, and neither its writer nor the journal is
+burdened with it more often than that helps."""
 WITNESS_INTERVAL_S = 30.0
 SIGN_INTERVAL_S = 60.0
 
@@ -44,6 +50,11 @@ class Keeping:
 
 NOT_KEPT = Keeping()
 """Neither trimmed nor signed."""
+
+
+def baseline_interval(state: ClusterState, most: int) -> int:
+    """After how many events the next baseline is due: after `most`, or earlier where there is less to record."""
+    return min(most, max(BASELINE_LEAST_EVENTS, len(state.inventory.services) // SERVICES_PER_EVENT))
 
 
 class Upkeep:
@@ -83,7 +94,7 @@ class Upkeep:
         retention, now_s = self._keeping.retention, self._clock.monotonic_s()
         keep_s = retention.keep_s if retention is not None else 0
         old = keep_s and since > 1 + self._own and now_s - self._baseline_s >= keep_s / 2
-        if since < self._keeping.baseline_events and not old:
+        if since < baseline_interval(state, self._keeping.baseline_events) and not old:
             return None
         encoded = baseline.encode(state)
         self._baseline_s = now_s

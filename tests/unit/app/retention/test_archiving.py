@@ -10,7 +10,7 @@ from porter.app.history.archived_streams import ArchivedStreams
 from porter.app.retention.archiving import Archiver
 from porter.app.retention.kept import Kept
 from porter.app.retention.trimming import Retention
-from porter.app.retention.upkeep import Keeping, Upkeep
+from porter.app.retention.upkeep import Keeping, Upkeep, baseline_interval
 from porter.events.decided import BaselineRecorded, EpochStarted, HeadSigned, PositionsLost, SchemaActivated
 from porter.events.envelope import BEGINNING, GENESIS_HASH, Draft, Head
 from porter.events.observed import ServiceGone
@@ -354,3 +354,12 @@ def test_a_head_is_signed_once_in_a_while_and_only_when_something_is_new():
     # The event that holds the signature is nothing new.
     assert upkeep.signature(Head(GENESIS, 1, 11, GENESIS_HASH)) is None
     assert upkeep.signature(Head(GENESIS, 1, 12, GENESIS_HASH)).position == 12
+
+
+def test_a_baseline_comes_the_earlier_the_less_there_is_to_record():
+    state = ClusterState.empty()
+    assert baseline_interval(state, 20_000) == 5_000
+    assert baseline_interval(state, 300) == 300
+    for services, due in ((9_000, 5_000), (30_000, 10_000), (90_000, 20_000)):
+        state.inventory.services = dict.fromkeys(map(str, range(services)))
+        assert baseline_interval(state, 20_000) == due
