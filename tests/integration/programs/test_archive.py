@@ -207,7 +207,8 @@ def restore_commands(file: Path, archive: Path, key: Path, url: str) -> list[lis
     page = (SOURCE / "docs" / "operate" / "archive.md").read_text()
     block = page.partition("## Restore")[2].partition("```")[2].partition("```")[0]
     filled = {"DIR": str(archive), "URL": url, "journal.porter-export": str(file), "signing-key.pub": str(key)}
-    return [[filled.get(word, word) for word in line.split()[1:]] for line in block.strip().splitlines()]
+    lines = [line.split() for line in block.splitlines() if line.strip().startswith("porter ")]
+    return [[filled.get(word, word) for word in words[1:]] for words in lines]
 
 
 def test_a_journal_that_was_lost_is_restored_from_the_archive_as_the_page_says(place, tmp_path):
