@@ -23,7 +23,7 @@ from porter.events.decided import BaselineRecorded, EpochStarted, HeadSigned, He
 from porter.events.envelope import BEGINNING, GENESIS_HASH, Commit, Envelope
 from porter.events.routed import HeadSeen
 from porter.journal.archive import OPEN_NAME
-from porter.journal.chain import checkpoint_before, decode
+from porter.journal.chain import checkpoint_before
 from porter.journal.export import ExportJournals
 from porter.journal.segment import check_segment, list_segments
 from porter.journal.shelves import FolderShelf
@@ -40,6 +40,7 @@ PROBLEMS_MAX = 100
 
 @dataclass(slots=True)
 class _Findings:
+    exported: ExportJournals | None
     problems: list[str] = field(default_factory=list)
     streams: list[Json] = field(default_factory=list)
     baselines: int = 0
@@ -70,7 +71,9 @@ async def verify(streams: Streams, signatures: Checks | None = None) -> Json:
     Raises:
         JournalUnavailable: the server does not answer.
     """
-    found = _Findings()
+    inner = streams.inner if isinstance(streams, ArchivedStreams) else streams
+    exported = inner if isinstance(inner, ExportJournals) else None
+    found = _Findings(exported)
     if isinstance(streams, ArchivedStreams):
         await _archive(found, streams)
     hashes: dict[str, dict[int, str]] = {}
@@ -83,10 +86,6 @@ async def verify(streams: Streams, signatures: Checks | None = None) -> Json:
     there = await _genesis(streams)
     journal = _JournalReader(found, hashes, seen, there, signatures)
     await _read(found, streams.journal(), JOURNAL, "", journal)
-    inner = streams.inner if isinstance(streams, ArchivedStreams) else streams
-    exported = inner if isinstance(inner, ExportJournals) else None
-    if exported is not None and not found.problems:
-        _index(found, exported)
     head = next((one for one in found.streams if not one["stream"]), {"position": 0, "hash": ""})
     if signatures is not None and not found.signed:
         found.add(JOURNAL, "no head is signed, so that the public key proves nothing; is --signing-key set?")
@@ -106,15 +105,6 @@ async def verify(streams: Streams, signatures: Checks | None = None) -> Json:
         "source": as_json(exported.source) if exported is not None and exported.source is not None else None,
         "problems": found.problems,
     }
-
-
-def _index(found: _Findings, exported: ExportJournals) -> None:
-    """See that each commit ends where the file's index says, by which it is looked for and imported."""
-    for one in exported.sums:
-        for checkpoint, (_, blob) in zip(exported.checkpoints(one.name), exported.entries(one.name), strict=True):
-            if decode(blob).checkpoint != checkpoint:
-                told = f"speaker {one.name}" if one.name else JOURNAL
-                found.add(told, f"the index of the file says #{checkpoint.position} of another commit")
 
 
 async def _genesis(streams: Streams) -> str:
@@ -163,6 +153,23 @@ async def _archive(found: _Findings, streams: ArchivedStreams) -> None:
     # Before the first commit of all there may be the archive of a journal that was lost.
     if earlier and first.previous_hash != GENESIS_HASH.hex():
         found.add(ARCHIVE, f"#{earlier[-1].last + 1} to #{first.first - 1} are missing between its segments")
+
+
+class _Index:
+    """Sees that each commit of an export ends where the file's index says, by which it is looked for and imported."""
+
+    def __init__(self, found: _Findings, told: str, name: str) -> None:
+        self._found, self._told = found, told
+        self._behind = found.exported.trimmed(name).position if found.exported is not None else 0
+        self._ends = found.exported.checkpoints(name) if found.exported is not None else None
+
+    def take(self, commit: Commit) -> None:
+        # What comes from an archive stands in no export.
+        if self._ends is None or commit.last_position <= self._behind:
+            return
+        if next(self._ends, None) != commit.checkpoint:
+            self._found.add(self._told, f"the file's index says something else than #{commit.last_position}")
+            self._ends = None
 
 
 class _SpeakerReader:
@@ -285,6 +292,7 @@ async def _read(
             return
         first = earliest.first_position
         start = BEGINNING if name else checkpoint_before(earliest)
+        index = _Index(found, told, name)
         async for page in journal.read(start):
             for commit in page:
                 commits, events, last = commits + 1, events + len(commit.events), commit
@@ -292,6 +300,7 @@ async def _read(
                 if isinstance(begun, EpochStarted) and begun.genesis != head.genesis:
                     found.add(told, f"#{commit.first_position} begins an epoch of another genesis, {begun.genesis}")
                 reader.take(commit)
+                index.take(commit)
         if last is None or last.last_position < head.position:
             found.add(told, f"ends at #{last.last_position if last else 0}, and its head says #{head.position}")
         elif last.last_position == head.position and last.hash != head.hash:
