@@ -7,7 +7,7 @@ object that may have a status of ours.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -102,6 +102,10 @@ class Inventory:
     def synced(self) -> bool:
         """Whether every kind was listed completely and none is being listed again."""
         return len(self._synced) == len(KINDS)
+
+    def listed(self, kinds: Iterable[Kind]) -> bool:
+        """Whether these kinds were listed completely, and none is being listed again."""
+        return self._synced.issuperset(kinds)
 
     def knows_any(self, kind: Kind) -> bool:
         """Whether there is any object of a kind."""

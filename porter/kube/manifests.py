@@ -86,6 +86,10 @@ class ManifestSource:
     def relist(self, kinds: Collection[FactKind]) -> None:
         """Nothing to do: a folder that was read is what it is, and `refresh` reads it."""
 
+    def listed(self, kind: FactKind) -> bool:  # noqa: ARG002 -- a folder is read as a whole.
+        """Whether the folder has been read."""
+        return self.synced
+
     def parts(self) -> Mapping[str, str]:
         """The folder's state: "synced", or why not; and one entry for each file that could not be taken as it is."""
         return {"manifests": self._state} | {f"manifests/{name}": why for name, why in self._problems.items()}

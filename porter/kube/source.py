@@ -14,8 +14,14 @@ from porter.kube.objects import Kind
 from porter.kube.reflector import IDLE_TIMEOUT_S, PAGE_ITEMS, Reflector, resources
 from porter.ports import FactKey, FactKind, Instrumentation
 
-_OF_OLD_CONFIGURATION: frozenset[FactKind] = frozenset({"Conf", "Peer", "Advertisement"})
-"""Facts that an old ConfigMap may say, too."""
+_BEHIND: Mapping[FactKind, frozenset[Kind]] = {
+    **{fact_kind: frozenset({kind}) for kind, fact_kind in FACT_KINDS.items()},
+    "Endpoints": frozenset({"EndpointSlice"}),
+    "Conf": frozenset({"BgpConf", "ConfigMap"}),
+    "Peer": frozenset({"BgpPeer", "ConfigMap"}),
+    "Advertisement": frozenset({"BgpAdvertisement", "ConfigMap"}),
+}
+"""The kinds of objects that facts of a kind are made of; ConfigMaps are those of an old configuration."""
 
 
 class KubeSource:
@@ -75,14 +81,14 @@ class KubeSource:
 
     def relist(self, kinds: Collection[FactKind]) -> None:
         """List what facts of these kinds are made of anew: quorum reads, none of which began before this."""
-        wanted: set[Kind] = {kind for kind, fact_kind in FACT_KINDS.items() if fact_kind in kinds}
-        if "Endpoints" in kinds:
-            wanted.add("EndpointSlice")
-        if not _OF_OLD_CONFIGURATION.isdisjoint(kinds):
-            wanted.add("ConfigMap")
+        wanted = {kind for fact_kind in kinds for kind in _BEHIND[fact_kind]}
         for reflector in self._reflectors:
             if reflector.resource.kind in wanted:
                 reflector.relist()
+
+    def listed(self, kind: FactKind) -> bool:
+        """Whether all that facts of a kind are made of was listed, and nothing of it is being listed anew."""
+        return self.inventory.listed(_BEHIND[kind])
 
     def parts(self) -> Mapping[str, str]:
         """Each reflector's state: it begins with "synced", or says why it is not."""

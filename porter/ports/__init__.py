@@ -122,8 +122,12 @@ class Source(Protocol):
     def relist(self, kinds: Collection[FactKind]) -> None:
         """Read all objects behind facts of these kinds once more, as they are now or later.
 
-        `synced` is false until they were. What somebody else saw before this call is then among the facts, or gone.
+        They are not `listed` until they were. What somebody else saw before this call is then among the facts, or gone.
         """
+        ...
+
+    def listed(self, kind: FactKind) -> bool:
+        """Whether all objects behind facts of a kind were listed, and none of them is being listed anew."""
         ...
 
     def parts(self) -> Mapping[str, str]:

@@ -26,7 +26,7 @@ def in_order(keys: Iterable[FactKey]) -> list[FactKey]:
 def differences(state: ClusterState, source: Source, key: FactKey) -> Iterator[Event]:
     """Yield the events by which the journal lags behind one watched object: none, one, or two for a re-created Service.
 
-    Nothing is said to be gone before every reflector is synced. A Service's endpoints concern us only while the
+    Nothing is said to be gone before all of its kind is listed. A Service's endpoints concern us only while the
     Service does; `endpoints_key` names what must be compared again when a Service appears.
     """
     now = source.facts.get(key)
@@ -34,7 +34,7 @@ def differences(state: ClusterState, source: Source, key: FactKey) -> Iterator[E
     if key.kind == "Endpoints" and state.inventory.get("Service", key.name) is None:
         now = None
     if now is None:
-        if before is not None and source.synced:
+        if before is not None and source.listed(key.kind):
             yield gone(before, Reason.SERVICE_DELETED)
         return
     if isinstance(now, ServiceObserved) and isinstance(before, ServiceObserved) and now.uid != before.uid:

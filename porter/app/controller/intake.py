@@ -10,7 +10,7 @@ all while the hold stands that is journaled for them: what is watched is compare
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import structlog
@@ -64,7 +64,7 @@ class Intake:
         self._clock = clock
         self._waiting: set[FactKey] = set()
         self._withheld: set[FactKey] = set()
-        # What vanished while something was being listed: whether it is gone is known when that is through.
+        # What vanished, or was put off, while its kind was being listed: what is so is known when that is through.
         self._unseen: set[FactKey] = set()
         # What facts took from their last peer lately (monotonic); a new leader begins to count anew.
         self._lost_s: dict[Prefix, float] = {}
@@ -80,17 +80,23 @@ class Intake:
     @property
     def settled(self) -> bool:
         """Whether every fact that was judged is journaled: what was held for it can be looked at."""
-        return not self._waiting and not self._passed and not self._unseen
+        unseen = any(key.kind not in _OF_PEERS for key in self._unseen)
+        return not self._waiting and not self._passed and not unseen
 
     @property
     def withholding(self) -> bool:
-        """Whether facts wait for the end of a hold."""
-        return bool(self._withheld)
+        """Whether facts wait for the end of a hold, or may do so once they are known."""
+        return bool(self._withheld) or any(key.kind in _OF_PEERS for key in self._unseen)
 
     @property
     def due_s(self) -> float | None:
         """When (monotonic) what waits is to be judged; None while nothing waits."""
         return min(self._due_s, self._latest_s) if self._waiting else None
+
+    def put_off(self, keys: Iterable[FactKey]) -> None:
+        """Take nothing of these keys before all of their kind is listed."""
+        self._unseen |= {key for key in keys if not self._source.listed(key.kind)}
+        self.dirty -= self._unseen
 
     def take(
         self, state: Callable[[], ClusterState], full: Callable[[], bool], *, time_ms: int, hurry: bool
@@ -99,9 +105,9 @@ class Intake:
 
         With `hurry` nothing waits longer than until all else is taken. Ends early once `full` says so.
         """
-        if self._source.synced:
-            self.dirty |= self._unseen
-            self._unseen.clear()
+        seen = {key for key in self._unseen if self._source.listed(key.kind)}
+        self.dirty |= seen
+        self._unseen -= seen
         self._release(state())
         self._keep_nodes(state())
         due_s = self.due_s
@@ -112,7 +118,7 @@ class Intake:
             if full():
                 return
             self.dirty.discard(key)
-            if self._source.synced or key in self._source.facts:
+            if self._source.listed(key.kind) or (key in self._source.facts and key not in self._unseen):
                 yield from self._of_key(state, key)
             else:
                 self._unseen.add(key)
@@ -132,7 +138,7 @@ class Intake:
                 # A Service's endpoints come and go with it.
                 endpoints = facts.endpoints_key(key)
                 for other in facts.differences(state(), self._source, endpoints):
-                    if not self._waits(state(), endpoints, other):
+                    if endpoints not in self._unseen and not self._waits(state(), endpoints, other):
                         yield Taken(other, other.aggregate)
         self._passed.pop(key, None)
 

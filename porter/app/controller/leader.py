@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Iterable
 
@@ -53,6 +54,8 @@ from porter.projections.fold import evolve
 
 FACTS_PER_COMMIT = 96
 """Leaves room in a commit for the decisions that follow from its facts."""
+LISTED_WITHIN_S = 5.0
+"""How long a new leader waits for what it has listed anew, before it goes on without; its takeover is to last 8 s."""
 SCHEDULE_S_MIN = 0.02
 """What is overdue is not waited for, but neither asked for without a pause while it cannot be decided yet."""
 MAX_ACTIONS_WAITING = 64
@@ -173,13 +176,17 @@ class Leading:
     async def _establish(self, beginning: Beginning, recovery: Recovery, deposed: asyncio.Task[None]) -> None:
         """Bring the journal up to what is watched; nothing is decided before this is through."""
         await self._see_all(deposed)
-        if not deposed.done() and (kinds := facts.unconfirmed(self.state, self._source)):
+        kinds = frozenset() if deposed.done() else facts.unconfirmed(self.state, self._source)
+        if kinds:
             _log.info("listing anew what the journal may know more of than the watch", kinds=sorted(kinds))
             self._source.relist(kinds)
-            await self._see_all(deposed)
+            await self._see_all(deposed, self._clock.monotonic_s() + LISTED_WITHIN_S)
         if deposed.done():
             return
-        self._intake.dirty |= facts.all_keys(self.state, self._source)
+        every = facts.all_keys(self.state, self._source)
+        self._intake.dirty |= every
+        # What cannot be listed now, perhaps because its CRD is gone, stays as it is journaled; the rest goes on.
+        self._intake.put_off(key for key in every if key.kind in kinds)
         while self._intake:
             await self._step(deciding=False)
         if not self.state.ledger.synced:
@@ -195,9 +202,9 @@ class Leading:
         await self._step()
         self._desk.everything(self.state)
 
-    async def _see_all(self, deposed: asyncio.Task[None]) -> None:
-        """Wait until every kind is listed, or until this process is deposed."""
-        while not self._source.synced and not deposed.done():
+    async def _see_all(self, deposed: asyncio.Task[None], until_s: float = math.inf) -> None:
+        """Wait until every kind is listed, until this process is deposed, or until a time (monotonic)."""
+        while not self._source.synced and not deposed.done() and self._clock.monotonic_s() < until_s:
             await self._wait()
             await self._writer.check()
 

@@ -10,12 +10,16 @@ import pytest
 from porter.allocator.withdrawals import Rule
 from porter.events.decided import AddressReleased
 from porter.events.observed import EndpointsObserved, NodeGone, PoolGone, ServiceGone
+from porter.kube import reflector
 from porter.kube.client import KEEPALIVE_IDLE_S, KEEPALIVE_S, KubeClient, _socket
 from porter.kube.source import KubeSource
 from porter.ports import FactKey
+from tests.integration.kube.control_plane import CRDS
 from tests.integration.kube.helpers import eventually, running, until
 from tests.unit.app.leading import World
 
+CRD_WITHIN_S = 60.0
+"""A kind that comes back is looked for again after a while."""
 SOON_S = 10.0
 """Far below the 150 s after which a silent watch is given up."""
 
@@ -172,3 +176,47 @@ def test_the_kernel_watches_over_every_connection():
         assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEPALIVE_IDLE_S
         assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == KEEPALIVE_S * 1000
+
+
+@pytest.mark.parametrize("plural", ["bgppeers", "bgpadvertisements"])
+async def test_a_crd_that_is_removed_takes_no_route_before_somebody_approves(
+    api, source, control_plane, plural, monkeypatch
+):
+    monkeypatch.setattr(reflector, "ABSENT_KIND_RETRY_S", 0.2)
+    monkeypatch.setattr(reflector, "MISSING_KIND_RETRY_S", 0.2)
+    kinds = {"bgppeers": "BgpPeer", "bgpadvertisements": "BgpAdvertisement"}
+    conf = {"neighborAddress": "192.0.2.254", "peerAs": 65001}
+    specs = {"bgppeers": {"conf": conf}, "bgpadvertisements": {"communities": ["65000:1"]}}
+    group = {"apiVersion": "network.kubesphere.io/v1alpha2"}
+
+    async def make(one, name):
+        metadata = {"name": f"{api.namespace}-{name}"}
+        await api.create(one, group | {"kind": kinds[one], "metadata": metadata, "spec": specs[one]})
+
+    await of_the_story(api)
+    await api.create("bgpconfs", group | {"kind": "BgpConf", "metadata": {"name": "default"}, "spec": {"as": 65000}})
+    for one in kinds:
+        await make(one, "first")
+    world = World(Rule(minimum=1))
+    world.objects, world.within_s = source, CRD_WITHIN_S
+    definition = str(CRDS / f"{plural}.yaml")
+    try:
+        await until(source, lambda: len({key.kind for key in source.facts} & {"Conf", "Peer", "Advertisement"}) == 3)
+        async with world.leader() as leading:
+            await world.until(lambda: routed(api, leading))
+            await asyncio.to_thread(control_plane.kubectl, "delete", "-f", definition)
+            await world.until(lambda: held_by(leading))
+            assert [hold.of_facts for hold in held_by(leading)] == [True]
+            assert leading.state.exports.peers_given(next(iter(routed(api, leading)))) != ()
+        async with world.leader() as leading:
+            assert [hold.of_facts for hold in held_by(leading)] == [True], "a restart forgets nothing"
+            await asyncio.to_thread(control_plane.apply_crds)
+            await make(plural, "second")
+            await world.until(lambda: not held_by(leading))
+            assert leading.state.exports.peers_given(next(iter(routed(api, leading)))) != ()
+    finally:
+        await asyncio.to_thread(control_plane.apply_crds)
+
+
+def held_by(leading):
+    return list(leading.state.ledger.holds.open.values())

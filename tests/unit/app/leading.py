@@ -51,7 +51,10 @@ class Objects:
     def __init__(self) -> None:
         self.facts: dict[FactKey, Event] = {}
         self.synced = True
+        self._listing = False
         self.relisted: list[frozenset[str]] = []
+        self.unlisted: frozenset[str] = frozenset()
+        """Kinds that cannot be listed."""
         self._unseen: dict[FactKey, Event | None] = {}
         self._changed: set[FactKey] = set()
         self._wake = asyncio.Event()
@@ -74,15 +77,20 @@ class Objects:
             self._unseen[key] = self.facts.get(key)
             self._show(key, fact)
 
+    def listed(self, kind: str) -> bool:
+        return self.synced or (kind not in self.unlisted and not self._listing)
+
     def relist(self, kinds: frozenset[str]) -> None:
         self.relisted.append(frozenset(kinds))
         self.synced = False
+        self._listing = True
         asyncio.get_running_loop().call_later(0.05, self._listed, kinds)
 
     def _listed(self, kinds: frozenset[str]) -> None:
-        for key in [key for key in self._unseen if key.kind in kinds]:
+        for key in [key for key in self._unseen if key.kind in kinds - self.unlisted]:
             self._show(key, self._unseen.pop(key))
-        self.synced = True
+        self._listing = False
+        self.synced = not self.unlisted
         self._wake.set()
 
     def _show(self, key: FactKey, fact: Event | None) -> None:
@@ -131,6 +139,7 @@ class World:
         self.journals = MemoryJournals(writer="leader")
         self.view = View()
         self.activation: Activation | None = None
+        self.within_s = WITHIN_S
 
     @property
     def journal(self) -> Journal:
@@ -177,7 +186,7 @@ class World:
         return [event for event in found if isinstance(event, kinds)]
 
     async def until(self, holds: Any, running: asyncio.Task[None] | None = None) -> None:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(self.within_s):
             while not (await holds() if asyncio.iscoroutinefunction(holds) else holds()):
                 if running is not None and running.done():
                     running.result()

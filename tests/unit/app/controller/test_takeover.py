@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from porter.allocator.withdrawals import Rule
+from porter.app.controller import leader
 from porter.events import decided, observed
 from porter.ports import FactKey
 from tests.unit.app.leading import World
@@ -86,7 +87,7 @@ async def test_newer_versions_and_a_quiet_takeover_need_no_listing(world):
 
 async def test_what_vanishes_while_something_is_listed_is_journaled_when_that_is_through(world):
     async with world.leader() as leading:
-        world.objects.synced = False
+        world.objects.synced, world.objects.unlisted = False, frozenset({"Service", "Endpoints", "Node"})
         world.objects.take(WEB, WEB_ENDPOINTS, ("Node", "n1"))
         world.objects.put(node(2))
         await world.until(lambda: "n2" in leading.state.inventory.nodes)
@@ -94,3 +95,19 @@ async def test_what_vanishes_while_something_is_listed_is_journaled_when_that_is
         world.objects.synced = True
         world.objects.put(node(3))
         await world.until(lambda: not leading.state.loc_rib.routes and "n1" not in leading.state.inventory.nodes)
+
+
+async def test_what_cannot_be_listed_stays_as_it_was_and_holds_nothing_else_up(world, monkeypatch):
+    monkeypatch.setattr(leader, "LISTED_WITHIN_S", 0.2)
+    world.objects.unlisted = frozenset({"Pool"})
+    world.objects.lag({FactKey("Pool", "p"): None, WEB_ENDPOINTS: endpoints("web")})
+    async with world.leader() as leading:
+        assert len(leading.state.loc_rib.routes) == 1
+        world.objects.put(service("more", created_ms=2, resource_version="50"), endpoints("more", "n1"))
+        await world.until(lambda: len(leading.state.loc_rib.routes) == 2)
+        world.objects.take(WEB, WEB_ENDPOINTS)
+        await world.until(lambda: len(leading.state.loc_rib.routes) == 1)
+        assert leading.state.inventory.pools.keys() == {"p"}
+        world.objects.unlisted, world.objects.synced = frozenset(), True
+        world.objects.put(node(2))
+        await world.until(lambda: not leading.state.inventory.pools)
