@@ -24,9 +24,11 @@ from porter.bgp.configuration import (
 )
 from porter.bgp.configuration_file import ConfigurationFile
 from porter.bgp.connection import RelayConnection
+from porter.bgp.departures import endings, going
 from porter.bgp.examination import Examination, distinct
 from porter.bgp.probing import Lookout
 from porter.bgp.rejections import Rejections
+from porter.bgp.session import PeerSession
 from porter.bgp.views import confirmed_of, imports_of, view_of
 from porter.events.catalogue import Event
 from porter.events.routed import EngineStateChanged, FieldsUnsupported, OutcomesDropped, SessionStateChanged
@@ -290,30 +292,24 @@ class ExaBgpPublisher:
     async def _hand_over(self, sessions: Sequence[SessionSettings]) -> None:
         """Write the configuration, and have ExaBGP take it."""
         text = self._file.render(sessions)
-        await self._drain({settings.peer_address for settings in sessions})
+        await self._drain(going(self._dialogue.sessions, sessions))
+        self._tell(list(endings(self._dialogue.sessions, sessions)))
         self._file.write(text)
         self._dialogue.configure(sessions, digest_of(text), self._now())
         self._flush()
 
-    async def _drain(self, staying: set[str]) -> None:
+    async def _drain(self, sessions: Sequence[PeerSession]) -> None:
         """Withdraw everything from the peers that go: under graceful restart they would keep it for minutes."""
-        going = [
-            session
-            for session in self._dialogue.sessions.values()
-            if session.settings.peer_address not in staying and session.session_state == "Established"
-        ]
-        self._leaving = frozenset(session.settings.peer for session in going)
-        for session in going:
+        self._leaving = frozenset(session.settings.peer for session in sessions)
+        for session in sessions:
             session.desire(Desired(session.settings.peer, NO_ROUTES, session.position, certain=True))
         self._flush()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_TIMEOUT_S):
-                while any(session.rib.wire for session in going):
+                while any(session.rib.wire for session in sessions):
                     self._moved.clear()
                     await self._moved.wait()
         self._leaving = frozenset()
-        for session in going:
-            self._tell([SessionStateChanged(session.settings.peer, "Idle", "the peer was removed")])
 
     # -------------------------------------------------------------------------------------------------- the connection
 

@@ -55,7 +55,6 @@ class PeerSession:
         self._purge_due = False
         self._unconfirmed_answers = 0
         """How many commands without a send event of their own are not answered yet."""
-        self._spending = False
         self._resend = False
         self._waiting_until_s = 0.0
         self._removable = False
@@ -119,9 +118,12 @@ class PeerSession:
         if not unchanged or told_gone:
             self._tell_state("Established", "", now_s)
 
-    def readmitted(self, now_s: float) -> None:
-        """The peer was removed, and is back before the engine let it go: whoever desires must be told anew."""
-        self.session_state = "Idle"
+    def readmitted(self, settings: SessionSettings, now_s: float) -> None:
+        """The peer is back before the engine let it go, or another one has its session now: whoever desires must be
+        told anew. Until then all that the engine holds stays."""
+        if settings.peer != self.settings.peer:
+            self.desired, self.attempts = None, Attempts(now_s)
+        self.settings, self.session_state = settings, "Idle"
         if self._attached:
             negotiated = None if self.sync is DOWN else self.rib.negotiated
             self.attached(negotiated, self.rib.engine, now_s, same_engine=True)

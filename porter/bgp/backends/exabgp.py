@@ -136,12 +136,13 @@ class Dialogue:
         for settings in sessions:
             session_id = SessionId.of(settings)
             session = former.pop(session_id, None)
-            self.sessions[session_id] = session or PeerSession(settings, now_s)
             if session is None:
-                self._admit(self.sessions[session_id], former, now_s)
-            elif session_id in self._departing:
-                session.readmitted(now_s)
-            self.sessions[session_id].settings = settings
+                session = PeerSession(settings, now_s)
+                self._admit(session, former, now_s)
+            elif session_id in self._departing or session.settings.peer != settings.peer:
+                session.readmitted(settings, now_s)
+            session.settings = settings
+            self.sessions[session_id] = session
         # What ExaBGP still tells of them counts in case that they come back before it has let them go.
         self._departing = former if self.attached else {}
         self._cuts.keep(self.sessions)
