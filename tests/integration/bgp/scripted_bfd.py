@@ -13,7 +13,9 @@ ADMIN_DOWN, DOWN, INIT, UP = range(4)
 ADMINISTRATIVELY_DOWN = 7
 POLL, FINAL = 0x20, 0x10
 _PACKET = struct.Struct(">BBBBIIIII")
-_LENGTH, _MULTIPLIER, _OWN = 24, 5, 77
+_LENGTH, _OWN = 24, 77
+_MULTIPLIER = 20
+"""Two seconds: this is Python on a machine that has other work."""
 _FAST_US, _SLOW_US = 100_000, 1_000_000
 
 
