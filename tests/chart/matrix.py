@@ -108,5 +108,6 @@ MATRIX: dict[str, dict[str, object]] = {
     },
     "console": {"console": {"enabled": True}},
     "console-external-tls": {**EXTERNAL_TLS, "console": {"enabled": True}},
+    "a-test-that-looks-around": {"test": {"inspectCluster": True}},
     "one-node": {"controller": {"replicas": 1}, "speaker": {"replicas": 1}},
 }

@@ -24,6 +24,8 @@ class Installation:
         self.lab = lab
         self.plane = lab.control_plane
         self.agents: list[Pod] = []
+        log = self.plane.audit_log
+        self._audited = log.stat().st_size if log.exists() else 0
         self.hosts = {"porter-redis": plan.porter(1).v4}
         self.redis = self._pod("porter-redis", 0, 1, {}).start()
         self.redis.containers["redis"].wait_ready(self._redis_listens, "the server listens", READY_TIMEOUT_S)
@@ -57,6 +59,12 @@ class Installation:
         for pod in self.speakers:
             path = pod.volume("state") / "ready"
             pod.containers["speaker"].wait_ready(path.exists, str(path), READY_TIMEOUT_S)
+
+    def audited(self) -> list[str]:
+        """The lines of the API server's audit log since these Pods were started; others may have been here before."""
+        with self.plane.audit_log.open("rb") as log:
+            log.seek(self._audited)
+            return log.read().decode().splitlines()
 
     def standing_by(self) -> Pod:
         """A controller that does not lead."""

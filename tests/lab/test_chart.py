@@ -161,13 +161,20 @@ def test_other_pods_need_a_token_that_is_bound_to_a_role(installed: Installation
     assert status == 401
     assert "kubectl create token" in body
     assert ask_from_elsewhere(installed, None, "/v1/status") == 403
+    # Acting takes more than looking. Whoever may is told that there is no such speaker, or who leads.
+    told = json.dumps({"speaker": "nobody", "why": ""})
+    acting = ("--header", "Content-Type: application/json", "--data", told)
+    assert ask_from_elsewhere(installed, "porter-viewer", "/v1/drain", *acting) == 403
+    assert ask_from_elsewhere(installed, "porter-operator", "/v1/drain", *acting) in (404, 409)
 
 
 def test_the_speaker_asks_the_api_server_nothing(installed: Installation) -> None:
     assert not [event for event in audited(installed) if event["user"]["username"].endswith(":porter-speaker")]
 
 
-@pytest.mark.parametrize("account", ["porter-controller", "porter-speaker", "porter-redis"])
+@pytest.mark.parametrize(
+    "account", ["porter-controller", "porter-speaker", "porter-agent", "porter-console", "porter-redis"]
+)
 def test_no_account_reads_a_secret_anywhere(installed: Installation, account: str) -> None:
     plane = installed.plane
     own = token_of(plane, NAMESPACE, account)
@@ -240,7 +247,7 @@ def test_an_upgrade_keeps_the_passwords(lab: Lab, installed: Installation) -> No
     assert installed.workload("porter-controller")["spec"]["replicas"] == 1
 
 
-def ask_from_elsewhere(installed: Installation, role: str | None, path: str) -> int:
+def ask_from_elsewhere(installed: Installation, role: str | None, path: str, *options: str) -> int:
     """The HTTP status of a controller's answer to an account in another Pod, bound to a role or to none."""
     plane, account = installed.plane, role or "nobody"
     plane.kubectl("-n", NAMESPACE, "create", "serviceaccount", account)
@@ -250,7 +257,7 @@ def ask_from_elsewhere(installed: Installation, role: str | None, path: str) -> 
             plane.kubectl("create", "clusterrolebinding", account, *bound)
         token = plane.kubectl("-n", NAMESPACE, "create", "token", account, "--audience", "porter").strip()
         pod = installed.controllers[0]
-        words = ("--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--header", "@-")
+        words = ("--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--header", "@-", *options)
         url = f"http://{pod.address}:9179{path}"
         return int(installed.speakers[0].namespace.run("curl", *words, url, stdin=f"Authorization: Bearer {token}"))
     finally:
@@ -276,7 +283,7 @@ def rights_of(installed: Installation) -> set[Right]:
 
 def audited(installed: Installation) -> list[dict[str, Any]]:
     """What the release's accounts asked of the API server."""
-    events = [json.loads(line) for line in installed.plane.audit_log.read_text().splitlines()]
+    events = [json.loads(line) for line in installed.audited()]
     accounts = f"system:serviceaccount:{NAMESPACE}:"
     return [event for event in events if event["user"]["username"].startswith(accounts) and "objectRef" in event]
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -154,14 +155,15 @@ def desk(lab: Lab, empty: Desk) -> Iterator[Desk]:
         assert kubelet.installation is not None
         lab.frr.wait_sessions({pod.address for pod in kubelet.installation.speakers})
         yield empty
-        assert kubelet.error is None, kubelet.error
-        empty.type(f"helm uninstall {RELEASE} --namespace {NAMESPACE}")
     finally:
+        # Before its rights are taken away.
         kubelet.stop()
+        empty.type(f"helm uninstall {RELEASE} --namespace {NAMESPACE} --ignore-not-found")
         lab.client.delete("Namespace", NAMESPACE)
         lab.client.wait_gone("Namespace", NAMESPACE, timeout_s=NAMESPACE_TIMEOUT_S)
         lab.client.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         lab.reset()
+    assert kubelet.error is None, kubelet.error
 
 
 def quickstart() -> list[manifests.Object]:
@@ -178,6 +180,21 @@ def quickstart() -> list[manifests.Object]:
 @pytest.mark.parametrize("page", [page for page in TO_RUN if page != "README.md" and page not in ANOTHER_WAY])
 def test_a_pages_commands_do_what_it_says(page: str, desk: Desk) -> None:
     type_all(page, desk)
+
+
+def test_what_the_release_says_next_can_be_typed(desk: Desk) -> None:
+    notes = desk.type(f"helm get notes {RELEASE} --namespace {NAMESPACE}")
+    [expose] = re.findall(r"^ +(kubectl expose .*)$", notes, re.MULTILINE)
+    [status] = re.findall(r"^ +(kubectl .* -- porter status)$", notes, re.MULTILINE)
+    [apply] = re.findall(r"^ +kubectl apply -f - <<EOF\n(.*?)^ +EOF$", notes, re.MULTILINE | re.DOTALL)
+    desk.type(f"kubectl apply --dry-run=server -f - <<EOF\n{textwrap.dedent(apply)}EOF")
+    desk.type("kubectl create namespace notes; kubectl -n notes create deployment web --image=web")
+    try:
+        desk.type(f"{expose} --namespace notes")
+        desk.lab.cluster.wait_ingress("web", namespace="notes")
+        assert "services" in desk.type(status)
+    finally:
+        desk.lab.client.delete("Namespace", "notes")
 
 
 def test_helm_test_uses_every_right_that_it_is_given_to_look_around(desk: Desk) -> None:

@@ -77,7 +77,7 @@ def shelf_of(place: str, token: Callable[[], str] = str) -> Shelf:
 
 
 def archive_alone(place: str, token: Callable[[], str] = str) -> tuple[ArchivedStreams, str]:
-    """An archive as a history of its own, and the cluster's name.
+    """An archive as a history of its own, and the cluster's name; "" where no segment is sealed yet.
 
     Raises:
         JournalMissing: there is no archive in that folder.

@@ -93,7 +93,9 @@ async def open_streams(place: Place) -> tuple[OpenStreams, str]:
         from porter.app.history.archived_streams import ArchivedStreams, archive_alone, shelf_of  # noqa: PLC0415 -- as below.
 
         if not place.redis_url and place.file is None and place.content is None:
-            return archive_alone(place.archive, place.archive_token)
+            alone, named = archive_alone(place.archive, place.archive_token)
+            # Only sealed segments tell the name, and a young archive has none yet.
+            return alone, named or place.cluster
         shelf = shelf_of(place.archive, place.archive_token)
         streams, cluster = await open_streams(place._replace(archive=""))
         return ArchivedStreams(streams, shelf), cluster
