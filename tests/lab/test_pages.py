@@ -311,6 +311,7 @@ ABOUT = {
         shop, lambda _: {r"-n t1\b": "-n shop", re.escape("203.0.113.9"): "198.51.100.98"}, no_shop
     ),
     "docs/operate/archive.md": Page(values=of_the_journal),
+    "docs/operate/no-answer.md": Page(values=lambda _: {"diff -- -1h": "diff 5"}),
     "docs/operate/console.md": Page(an_export, lambda desk: {r"redis://\S+": redis_url(desk)}),
     "docs/operate/security.md": Page(
         oncall, lambda _: {re.escape("porter-controller.porter-system"): plan.porter(2).v4}

@@ -54,6 +54,8 @@ def fault(words: list[str]) -> str:
                 # `drain ... --undo`, `uncordon KIND NAME`: which of its commands is meant stays open.
                 return ""
             continue
+        if word in ("-", "--"):
+            continue
         if word.startswith("-") and not re.fullmatch(r"-\d+[smhd]?", word):
             if name not in options | {"--help"}:
                 return f"{command.name} has no option {name}"
