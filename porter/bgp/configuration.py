@@ -75,9 +75,6 @@ def unsupported(settings: SessionSettings, retries: str) -> tuple[Problem, ...]:
         field = "spec.timers.config.connectRetry"
         message = f"{field} has no effect with {retries}; leave it out"
         found.append(Problem(Reason.FIELD_UNSUPPORTED, field, message))
-    if settings.wants_bfd and retries == GOBGP_RETRIES:
-        message = "spec.bfd has no effect with --engine gobgp; take --engine exabgp, or choose a short hold time"
-        found.append(Problem(Reason.FIELD_UNSUPPORTED, "spec.bfd", message))
     return tuple(found)
 
 

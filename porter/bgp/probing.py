@@ -23,7 +23,7 @@ IPV6_MINHOPCOUNT = 73
 async def probe(settings: SessionSettings) -> Verdict:
     """Connect to a session's peer as the engine would, but for its password, and close at once."""
     try:
-        with _socket_of(settings) as probing:
+        with socket_of(settings) as probing:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await asyncio.get_running_loop().sock_connect(probing, (settings.peer_address, settings.port))
     except ConnectionRefusedError:
@@ -35,7 +35,7 @@ async def probe(settings: SessionSettings) -> Verdict:
     return Verdict.ACCEPTED
 
 
-def _socket_of(settings: SessionSettings) -> socket.socket:
+def socket_of(settings: SessionSettings) -> socket.socket:
     """A socket with the addresses and the TTL of a session: under TTL security nothing else is answered, or heard.
 
     Raises:

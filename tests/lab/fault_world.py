@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,10 +199,10 @@ def listens(pid: int, number: int) -> bool:
 
 
 @contextmanager
-def world_in(lab: Lab, size: int = FLEET_SIZE, **peer: object) -> Iterator[World]:
+def world_in(lab: Lab, size: int = FLEET_SIZE, options: Sequence[str] = (), **peer: object) -> Iterator[World]:
     """Bring up what faults are tried on, in a lab that is up; afterwards the lab is as it was.
 
-    ``peer`` is for the specs of both BgpPeers.
+    ``options`` are for ``porter up``, ``peer`` is for the specs of both BgpPeers.
     """
     try:
         scenario.grant(lab, *USERS)
@@ -210,7 +210,7 @@ def world_in(lab: Lab, size: int = FLEET_SIZE, **peer: object) -> Iterator[World
         journal = JournalReader(lab.redis)
         standby = lab.porter(2, command="controller", user=USERS[1]).start(wait=False)
         journal.wait_leader(standby.name, scenario.SETTLED_WITHIN_S)
-        up = lab.porter(1, user=USERS[0]).start()
+        up = lab.porter(1, user=USERS[0], options=options).start()
         scenario.wait_sessions(lab, up)
         yield World(lab, up, standby, scenario.launch_fleet(lab, size), journal)
     finally:

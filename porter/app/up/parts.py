@@ -69,10 +69,8 @@ def parts_of(settings: Settings, *, log_level: str = "info") -> list[Part]:
         # An agent is listed as the speaker that it is.
         Part("speaker", (*program, *_speaker_command(settings), *tail), 1, environment=environment),
         _engine_part(settings, program),
+        Part("bfd", (*program, "bfd", "--state-dir", str(settings.directory)), 2, wanted=settings.bfd_configuration),
     ]
-    if settings.engine == "exabgp":
-        bird = (*program, "bfd", "--state-dir", str(settings.directory))
-        parts.append(Part("bfd", bird, 2, wanted=settings.bfd_configuration))
     return parts
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from porter.bgp.backends.gobgp.keeper import Keeper
 from porter.bgp.bfd.daemon import command as bfd_command
-from porter.bgp.bfd.publisher import BfdPublisher
+from porter.bgp.bfd.publisher import BfdPublisher, CuttingPublisher
 from porter.bgp.bfd.watch import BfdWatch
 from porter.bgp.canonical import WELL_KNOWN_COMMUNITIES
 from porter.bgp.engine import exabgp_command, relay_pid, wait_for_configuration
@@ -185,22 +185,25 @@ class Speaker:
         self.tasks = [asyncio.create_task(self.publisher.run()), asyncio.create_task(self.follow())]
 
     def make_publisher(self, **options):
+        publisher = self.make_engine(**options)
+        if not self.with_bfd:
+            return publisher
+        watch = BfdWatch(self.name, self.directory / "bfd.conf", self.directory / "bfd.sock", SystemClock())
+        return BfdPublisher(publisher, watch)
+
+    def make_engine(self, **options) -> CuttingPublisher:
         if self.engine == "gobgp":
             from porter.bgp.backends.gobgp.publisher import GoBgpPublisher
 
             clock = SystemClock()
             return GoBgpPublisher(speaker=self.name, directory=self.directory / "gobgp", clock=clock, **options)
-        publisher = ExaBgpPublisher(
+        return ExaBgpPublisher(
             speaker=self.name,
             socket_path=self.directory / "relay.sock",
             configuration_path=self.directory / "exabgp.conf",
             clock=SystemClock(),
             **options,
         )
-        if not self.with_bfd:
-            return publisher
-        watch = BfdWatch(self.name, self.directory / "bfd.conf", self.directory / "bfd.sock", SystemClock())
-        return BfdPublisher(publisher, watch)
 
     async def follow(self) -> None:
         while True:
@@ -458,6 +461,11 @@ class Bird(Router):
         configuration.write_text(re.sub(r'password "[^"]*"', f'password "{password}"', configuration.read_text()))
         self.command("configure")
 
+    def since(self) -> str:
+        """Since when its session with the speaker is what it is."""
+        lines = self.command("show", "protocols", "p0").splitlines()
+        return next(line.split()[4] for line in lines if line.startswith("p0"))
+
     async def session(self, up: bool, number: int = 0) -> None:
         def there() -> bool:
             return ("Established" in self.command("show", "protocols", f"p{number}")) == up
@@ -476,7 +484,9 @@ class GoBgp(Router):
         peers: Sequence[str] = (),
         own_as: int = PEER_AS,
         speaker_as: int = LOCAL_AS,
+        password: str = "",
         calls: bool = False,
+        ttl_security: bool = False,
     ) -> GoBgp:
         self.api = f"{self.router_id}:{api_port}"
         self.api_port = api_port
@@ -497,6 +507,10 @@ class GoBgp(Router):
   [neighbors.config]
     neighbor-address = "{peer}"
     peer-as = {speaker_as}
+    auth-password = "{password}"
+  [neighbors.ttl-security.config]
+    enabled = {str(ttl_security).lower()}
+    ttl-min = 255
   [neighbors.transport.config]
     passive-mode = {str(not calls).lower()}
     local-address = "{self.address}"
@@ -504,7 +518,7 @@ class GoBgp(Router):
   [neighbors.timers.config]
     connect-retry = 2
   [neighbors.ebgp-multihop.config]
-    enabled = {str(own_as != speaker_as).lower()}
+    enabled = {str(own_as != speaker_as and not ttl_security).lower()}
     multihop-ttl = 5
   [neighbors.graceful-restart.config]
     enabled = true

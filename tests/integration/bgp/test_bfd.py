@@ -1,4 +1,4 @@
-"""BFD beside a speaker, on real parts: two BIRDs that watch the path between them, ExaBGP, and BIRD as the router."""
+"""BFD beside a speaker, on real parts: two BIRDs watching the path between them, an engine, and BIRD as the router."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.integration.bgp.lab import (
     BFD_OF_A_ROUTER,
     BfdDaemon,
     Engine,
+    GoBgpEngine,
     Router,
     Speaker,
     addresses_of_a_test,
@@ -34,25 +35,25 @@ DETECTED_WITHIN_S = 5.0
 """100 ms five times, on a machine that has other work."""
 
 
-@pytest.fixture
-async def watched(lab):
-    """A speaker with ExaBGP and BFD."""
+@pytest.fixture(params=["exabgp", "gobgp"])
+async def watched(lab, request):
+    """A speaker with BFD, and each of the engines in turn."""
     try:
         check_permission()
     except NotPermitted as error:
         pytest.skip(f"run it as root: {error}")
-    if missing := programs("bird"):
-        pytest.skip(f"{missing[0]} not installed; apt-get install bird2")
+    if missing := programs("bird", "gobgpd"):
+        pytest.skip(f"{missing[0]} not installed; apt-get install bird2 gobgpd")
     addresses_of_a_test()
-    lab.speaker = Speaker(lab.directory, with_bfd=True)
-    lab.engine = Engine(lab.directory / "exabgp.conf")
+    lab.speaker = Speaker(lab.directory, engine=request.param, with_bfd=True)
+    lab.engine = GoBgpEngine(lab.directory) if request.param == "gobgp" else Engine(lab.directory / "exabgp.conf")
     lab.bfd = BfdDaemon(lab.directory)
     kept = [asyncio.create_task(lab.engine.run()), asyncio.create_task(lab.bfd.run())]
     yield lab
+    await lab.speaker.crash()
     for task in kept:
         task.cancel()
     await asyncio.gather(*kept, return_exceptions=True)
-    await lab.speaker.crash()
     for router in lab.routers:
         if router.process is not None:
             router.process.send_signal(signal.SIGCONT)

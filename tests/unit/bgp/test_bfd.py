@@ -13,7 +13,6 @@ from porter.bgp.bfd.memory import PathMemory
 from porter.bgp.bfd.publisher import BfdPublisher
 from porter.bgp.bfd.sessions import PATIENCE_S, BfdSessions, Cut, Path, Seen
 from porter.bgp.bfd.watch import BfdWatch
-from porter.bgp.configuration import EXABGP_RETRIES, GOBGP_RETRIES, unsupported
 from porter.events.routed import BfdDaemonStateChanged, BfdStateChanged
 from porter.model.address import Address
 from porter.model.bgp import PeerKey, SessionSettings
@@ -299,8 +298,3 @@ async def test_of_two_configurations_at_once_the_later_one_counts(tmp_path, monk
     await asyncio.gather(publisher.configure([A, B]), earlier)
     assert watch.sessions.addresses == {"10.0.0.2", "10.0.0.3"}
     assert "10.0.0.3" in (tmp_path / "bfd.conf").read_text()
-
-
-def test_gobgp_says_that_it_has_no_bfd() -> None:
-    assert [problem.field for problem in unsupported(A, GOBGP_RETRIES)] == ["spec.bfd"]
-    assert unsupported(A, EXABGP_RETRIES) == ()

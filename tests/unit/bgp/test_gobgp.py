@@ -9,6 +9,7 @@ from porter.bgp.backends.gobgp import messages
 from porter.bgp.backends.gobgp.agreement import Agreement
 from porter.bgp.backends.gobgp.evidence import Evidence, Sent
 from porter.bgp.backends.gobgp.filling import filling
+from porter.bgp.backends.gobgp.looking import Look, restart_state
 from porter.bgp.backends.gobgp.places import place_of
 from porter.bgp.backends.gobgp.protocol import gobgp_pb2 as wire
 from porter.model.address import Address, Prefix
@@ -53,9 +54,10 @@ def test_a_route_comes_back_from_the_table_as_it_was_given(prefix, attributes):
     assert messages.read_path(prefix, messages.path_message(SETTINGS, key, attributes)) == (key, attributes)
 
 
-def test_a_neighbour_always_tells_that_forwarding_was_preserved():
-    peer = messages.peer_message(SETTINGS, "key")
-    assert peer.graceful_restart.local_restarting
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_neighbour_that_may_keep_our_routes_is_told_that_forwarding_was_preserved(keeps):
+    peer = messages.peer_message(SETTINGS, "key", keeps=keeps)
+    assert peer.graceful_restart.local_restarting == keeps
     assert peer.graceful_restart.restart_time == 60
     assert peer.conf.auth_password == "key"
     assert [one.add_paths.config.send_max for one in peer.afi_safis] == [64, 64]
@@ -170,7 +172,8 @@ def test_an_uncertain_filling_takes_nothing_away():
 def test_what_the_peer_may_still_keep_is_announced_to_be_withdrawn_by_name():
     assert filled(kept=True).removals == [SINGLE]
     inherited = {OTHER: PLAIN, SINGLE: PLAIN}
-    assert filled(held={}, kept=True, inherited=inherited).additions == [(KEY, PLAIN._replace(med=1)), (OTHER, PLAIN)]
+    # In the order of before, so that GoBGP gives each path the number that it had.
+    assert filled(held={}, kept=True, inherited=inherited).additions == [(OTHER, PLAIN), (KEY, PLAIN._replace(med=1))]
     assert filled(held={}, kept=False, inherited=inherited).additions == [(KEY, PLAIN._replace(med=1))]
 
 
@@ -200,7 +203,38 @@ def test_a_setting_that_no_daemon_is_told_makes_no_other_session(tmp_path):
     place = place_of(tmp_path, SETTINGS, None)
     timers = {"bfd_receive_ms": 300, "bfd_transmit_ms": 300, "bfd_multiplier": 3, "bfd_passive": True}
     assert place_of(tmp_path, SETTINGS._replace(description="the router in rack 7", **timers), None) == place
-    assert place_of(tmp_path, SETTINGS._replace(hold_time_s=30), None) != place
+    assert place_of(tmp_path, SETTINGS._replace(connect_retry_s=60), None) == place
+    assert place_of(tmp_path, SETTINGS._replace(hold_time_s=60), None) != place
+
+
+def test_a_router_tells_of_its_restart_in_its_open():
+    head = bytes(9)
+    multiprotocol, restarting, running = bytes([1, 4, 0, 1, 0, 1]), bytes([64, 2, 0x80, 120]), bytes([64, 2, 0, 120])
+
+    def opened(*parameters: bytes) -> bytes:
+        packed = b"".join(bytes([2, len(one)]) + one for one in parameters)
+        return head + bytes([len(packed)]) + packed
+
+    assert restart_state(opened(multiprotocol, restarting))
+    assert restart_state(opened(multiprotocol + restarting))
+    assert not restart_state(opened(multiprotocol, running))
+    assert not restart_state(opened())
+    for cut in range(len(opened(restarting))):
+        assert not restart_state(opened(restarting)[:cut])
+
+
+@pytest.mark.parametrize(
+    ("looked", "told_before", "keeps"),
+    [
+        (Look.RUNNING, False, True),
+        (Look.UNKNOWN, False, True),
+        (Look.RESTARTING, False, False),
+        (Look.RESTARTING, True, True),
+        (Look.CLOSED, False, False),
+    ],
+)
+def test_who_restarted_keeps_nothing_of_before(looked, told_before, keeps):
+    assert looked.may_keep(told_before=told_before) == keeps
 
 
 def test_what_is_counted_narrows_the_trouble_down():

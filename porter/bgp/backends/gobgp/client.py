@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
@@ -99,11 +100,12 @@ class DaemonClient:
         request = wire.ResetPeerRequest(address=address, soft=True, direction=SOFT_OUT)
         await self._call("ResetPeer", request, empty_pb2.Empty)
 
-    async def session_events(self) -> AsyncIterator[None]:
-        """Yield whenever the session's state changed."""
+    async def set_on_events(self, wake: asyncio.Event) -> None:
+        """Set the event whenever a session came or went, until the daemon is gone."""
         request = wire.WatchEventRequest(peer=wire.WatchEventRequest.Peer())
-        async for _ in self._stream("WatchEvent", request, wire.WatchEventResponse, timeout_s=None):
-            yield None
+        with contextlib.suppress(DaemonUnreachable, DaemonRefused):
+            async for _ in self._stream("WatchEvent", request, wire.WatchEventResponse, timeout_s=None):
+                wake.set()
 
     # ------------------------------------------------------------------------------------------------------ the routes
 
@@ -121,7 +123,7 @@ class DaemonClient:
             raise _of_ours(error) from error
 
     async def table(self, family: Family) -> dict[RouteKey, PathAttributes]:
-        """Every path that the daemon holds of a family."""
+        """Every path that the daemon holds of a family; those of a prefix in the order of GoBGP's identifiers."""
         return dict([route async for route in self._paths(wire.GLOBAL, "", family)])
 
     async def adjacent_out(self, address: str, family: Family) -> dict[RouteKey, PathAttributes]:
@@ -133,7 +135,7 @@ class DaemonClient:
     ) -> AsyncIterator[tuple[RouteKey, PathAttributes]]:
         request = wire.ListPathRequest(table_type=table, name=name, family=family_message(family))
         async for answer in self._stream("ListPath", request, wire.ListPathResponse, timeout_s=TABLE_TIMEOUT_S):
-            for path in answer.destination.paths:
+            for path in sorted(answer.destination.paths, key=_given):
                 yield read_path(answer.destination.prefix, path)
 
     # --------------------------------------------------------------------------------------------------------- calling
@@ -164,6 +166,10 @@ class DaemonClient:
             raise _of_ours(error) from error
 
 
+def _given(path: wire.Path) -> int:
+    return path.local_identifier
+
+
 def _requests(paths: list[wire.Path]) -> Iterator[wire.AddPathStreamRequest]:
     for start in range(0, len(paths), MAX_PATHS_PER_MESSAGE):
         yield wire.AddPathStreamRequest(table_type=wire.GLOBAL, paths=paths[start : start + MAX_PATHS_PER_MESSAGE])
@@ -173,3 +179,10 @@ def _of_ours(error: grpc.aio.AioRpcError) -> Exception:
     if error.code() in OUT_OF_REACH:
         return DaemonUnreachable(error.details() or str(error.code()))
     return DaemonRefused(error.details() or str(error.code()))
+
+
+async def dismiss(socket: Path, address: str) -> None:
+    """End a daemon's session with a NOTIFICATION, at which the peer drops every route; nothing where none is there."""
+    with contextlib.suppress(DaemonUnreachable, DaemonRefused):
+        async with DaemonClient(socket) as client:
+            await client.delete_peer(address)

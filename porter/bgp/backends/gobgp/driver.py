@@ -4,7 +4,7 @@ A daemon has one neighbour, so that its table is that peer's Adj-RIB-Out. The ne
 filled, because GoBGP sends End-of-RIB by itself as soon as a session is up; and added anew whenever a session ended,
 because only a neighbour that was just added tells the peer that forwarding was preserved (`messages.peer_message`).
 
-    no neighbour   the table is filled with what is desired, then the neighbour is added
+    no neighbour   the router is looked at, the table filled with what is desired, then the neighbour is added
     connecting     GoBGP tries; what is desired meanwhile goes out when the session is up
     transfer       the session is up, and GoBGP sends its whole table; confirmed when all of it was sent
     up             changes go out and are confirmed one by one
@@ -15,17 +15,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Mapping
 
 import structlog
 
-from porter.bgp.backends.gobgp import messages
+from porter.bgp.backends.gobgp import looking, messages
 from porter.bgp.backends.gobgp.agreement import Agreement
+from porter.bgp.backends.gobgp.breaking import BreakOff
 from porter.bgp.backends.gobgp.client import DaemonClient, DaemonRefused, DaemonUnreachable
 from porter.bgp.backends.gobgp.evidence import Evidence, Sent
 from porter.bgp.backends.gobgp.filling import filling
+from porter.bgp.backends.gobgp.looking import Look
 from porter.bgp.backends.gobgp.places import Place, agreement_file
 from porter.bgp.backends.gobgp.protocol import gobgp_pb2 as wire
+from porter.bgp.backends.gobgp.table import Table
 from porter.bgp.commands import Announce, Command, ReadRib, Resend, SendEndOfRib, Withdraw
 from porter.bgp.endofrib import MARGIN_S
 from porter.bgp.session import PeerSession
@@ -63,15 +67,16 @@ class SessionDriver:
         self._moved = moved
         self._wake = asyncio.Event()
         self._evidence = Evidence()
-        self._held: dict[RouteKey, PathAttributes] = {}
+        self.table = Table(settings)
         self._agreement = Agreement(agreement_file(place.directory, settings.peer), settings)
         self._inherited: dict[RouteKey, PathAttributes] = {}
-        self._lost_s = -math.inf  # When the last session ended, as far as is known.
-        self._purge_due = False
-        self._fresh = True
-        """The daemon's table was not filled yet: the peer may have more than it holds."""
+        self._lost_s, self._purge_due = -math.inf, False  # When the last session ended, as far as is known.
+        self._fresh = True  # The daemon's table was not filled yet: the peer may have more than it holds.
         self._introduced = False
         self._up = False
+        self._said_restart = False  # Whether the router told of a restart in the last session.
+        self._break_off = BreakOff()
+        self._ending = False  # Whether the daemon is to be ended, and its session with it.
         self._uptime: tuple[int, int] = (0, 0)
         self._since_s = now()
         self._missed_from_s = now() + START_S
@@ -84,6 +89,10 @@ class SessionDriver:
         self.session.desire(desired, informed=informed)
         self._wake.set()
 
+    def take(self, settings: SessionSettings) -> None:
+        """Take settings that differ in nothing that a session is told; the next neighbour is added by them."""
+        self.settings = self.session.settings = settings
+
     def presumed(self) -> Negotiated:
         """What the next session will agree on: what the last one did, as far as is known."""
         return self._agreement.presumed
@@ -93,21 +102,26 @@ class SessionDriver:
         """Whether its daemon is missed; one that was wanted just now is not yet."""
         return not self.reached and self._now() > self._missed_from_s
 
-    @property
-    def held(self) -> Mapping[RouteKey, PathAttributes]:
-        """What the daemon holds, or held when it was last seen."""
-        return self._held
-
     def inherit(self, held: Mapping[RouteKey, PathAttributes]) -> None:
         """Take over what a former daemon held: the peer may keep it for as long as it waits for our return."""
         self._inherited = dict(held)
         self._lost_s = self._now()
 
-    async def dismiss(self) -> None:
-        """End the session with a NOTIFICATION, at which the peer drops every route."""
-        with contextlib.suppress(DaemonUnreachable, DaemonRefused):
-            async with DaemonClient(self.place.socket) as client:
-                await client.delete_peer(self.settings.peer_address)
+    def cut(self, reason: str, at_s: float) -> None:
+        """End the session that was up at a moment, by its daemon's end, as soon as it is known that it still is.
+
+        GoBGP itself ends one by a NOTIFICATION alone, at which the peer drops its routes even where they are good.
+        """
+        self._break_off.ask(reason, at_s)
+        self._break()
+
+    def _break(self) -> None:
+        if reason := self._break_off.take():
+            self.place.break_off()
+            self._up, self._ending = False, True
+            self._missed_from_s = self._now() + START_S
+            self.session.closed(reason, self._now())
+            self._wake.set()
 
     # ------------------------------------------------------------------------------------------------------ the daemon
 
@@ -127,15 +141,17 @@ class SessionDriver:
             log.warning("no daemon for this session", peer=self.settings.peer, reason=reason)
         if self.reached:
             self.reached = False
-            self._missed_from_s = 0.0
+            self._break_off.unknown()
+            if not self._ending:
+                self._missed_from_s = 0.0
             self.session.detached(self._now())
-        if self.session.session_state != "Established":
+        if self.session.session_state != "Established" and not self._ending:
             self.session.reason = f"gobgpd: {reason}"
         self._moved()
 
     async def _serve(self, client: DaemonClient) -> None:
         await self._take_stock(client)
-        listening = asyncio.create_task(self._listen(client))
+        listening = asyncio.create_task(client.set_on_events(self._wake))
         try:
             while True:
                 await self._step(client)
@@ -149,12 +165,6 @@ class SessionDriver:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 
-    async def _listen(self, client: DaemonClient) -> None:
-        """Look at once when a session came or went; without it, only a little later."""
-        with contextlib.suppress(DaemonUnreachable, DaemonRefused):
-            async for _ in client.session_events():
-                self._wake.set()
-
     def _interval_s(self) -> float:
         if not self._up:
             return CONNECTING_S
@@ -164,31 +174,29 @@ class SessionDriver:
         """See what is there: a fresh daemon, or one that an earlier speaker left at work."""
         self._introduced = self._up = False
         started = await client.started()
+        if self._ending and started:
+            raise DaemonUnreachable("it is about to be ended with its session")
+        self._ending = False
         if not started:
             await client.start(messages.global_message(self.settings))
             self._fresh = True
             self._since_s = self._now()
-            if self._held:
-                self.inherit(self._held)
-        self._held = await self._table(client)
+            if self.table.held:
+                self.inherit(self.table.held)
+        await self.table.read(client)
         peer = await client.peer(self.settings.peer_address)
         if peer is None:
             await client.refuse_imports()
-        self.reached, self._complaint = True, ""
-        if peer is not None and _is_up(peer):
+        if peer is not None and messages.is_up(peer):
             self._fresh = False
             await self._adopt(client, peer, same_engine=started)
             return
-        self._fresh = not self._held and self._fresh
-        self.session.attached(None, self._held, self._now(), same_engine=started)
+        self.reached, self._complaint = True, ""
+        self._break_off.down()
+        self._fresh = not self.table.held and self._fresh
+        self.session.attached(None, self.table.held, self._now(), same_engine=started)
         if peer is not None:
             await client.delete_peer(self.settings.peer_address)
-
-    async def _table(self, client: DaemonClient) -> dict[RouteKey, PathAttributes]:
-        table: dict[RouteKey, PathAttributes] = {}
-        for family in self.settings.families:
-            table |= await client.table(family)
-        return table
 
     async def _adopt(self, client: DaemonClient, peer: wire.Peer, *, same_engine: bool) -> None:
         """Go on with a session that is up: all that the daemon holds was sent, once its count stands still."""
@@ -201,18 +209,25 @@ class SessionDriver:
                 break
             await asyncio.sleep(RETRY_S)
             again = await client.peer(self.settings.peer_address)
-            if again is None or not _is_up(again):
+            if again is None or not messages.is_up(again):
                 raise DaemonUnreachable("the session went down while it was looked at")
             peer = again
-        self._up, self._uptime = True, _uptime(peer)
+        self.reached, self._complaint = True, ""
+        self._up, self._uptime = True, messages.uptime(peer)
         negotiated = messages.read_negotiated(self.settings, peer)
         self._agreement.learn(negotiated)
-        self.session.attached(negotiated, self._held, self._now(), same_engine=same_engine)
+        self.session.attached(negotiated, self.table.held, self._now(), same_engine=same_engine)
         self._introduced = True
+        self._break_off.up(self._now() - max(0.0, time.time() - self._uptime[0] - self._uptime[1] / 1e9))
+        self._break()
 
     # ------------------------------------------------------------------------------------------------ the neighbour
 
     async def _step(self, client: DaemonClient) -> None:
+        if self._ending:
+            if not await client.started():
+                raise DaemonUnreachable("it was ended with its session")
+            return
         if not self._introduced:
             if self._may_introduce():
                 await self._introduce(client)
@@ -220,14 +235,14 @@ class SessionDriver:
         peer = await client.peer(self.settings.peer_address)
         if peer is None:
             raise DaemonUnreachable("somebody else took the neighbour away")
-        if self._up and (not _is_up(peer) or _uptime(peer) != self._uptime):
+        if self._up and (not messages.is_up(peer) or messages.uptime(peer) != self._uptime):
             await self._went_down(client, peer)
         elif self._up:
             self.session.received(peer.state.messages.received.update)
             for sent in self._evidence.count(peer.state.messages.sent.update):
                 self.session.sent(sent.announced, sent.withdrawn, self._now())
             await self._obey(client)
-        elif not _is_up(peer):
+        elif not messages.is_up(peer):
             self.session.tell_news(self._now())
             await self._wait_on(client, peer)
         else:
@@ -241,17 +256,22 @@ class SessionDriver:
         return self._now() > self._since_s + restart_time_s - min(MARGIN_S, restart_time_s / 2)
 
     async def _introduce(self, client: DaemonClient) -> None:
-        """Fill the table, then add the neighbour."""
+        """Look whether the router restarts, fill the table, then add the neighbour."""
+        looked = Look.UNKNOWN if self.settings.passive else await looking.look(self.settings, self._password)
+        if looked is Look.CLOSED and self._kept:
+            self.session.tell_news(self._now())
+            return
+        keeps = looked.may_keep(told_before=self._said_restart and bool(self._inherited))
         await self._fill(client)
         offer = self.settings._replace(families=self._agreement.offered)
-        await client.add_peer(messages.peer_message(offer, self._password))
+        await client.add_peer(messages.peer_message(offer, self._password, keeps=keeps))
         self._introduced, self._fresh = True, False
         self._since_s = self._now()
 
     async def _fill(self, client: DaemonClient) -> None:
         desired = self.session.desired
         additions, removals = filling(
-            held=self._held,
+            held=self.table.held,
             wanted={} if desired is None else messages.acceptable(self.presumed(), desired.routes),
             inherited=self._inherited,
             families=self.settings.families,
@@ -261,8 +281,8 @@ class SessionDriver:
         )
         self._purge_due = self._kept
         self._inherited = {}
-        await self._change(client, additions, removals)
-        self.session.attached(None, self._held, self._now(), same_engine=True)
+        await self.table.change(client, additions, removals)
+        self.session.attached(None, self.table.held, self._now(), same_engine=True)
 
     @property
     def _kept(self) -> bool:
@@ -297,24 +317,27 @@ class SessionDriver:
         """The session is up. GoBGP sends its whole table when the peer said End-of-RIB, or a moment later."""
         if not await self._offers_fit(client, peer) or peer.graceful_restart.local_restarting:
             return
-        self._up, self._uptime = True, _uptime(peer)
+        self._up, self._uptime = True, messages.uptime(peer)
         negotiated = messages.read_negotiated(self.settings, peer)
+        self._said_restart = messages.said_restart(peer)
         self.session.established(negotiated, self._now())
+        self._break_off.up(self._now())
         self._evidence.begin()
         self._owe_table(negotiated, messages.ends_of_rib(peer, negotiated))
 
     def _owe_table(self, negotiated: Negotiated, ends: int) -> None:
-        routes = messages.sendable(negotiated, self._held.items())
+        routes = messages.sendable(negotiated, self.table.held.items())
         self._evidence.owe_all(messages.updates_of(self.settings, negotiated, routes) + ends, routes)
 
     async def _went_down(self, client: DaemonClient, peer: wire.Peer) -> None:
         self._up = False
+        self._break_off.down()
         if received := peer.state.messages.received.notification:
             self._agreement.refused()
         reason = "the peer sent a NOTIFICATION" if received else "the connection was lost, or the hold time ran out"
         self.session.closed(reason, self._now())
         self._lost_s = self._now()
-        if _is_up(peer):
+        if messages.is_up(peer):
             # It is up again already: nothing was watched, so that it is looked at from the start.
             raise DaemonUnreachable("the session was lost and is back")
         await client.delete_peer(self.settings.peer_address)
@@ -340,7 +363,7 @@ class SessionDriver:
             case Announce():
                 keys = [RouteKey(prefix, command.path_id) for prefix in command.prefixes]
                 routes = [(key, command.attributes) for key in keys]
-                updates = await self._change(client, routes, ())
+                updates = await self.table.change(client, routes, ())
                 self._evidence_of(updates, Sent(routes, ()))
             case Withdraw():
                 keys = [RouteKey(prefix, command.path_id) for prefix in command.prefixes]
@@ -350,10 +373,10 @@ class SessionDriver:
                 # GoBGP sent it behind the table, which is confirmed.
                 self.session.end_of_rib_sent(command.family)
             case ReadRib():
-                self._held = await self._table(client)
+                await self.table.read(client)
                 if self.session.sync == "UNSYNCED":
                     self._evidence.recount()
-                self.session.rib_read(command, self._held, self._now())
+                self.session.rib_read(command, self.table.held, self._now())
                 return
             case Resend():
                 assert self.session.rib.negotiated is not None
@@ -370,31 +393,7 @@ class SessionDriver:
         replaced = {RouteKey(key.prefix, 0) for key in keys if self.session.rib.silent(key)}
         successors = {key: self.session.rib.wanted(key) for key in replaced}
         routes = [(key, attributes) for key, attributes in sorted(successors.items()) if attributes is not None]
-        updates = await self._change(client, routes, keys)
+        updates = await self.table.change(client, routes, keys)
         if replaced:
             self._evidence.recount()
         return updates
-
-    async def _change(
-        self, client: DaemonClient, routes: Iterable[tuple[RouteKey, PathAttributes]], removals: Iterable[RouteKey]
-    ) -> int:
-        """Change the table; return how many changes it were: what it holds as wanted makes no UPDATE."""
-        added = [(key, attributes) for key, attributes in routes if self._held.get(key) != attributes]
-        removed = [(key, self._held[key]) for key in removals if key in self._held]
-        paths = [messages.path_message(self.settings, key, attributes) for key, attributes in added]
-        paths += [messages.path_message(self.settings, key, attributes, withdraw=True) for key, attributes in removed]
-        if paths:
-            await client.change(paths)
-        self._held.update(added)
-        for key, _ in removed:
-            del self._held[key]
-        return len(paths)
-
-
-def _is_up(peer: wire.Peer) -> bool:
-    return bool(peer.state.session_state == wire.PeerState.ESTABLISHED)
-
-
-def _uptime(peer: wire.Peer) -> tuple[int, int]:
-    uptime = peer.timers.state.uptime
-    return uptime.seconds, uptime.nanos

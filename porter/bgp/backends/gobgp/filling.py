@@ -39,10 +39,12 @@ def filling(
             only one.
     """
     lasting = {key: attributes for key, attributes in inherited.items() if kept and key.path_id}
+    # GoBGP numbers the paths of a prefix as they come: in the order of before, each keeps its number, and the peer has
+    # nothing to replace.
     additions = {
         key: canonical(attributes)
-        for key, attributes in {**lasting, **wanted}.items()
+        for key, attributes in {**lasting, **dict(sorted(wanted.items()))}.items()
         if family_of(key.prefix) in families and held.get(key) != canonical(attributes)
     }
     removals = [key for key in held if key not in wanted and not (kept and key.path_id)] if certain else []
-    return Filling(sorted(additions.items()), removals)
+    return Filling(list(additions.items()), removals)

@@ -30,6 +30,8 @@ STEADY_S = 30.0
 MAX_LOG_BYTES = 1024 * 1024
 PRIVATE_MASK = 0o077
 PROGRAM = "gobgpd"
+GARBAGE = {"GOGC": "20"}
+"""By Go's own default a daemon grows to twice what it holds, and it holds what a router sends it and it refuses."""
 
 log = structlog.get_logger("porter.bgp")
 
@@ -92,6 +94,8 @@ class Keeper:
         for place in self._places("pid"):
             if place.name not in wanted:
                 self._end(place)
+        for place in self._places("end"):
+            self._break_off(place)
         for name in sorted(wanted):
             place = Place(self._directory, name)
             if self.pid_of(place) is not None:
@@ -116,6 +120,7 @@ class Keeper:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                env={**GARBAGE, **os.environ},
                 start_new_session=True,
                 umask=PRIVATE_MASK,
             )
@@ -134,7 +139,15 @@ class Keeper:
                 return pid
         return None
 
-    def _end(self, place: Place) -> None:
+    def _break_off(self, place: Place) -> None:
+        """End the process that the speaker named; by now another one may have taken its place."""
+        with contextlib.suppress(OSError, ValueError):
+            if int(place.end.read_text()) == self.pid_of(place):
+                pid = self._kill(place)
+                log.info("a daemon was ended to break its session off", session=place.name, pid=pid)
+        place.end.unlink(missing_ok=True)
+
+    def _kill(self, place: Place) -> int | None:
         pid = self.pid_of(place)
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -142,7 +155,11 @@ class Keeper:
         child = self._children.pop(place.name, None)
         if child is not None:
             child.wait()
-        for file in (place.pid, place.socket, place.log):
+        return pid
+
+    def _end(self, place: Place) -> None:
+        pid = self._kill(place)
+        for file in (place.pid, place.socket, place.log, place.end):
             file.unlink(missing_ok=True)
         self._pauses.pop(place.name, None)
         self._not_before.pop(place.name, None)

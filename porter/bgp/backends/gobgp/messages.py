@@ -22,6 +22,8 @@ ADD_PATH_RECEIVES = frozenset({1, 3})
 DEFERRAL_S = 1
 """How long GoBGP waits at most for the peer's End-of-RIB before it sends its own routes; it takes no less."""
 NO_LISTENING = -1
+RESTART_STATE = 0x08
+"""The Restart State bit among the four flags of RFC 4724, section 3."""
 
 M = TypeVar("M", bound=Message)
 
@@ -59,11 +61,12 @@ def global_message(settings: SessionSettings) -> wire.Global:
     )
 
 
-def peer_message(settings: SessionSettings, password: str | None) -> wire.Peer:
+def peer_message(settings: SessionSettings, password: str | None, *, keeps: bool) -> wire.Peer:
     """The one neighbour of a daemon.
 
-    It is always taken for one after a restart: only then does GoBGP tell the peer that forwarding was preserved, and
-    without that the peer drops the routes that it kept as soon as the session is back (RFC 4724, section 4.2).
+    Where the peer may keep our routes, it is taken for one after a restart: only then does GoBGP tell the peer that
+    forwarding was preserved, and without that the peer drops what it kept as soon as the session is back (RFC 4724,
+    section 4.2). A peer that restarted itself keeps nothing, and would not wait for one that did as well.
     """
     return wire.Peer(
         conf=wire.PeerConf(
@@ -86,7 +89,7 @@ def peer_message(settings: SessionSettings, password: str | None) -> wire.Peer:
             local_address=settings.local_address, passive_mode=settings.passive, remote_port=settings.port
         ),
         graceful_restart=wire.GracefulRestart(
-            enabled=True, restart_time=settings.restart_time_s, deferral_time=DEFERRAL_S, local_restarting=True
+            enabled=True, restart_time=settings.restart_time_s, deferral_time=DEFERRAL_S, local_restarting=keeps
         ),
         afi_safis=[_afi_safi(family) for family in settings.families],
     )
@@ -133,6 +136,23 @@ def read_negotiated(settings: SessionSettings, peer: wire.Peer) -> Negotiated:
     # GoBGP offers IPv6 next hops of IPv4 routes at all times, asked or not.
     extended = extended and settings.extended_next_hop
     return Negotiated(common, common & add_path, peer.timers.state.negotiated_hold_time, extended)
+
+
+def is_up(peer: wire.Peer) -> bool:
+    """Whether a neighbour's session is established."""
+    return bool(peer.state.session_state == wire.PeerState.ESTABLISHED)
+
+
+def uptime(peer: wire.Peer) -> tuple[int, int]:
+    """When its session came up, which tells one session from the next: seconds, and nanoseconds of them."""
+    began = peer.timers.state.uptime
+    return began.seconds, began.nanos
+
+
+def said_restart(peer: wire.Peer) -> bool:
+    """Whether the peer's OPEN told that it restarted."""
+    told = (_as(capability, wire.GracefulRestartCapability) for capability in peer.state.remote_cap)
+    return any(one is not None and one.flags & RESTART_STATE for one in told)
 
 
 def ends_of_rib(peer: wire.Peer, negotiated: Negotiated) -> int:

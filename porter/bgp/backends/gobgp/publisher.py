@@ -10,8 +10,10 @@ from types import MappingProxyType
 
 import structlog
 
+from porter.bgp.backends.gobgp.client import dismiss
 from porter.bgp.backends.gobgp.driver import SessionDriver
 from porter.bgp.backends.gobgp.places import agreement_file, place_of
+from porter.bgp.backends.gobgp.table import held_by
 from porter.bgp.configuration import (
     GOBGP_RETRIES,
     InvalidSession,
@@ -161,6 +163,26 @@ class GoBgpPublisher:
         imports = imports_of(driver.session for driver in self._drivers.values())
         return [*engine, *self._rejections.standing(), *fields, *imports]
 
+    # ------------------------------------------------------------------------------------------------------- beside it
+
+    def cut(self, peer: PeerKey, reason: str, age_s: float = 0.0) -> None:
+        """End a peer's session; the next daemon tries for the next one.
+
+        While its daemon is out of reach this waits. `age_s` is how long ago the cause came: a session that is younger
+        stays.
+        """
+        if (driver := self._drivers.get(peer)) is not None:
+            driver.cut(reason, self._clock.monotonic_s() - age_s)
+            self._flush()
+
+    async def held(self) -> Mapping[PeerKey, Mapping[RouteKey, PathAttributes]]:
+        """Every route that the daemons hold, by peer, read from them now.
+
+        Raises:
+            TimeoutError: one does not answer.
+        """
+        return {peer: await held_by(driver.place, driver.settings) for peer, driver in list(self._drivers.items())}
+
     # ----------------------------------------------------------------------------------------------------- configuring
 
     def _accepted(self, sessions: Sequence[SessionSettings]) -> list[SessionSettings]:
@@ -205,6 +227,7 @@ class GoBgpPublisher:
         place = place_of(self._directory, settings, password)
         former = self._drivers.get(settings.peer)
         if former is not None and former.place == place:
+            former.take(settings)
             return
         driver = SessionDriver(settings, password, place, self._clock.monotonic_s, self._flush)
         if former is not None:
@@ -212,7 +235,7 @@ class GoBgpPublisher:
             if former.session.session_state == "Established":
                 self._tell([SessionStateChanged(settings.peer, "Idle", "its settings changed")])
             driver.session.flaps = former.session.flaps
-            driver.inherit(former.held)
+            driver.inherit(former.table.held)
             if former.session.desired is not None:
                 driver.session.desire(former.session.desired)
         self._drivers[settings.peer] = driver
@@ -254,7 +277,7 @@ class GoBgpPublisher:
             was_up = driver.session.session_state == "Established"
             agreement_file(self._directory, driver.settings.peer).unlink(missing_ok=True)
             await self._stop(driver.settings.peer)
-            await driver.dismiss()
+            await dismiss(driver.place.socket, driver.settings.peer_address)
             await self._end(driver)
             if was_up:
                 self._tell([SessionStateChanged(driver.settings.peer, "Idle", "the peer was removed")])

@@ -391,18 +391,20 @@ class ResetPeerRequest(_message.Message):
     def __init__(self, address: _Optional[str] = ..., soft: _Optional[bool] = ..., direction: _Optional[int] = ...) -> None: ...
 
 class Path(_message.Message):
-    __slots__ = ("nlri", "pattrs", "is_withdraw", "family", "identifier")
+    __slots__ = ("nlri", "pattrs", "is_withdraw", "family", "identifier", "local_identifier")
     NLRI_FIELD_NUMBER: _ClassVar[int]
     PATTRS_FIELD_NUMBER: _ClassVar[int]
     IS_WITHDRAW_FIELD_NUMBER: _ClassVar[int]
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
     nlri: _any_pb2.Any
     pattrs: _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]
     is_withdraw: bool
     family: Family
     identifier: int
-    def __init__(self, nlri: _Optional[_Union[_any_pb2.Any, _Mapping]] = ..., pattrs: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping]]] = ..., is_withdraw: _Optional[bool] = ..., family: _Optional[_Union[Family, _Mapping]] = ..., identifier: _Optional[int] = ...) -> None: ...
+    local_identifier: int
+    def __init__(self, nlri: _Optional[_Union[_any_pb2.Any, _Mapping]] = ..., pattrs: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping]]] = ..., is_withdraw: _Optional[bool] = ..., family: _Optional[_Union[Family, _Mapping]] = ..., identifier: _Optional[int] = ..., local_identifier: _Optional[int] = ...) -> None: ...
 
 class Destination(_message.Message):
     __slots__ = ("prefix", "paths")
