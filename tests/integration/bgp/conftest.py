@@ -49,6 +49,7 @@ async def engine_lab(lab, request):
     addresses_of_a_test()
     lab.speaker = Speaker(lab.directory, engine=request.param)
     engine = GoBgpEngine(lab.directory) if request.param == "gobgp" else Engine(lab.directory / "exabgp.conf")
+    lab.engine = engine
     supervisor = asyncio.create_task(engine.run())
     yield lab
     if request.param == "gobgp":
@@ -65,7 +66,7 @@ class Lab:
         self.directory = directory
         self.routers: list[Router] = []
         self.speaker: Speaker
-        self.engine: Engine
+        self.engine: Engine | GoBgpEngine
 
     async def end(self):
         """Everything is gone."""

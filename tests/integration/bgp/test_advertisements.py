@@ -147,7 +147,7 @@ async def test_an_external_router_receives_what_the_advertisements_say(started, 
     assert not [event for event in started.speaker.events if isinstance(event, PeerUnsynced)]
 
 
-@pytest.mark.parametrize("kind", ["bird", "frr"])
+@pytest.mark.parametrize("kind", ["bird", "frr", "gobgp"])
 async def test_an_internal_router_receives_the_local_preference_and_no_prepending(started, kind):
     router = getattr(started, kind)(kind, ADDRESS(2), own_as=LOCAL_AS)
     cluster = Cluster(started, router, peer_as=LOCAL_AS)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from porter.events.routed import FieldsUnsupported
 from porter.model.address import Address
-from porter.model.bgp import SessionSettings
+from porter.model.bgp import PeerKey, SessionSettings
 from tests.integration.bgp.lab import ADDRESS, ADDRESS6, Router, settings, until
 from tests.integration.bgp.test_routers import ROUTES
 from tests.integration.bgp.test_session_options import LARGE_AS, STAYS_DOWN_S
@@ -34,7 +35,7 @@ async def test_both_families_over_ipv6(engine_lab, kind):
     assert engine_lab.speaker.view("tor").flaps == 0
 
 
-@pytest.mark.parametrize("kind", ["bird", "frr"])
+@pytest.mark.parametrize("kind", ["bird", "frr", "gobgp"])
 async def test_a_password_over_ipv6(engine_lab, kind):
     router = getattr(engine_lab, kind)("tor", ADDRESS6(2), password=PASSWORD)
     await engine_lab.speaker.crash()
@@ -43,7 +44,7 @@ async def test_a_password_over_ipv6(engine_lab, kind):
     await served(engine_lab, session, router)
 
 
-@pytest.mark.parametrize("kind", ["bird", "frr"])
+@pytest.mark.parametrize("kind", ["bird", "frr", "gobgp"])
 @pytest.mark.parametrize("address", [ADDRESS, ADDRESS6], ids=["ipv4", "ipv6"])
 async def test_ttl_security(engine_lab, kind, address):
     """What such a router does with packets of a far sender is tested beside the other options."""
@@ -52,7 +53,7 @@ async def test_ttl_security(engine_lab, kind, address):
     assert engine_lab.speaker.view("tor").flaps == 0
 
 
-@pytest.mark.parametrize("kind", ["bird", "frr"])
+@pytest.mark.parametrize("kind", ["bird", "frr", "gobgp"])
 async def test_large_as_numbers_three_seconds_and_another_local_address(engine_lab, kind):
     options = {"own_as": LARGE_AS + 1, "speaker_as": LARGE_AS, "peers": [ADDRESS(7)]}
     router = getattr(engine_lab, kind)("tor", ADDRESS(2), **options)
@@ -72,3 +73,19 @@ async def test_large_as_numbers_three_seconds_and_another_local_address(engine_l
     with contextlib.suppress(AssertionError):
         await until(lambda: engine_lab.speaker.view("tor").flaps, "a flap", STAYS_DOWN_S)
     assert engine_lab.speaker.view("tor").flaps == 0, "keepalives come in time"
+
+
+async def test_another_time_between_attempts_restarts_no_session(engine_lab):
+    """It is no transport setting of a session that is up: it counts when the next one is tried for."""
+    router = engine_lab.bird("tor", ADDRESS(2))
+    session = settings("tor", router.address, multihop_ttl=5)
+    await served(engine_lab, session, router)
+    speaker = engine_lab.speaker
+    since = router.since()
+    await speaker.publisher.configure([session._replace(connect_retry_s=60, description="another word")])
+    await until(lambda: any(isinstance(one, FieldsUnsupported) for one in speaker.events), "told what is done instead")
+    # A change that follows in the order of the session.
+    fewer = {key: one for key, one in ROUTES.items() if key.prefix != "10.0.0.1/32"}
+    speaker.want("tor", fewer)
+    await until(lambda: speaker.publisher.confirmed(PeerKey("tor")) == fewer, "the change confirmed")
+    assert (speaker.view("tor").flaps, router.since()) == (0, since)

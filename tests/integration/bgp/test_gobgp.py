@@ -303,6 +303,16 @@ async def test_a_session_that_waits_with_a_key_comes_up_when_it_is_called(starte
     assert [event.state for event in told if event.state != "Active"] == ["Established"]
 
 
+async def test_frr_calls_with_ttl_security(started):
+    router = started.frr("tor", ADDRESS(2), calls=True, ttl_security=True)
+    speaker = started.speaker
+    await speaker.publisher.configure([settings("tor", router.address, passive=True, ttl_security=True)])
+    speaker.want("tor", ROUTES)
+    await speaker.live("tor")
+    await router.holds(ROUTES)
+    assert speaker.view("tor").flaps == 0
+
+
 async def test_a_wrong_as_number_is_told_and_the_other_peer_does_not_notice(started):
     bird, other = started.bird("bird", ADDRESS(2)), started.bird("other", ADDRESS(3))
     speaker = started.speaker

@@ -62,22 +62,23 @@ async def test_three_routers_hold_every_path(started):
     assert not [event for event in speaker.events if isinstance(event, PeerUnsynced)]
 
 
-async def test_a_peer_without_add_path_has_its_path_replaced_in_place(started):
-    bird = started.bird("bird", ADDRESS(2), add_path=False)
+@pytest.mark.parametrize("kind", ["bird", "gobgp"])
+async def test_a_peer_without_add_path_has_its_path_replaced_in_place(started, kind):
+    router = getattr(started, kind)("peer", ADDRESS(2), add_path=False)
     speaker = started.speaker
-    await speaker.publisher.configure([settings("bird", bird.address)])
-    speaker.want("bird", single_path(V4 + V6))
-    await speaker.live("bird")
-    await bird.holds(single_path(V4 + V6))
+    await speaker.publisher.configure([settings("peer", router.address)])
+    speaker.want("peer", single_path(V4 + V6))
+    await speaker.live("peer")
+    await router.holds(single_path(V4 + V6))
     told = (event for event in speaker.events if isinstance(event, SessionStateChanged))
     established = next(event for event in told if event.state == "Established")
     assert established.families == ("IPv4", "IPv6")
     assert established.add_path == ()
     for turn in range(1, 4):
         other = single_path(V4 + V6, HOPS4[turn], HOPS6[turn % 3])
-        speaker.want("bird", other, frozenset(other))
-        while bird.table() != expected(other):
-            assert len(bird.table()) == len(other), "a path went before the next one came"
+        speaker.want("peer", other, frozenset(other))
+        while router.table() != expected(other):
+            assert len(router.table()) == len(other), "a path went before the next one came"
             await asyncio.sleep(0.005)
     assert not [event for event in speaker.events if isinstance(event, RoutesWithdrawn)]
 

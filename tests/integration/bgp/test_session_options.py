@@ -84,7 +84,7 @@ async def test_a_local_address_and_another_port(started, kind):
     await served(started, router, local_address=Address(ADDRESS(7)), multihop_ttl=4)
 
 
-@pytest.mark.parametrize("kind", ["bird", "frr"])
+@pytest.mark.parametrize("kind", DAEMONS)
 async def test_without_graceful_restart(started, kind):
     router = getattr(started, kind)("peer", ADDRESS(2))
     await served(started, router, restart_time_s=0)
