@@ -172,9 +172,18 @@ def _refusal_cells(one: dict[str, Any] | None) -> list[str]:
 
 def _pool_cells(one: dict[str, Any] | None) -> list[str]:
     if one is None:
-        return ["POOL", "USED", "AVAILABLE", "SIZE"]
+        return ["POOL", "USED", "AVAILABLE", "SIZE", "STATE"]
     was, now = one["before"] or {}, one["after"] or {}
-    return [one["pool"], *(f"{was.get(name, '-')} → {now.get(name, '-')}" for name in ("used", "available", "size"))]
+    numbers = (f"{was.get(name, '-')} → {now.get(name, '-')}" for name in ("used", "available", "size"))
+    states = _pool_state(was), _pool_state(now)
+    return [one["pool"], *numbers, states[0] if states[0] == states[1] else " → ".join(states)]
+
+
+def _pool_state(pool: dict[str, Any]) -> str:
+    if not pool:
+        return "-"
+    state = "broken" if pool.get("unusable") else "disabled" if pool.get("disabled") else "usable"
+    return f"{state}, default" if pool.get("default") else state
 
 
 def _route_cells(one: dict[str, Any] | None) -> list[str]:

@@ -31,14 +31,18 @@ def moment_text(text: str, option: str, reference_ms: Callable[[], int] = now_ms
     if not text or text.removeprefix("#").isdecimal():
         return text.removeprefix("#")
     if text.startswith("-"):
-        return _rfc3339(reference_ms() - duration_ms(text.removeprefix("-"), option))
+        ago_ms = duration_ms(text.removeprefix("-"), option)
+        try:
+            return _rfc3339(reference_ms() - ago_ms)
+        except (ValueError, OverflowError, OSError) as error:
+            raise InvalidSettings(f"{option} {text!r} is longer ago than any journal; write one like -15m") from error
     clock = _CLOCK.fullmatch(text)
     try:
         if clock is not None:
             return _rfc3339(_last(clock, reference_ms()))
         # Without a zone it is the reader's own.
         return _rfc3339(int(dt.datetime.fromisoformat(text).astimezone().timestamp() * 1000))
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, OSError) as error:
         raise InvalidSettings(
             f"{option} {text!r} is no moment; write a position like 41877, a time like 14:02, 14:02:11 or "
             "2026-11-25T14:02:11Z, or how long ago, like -15m"

@@ -47,7 +47,8 @@ def plan(
 ) -> None:
     """Decide a change on a copy of the present, and show which addresses, routes and next hops would change, and why.
 
-    Nothing is written. Exit code 1 if a Service would lose an address, or all routes of one.
+    Nothing is written. Exit code 1 if a Service would lose an address, or all routes of one, or if an object of
+    the manifests could not be used.
 
     With --with-version no change is planned: the journal is replayed, and this build says at each decision what it
     would have decided. Exit code 1 if any decision would differ.

@@ -61,12 +61,18 @@ def pools(
     where: Where = HERE,
     shown: Shown = PLAIN,
 ) -> None:
-    """Show every pool with what is used of it."""
+    """Show every pool with what is used of it; exit code 1 if one cannot be used."""
     answer = ask("pools", {"at": at}, where)
     if not print_answer(answer, shown.output):
         more = ("reserved", "cooling", "protocol", "priority", "default") if shown.wide else ()
         names = ("name", "ranges", "size", "used", "available", *more)
-        print_table(["POOL", *(name.upper() for name in names[1:])], [[p[n] for n in names] for p in answer["pools"]])
+        rows = [[_available(pool) if name == "available" else pool[name] for name in names] for pool in answer["pools"]]
+        print_table(["POOL", *(name.upper() for name in names[1:])], rows)
+    broken = [
+        f"Eip {pool['name']} cannot be used: {pool['unusable']}" for pool in answer["pools"] if pool.get("unusable")
+    ]
+    if broken:
+        raise Finding("; ".join(broken))
 
 
 def services(
@@ -215,7 +221,14 @@ def _pool_row(pool: dict[str, Any]) -> list[Any]:
     inside = pool["size"] - pool["available"] - pool["reserved"] - pool["cooling"]
     outside = max(0, pool["used"] - inside)
     used = f"{inside} +{outside} outside" if outside else inside
-    return [pool["name"], pool["ranges"], pool["size"], used, pool["available"]]
+    return [pool["name"], pool["ranges"], pool["size"], used, _available(pool)]
+
+
+def _available(pool: dict[str, Any]) -> Any:
+    """How many addresses a pool gives: none where it is not in use, however many are free."""
+    if pool.get("unusable"):
+        return "0 (cannot be used)"
+    return "0 (disabled)" if pool.get("disabled") else pool["available"]
 
 
 def _print_operated(answer: dict[str, Any], *, utc: bool) -> None:

@@ -18,6 +18,7 @@ from porter.projections import pool_report
 from porter.projections.cluster import ClusterState
 from porter.projections.pool_report import Capacity, CoolingAddress
 from porter.projections.pools import Allocation
+from porter.projections.status.conditions import sentence
 from porter.projections.status.services import degraded_message
 
 COOLING_TOLD_MAX = 100
@@ -57,6 +58,7 @@ def status(model: ReadModel, cluster: str, head: Head | None = None) -> Json:
             *_journal_problems(state),
             *operated_problems(state),
             *map_problems(state),
+            *pool_problems(state),
             *session_problems(model),
             *bfd_problems(model),
             *_waiting_services(state),
@@ -136,6 +138,7 @@ def _pool(state: ClusterState, pool: PoolObserved, position: int) -> Json:
         AddressRange(family_of(first), address_number(first), address_number(last)) for first, last in pool.ranges
     ]
     numbers = pool_report.capacity(state, pool.name) or NOTHING
+    problem = state.pools.table.by_name[pool.name].problem
     return {
         "name": pool.name,
         "ranges": [str(each) for each in ranges],
@@ -162,8 +165,18 @@ def _pool(state: ClusterState, pool: PoolObserved, position: int) -> Json:
         "coolingDown": [_cooling(one) for one in pool_report.cooling(state, pool.name)[:COOLING_TOLD_MAX]],
         "warnings": as_json(pool_report.warnings(state, pool.name)),
         "position": position,
+        "unusable": sentence(problem) if problem is not None else "",
         "problems": as_json(pool.problems),
     }
+
+
+def pool_problems(state: ClusterState) -> list[str]:
+    """Every pool that gives nothing because it cannot be used, each as a sentence."""
+    return [
+        f"Eip {name} cannot be used: {sentence(pool.problem)}"
+        for name, pool in state.pools.table.by_name.items()
+        if pool.problem is not None
+    ]
 
 
 def _cooling(one: CoolingAddress) -> Json:

@@ -184,7 +184,7 @@ def _refusals(before: ClusterState, after: ClusterState, between: Between) -> It
 
 def _pools(before: AsOf, after: AsOf, between: Between) -> Iterator[Json]:
     were, are = ({pool["name"]: pool for pool in pools(one.model)["pools"]} for one in (before, after))
-    names = ("ranges", "size", "used", "available")
+    names = ("ranges", "size", "used", "available", "default", "disabled", "unusable", "problems")
     for name in sorted(were.keys() | are.keys()):
         was, now = ({key: one[name][key] for key in names} if name in one else None for one in (were, are))
         if was == now:

@@ -3,15 +3,17 @@
 Names, namespaces, labels and their values become `x0001`, `x0002` and so on, by their order. Free texts become
 `text0001`. Addresses move block by block: each smallest network that holds a pool's range, or the /24 (IPv6: /64) of a
 single address, goes to another place of the same size and alignment, in the same order. So what lay in a pool, a
-prefix or a subnet lies in it still; only where the networks are is hidden, and not their sizes. Words of Porter's own
-vocabulary, AS numbers, times and all numbers that are no texts stay. A text of digits is a name or a label, too (`12`
-for a rack, `2024` for a namespace), except in the fields of `FIGURES`.
+prefix or a subnet lies in it still; only where the networks are is hidden, and not their sizes. Within a block of IPv6
+the hosts are numbered by their order, since an interface identifier may be a MAC address; what a pool's range spans
+keeps its form. Words of Porter's own vocabulary, AS numbers, times and all numbers that are no texts stay. A text of
+digits is a name or a label, too (`12` for a rack, `2024` for a namespace), except in the fields of `FIGURES`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import repeat
@@ -63,6 +65,22 @@ class Block(NamedTuple):
     shift: int
 
 
+class Blocks:
+    """Blocks of one version that lie apart, in order."""
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self._blocks = blocks
+        self._starts = [int(one.network.network_address) for one in blocks]
+
+    def holding(self, network: Network) -> Block | None:
+        """The block that a network lies in as a whole."""
+        index = bisect_right(self._starts, int(network.network_address)) - 1
+        found = self._blocks[index] if index >= 0 else None
+        if found is None or found.network.version != network.version:
+            return None
+        return found if int(network.broadcast_address) <= int(found.network.broadcast_address) else None
+
+
 class Pseudonyms:
     """Collects all that is to be replaced by `see`; after `settle`, `of` gives the replacement of any value."""
 
@@ -70,8 +88,10 @@ class Pseudonyms:
         self._names: set[str] = set()
         self._texts: set[str] = set()
         self._networks: set[Network] = set()
+        self._pools: set[Network] = set()
         self._aggregates: dict[int, int] = {}
-        self._blocks: tuple[Block, ...] = ()
+        self._blocks = {4: Blocks(()), 6: Blocks(())}
+        self._hosts = Blocks(())
         self._of_name: dict[str, str] = {}
         self._hash_of = hash_of
         self._mapped = lru_cache(maxsize=65536)(self._replaced)
@@ -87,6 +107,7 @@ class Pseudonyms:
                 for first, last in (*value.ranges, *value.excludes):
                     if network_of(first) is not None and network_of(last) is not None:
                         self._networks.add(spanning(first, last))
+                        self._pools.add(spanning(first, last))
             if isinstance(value, AdvertisementObserved):
                 for version, length in ((4, value.aggregation_length), (6, value.aggregation_length_v6)):
                     if length:
@@ -116,17 +137,15 @@ class Pseudonyms:
         for kind, values in (("x", self._names), ("text", self._texts)):
             width = max(4, len(str(len(values))))
             self._of_name |= {value: f"{kind}{number:0{width}}" for number, value in enumerate(sorted(values), start=1)}
-        self._blocks = (*self._placed(4), *self._placed(6))
+        self._blocks = {version: Blocks(tuple(self._placed(version))) for version in (4, 6)}
+        self._hosts = Blocks(tuple(self._numbered()))
 
     def _placed(self, version: int) -> Iterable[Block]:
         least = min(BLOCK_LENGTH[version], self._aggregates.get(version, BLOCK_LENGTH[version]))
         seen = (one for one in self._networks if one.version == version)
         wide = [one if one.prefixlen <= least else one.supernet(new_prefix=least) for one in seen]
-        # Networks are nested or apart: what another one holds moves with it.
-        apart: list[Network] = []
-        for network in sorted(wide, key=lambda one: (int(one.network_address), one.prefixlen)):
-            if not apart or int(network.network_address) > int(apart[-1].broadcast_address):
-                apart.append(network)
+        # What another one holds moves with it.
+        apart = outermost(wide)
         place = FIRST_BLOCK[version]
         for network in apart:
             size = network.num_addresses
@@ -136,6 +155,28 @@ class Pseudonyms:
             if place + size > 1 << network.max_prefixlen:
                 raise OverflowError(f"the networks of this history do not fit into IPv{version} a second time")
             yield Block(network, place - int(network.network_address))
+            place += size
+
+    def _numbered(self) -> Iterator[Block]:
+        """The hosts of IPv6 one after the other within their blocks, and what pools span as it is."""
+        kept = max(self._aggregates.get(6, 0), BLOCK_LENGTH[6])
+        # What an advertisement aggregates stays together.
+        pools = {
+            one if one.prefixlen <= kept or not self._aggregates.get(6) else one.supernet(new_prefix=kept)
+            for one in self._pools
+            if one.version == 6
+        }
+        within = {one for one in self._networks if one.version == 6 and one.prefixlen > BLOCK_LENGTH[6]}
+        begin, place = -1, 0
+        for network in outermost(pools | within):
+            number, block = int(network.network_address), self._blocks[6].holding(network)
+            assert block is not None, "every network that was seen lies in a block"
+            if int(block.network.network_address) != begin:
+                begin = int(block.network.network_address)
+                place = begin + block.shift + min(1, number - begin)
+            size = network.num_addresses
+            place = -(-place // size) * size
+            yield Block(network, place - number)
             place += size
 
     # ----------------------------------------------------------------------------------------------------- replacing
@@ -165,7 +206,8 @@ class Pseudonyms:
 
     def number(self, path_id: int) -> int:
         """An ADD-PATH identifier: mostly a node's IPv4 address as a number."""
-        return path_id + self._shift(4, path_id)
+        block = self._blocks[4].holding(IPv4Network(path_id)) if path_id < 1 << 32 else None
+        return path_id + (block.shift if block is not None else 0)
 
     def _replaced(self, text: str) -> str:
         network = network_of(text)
@@ -186,15 +228,10 @@ class Pseudonyms:
         return self._moved(part, network) if network is not None else self._of_name[part]
 
     def _moved(self, text: str, network: Network) -> str:
-        number = int(network.network_address) + self._shift(network.version, int(network.network_address))
+        block = self._hosts.holding(network) or self._blocks[network.version].holding(network)
+        number = int(network.network_address) + (block.shift if block is not None else 0)
         address = IPv4Address(number) if network.version == 4 else IPv6Address(number)
         return f"{address}/{network.prefixlen}" if "/" in text else str(address)
-
-    def _shift(self, version: int, number: int) -> int:
-        for network, shift in self._blocks:
-            if network.version == version and 0 <= number - int(network.network_address) < network.num_addresses:
-                return shift
-        return 0
 
 
 def names_in(value: Iterable[Any]) -> Iterator[Any]:
@@ -239,6 +276,15 @@ def spanning(first: str, last: str) -> Network:
     low, high = ip_address(first), ip_address(last)
     length = low.max_prefixlen - (int(low) ^ int(high)).bit_length()
     return ip_network(f"{first}/{length}", strict=False)
+
+
+def outermost(networks: Iterable[Network]) -> list[Network]:
+    """Those of one version that no other one of them holds, in order: networks are nested or apart."""
+    apart: list[Network] = []
+    for network in sorted(networks, key=lambda one: (int(one.network_address), one.prefixlen)):
+        if not apart or int(network.network_address) > int(apart[-1].broadcast_address):
+            apart.append(network)
+    return apart
 
 
 def overlaps(place: int, size: int, network: Network) -> bool:

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address, ip_network
 
 from porter.allocator.decide import cause, decide, unsettled
@@ -24,11 +24,15 @@ from porter.app.plan.changes import Changes, facts_of
 from porter.app.read_model import ReadModel
 from porter.events.catalogue import Event
 from porter.events.envelope import Envelope
+from porter.events.observed import PeerObserved, PoolObserved
 from porter.kube.facts import FactSettings
 from porter.model.address import host_prefix
+from porter.policy.problems import disqualifying
+from porter.projections.adj_rib_out import refused
 from porter.projections.cluster import ClusterState
 from porter.projections.fold import evolve
 from porter.projections.sessions import IDLE, Sessions
+from porter.projections.status.conditions import sentence
 
 MAX_ROUNDS = 100_000
 ASKED_AT_ONCE = 128
@@ -80,7 +84,7 @@ def plan(present: AsOf, changes: Changes, settings: FactSettings) -> Json:
         NotThere: something that is to go is not there.
     """
     model = present.model
-    facts, notes = facts_of(changes, model.state, settings)
+    facts, notes, objects = facts_of(changes, model.state, settings)
     copy = _Copy(model.state)
     for fact in facts:
         copy.fold(fact)
@@ -96,14 +100,28 @@ def plan(present: AsOf, changes: Changes, settings: FactSettings) -> Json:
         summaries,
     )
     losses = list(_losses(model, then.model, frozenset(name for kind, name in changes.deletions if kind == "Service")))
+    different = compared(present, then, between)
     return {
         "position": model.state.ledger.position,
         "changes": [_change(one, summaries[one.position]) for one in copy.events],
-        **compared(present, then, between),
+        **different,
+        "routes": [one for one in different["routes"] if not _sent_again(one)],
         "losses": losses,
         "notes": [*changes.faults, *notes],
-        "problems": [*(loss["message"] for loss in losses), *changes.faults],
+        "problems": [*(loss["message"] for loss in losses), *changes.faults, *_unusable(copy.state, objects)],
     }
+
+
+def _unusable(state: ClusterState, objects: Iterable[tuple[str, Event]]) -> Iterator[str]:
+    """Each object of a manifest that could not be used, with why: by itself, or beside the others."""
+    for title, fact in objects:
+        problem = disqualifying(getattr(fact, "problems", ()))
+        if problem is None and isinstance(fact, PoolObserved):
+            problem = state.pools.table.by_name[fact.name].problem
+        if problem is None and isinstance(fact, PeerObserved) and not fact.admin_down:
+            problem = refused(state, fact.name)
+        if problem is not None:
+            yield f"{title} could not be used: {sentence(problem)}"
 
 
 def _change(envelope: Envelope, summary: str) -> Json:
@@ -115,6 +133,14 @@ def _change(envelope: Envelope, summary: str) -> Json:
         "cause": envelope.causation,
         "summary": summary,
     }
+
+
+def _sent_again(row: Json) -> bool:
+    """Whether nothing but the confirmation of a route is missing: a copy has no router that would confirm it anew."""
+    was, now = row["before"], row["after"]
+    if was is None or now is None or DESIRED in (was["state"], now["state"]):
+        return False
+    return all(was[name] == now[name] for name in ("nextHop", "attributes"))
 
 
 def _sessions(sessions: Sessions, peers_down: list[str]) -> Sessions:

@@ -98,41 +98,49 @@ def _deletion(text: str) -> Deletion:
     return Deletion(known, name)
 
 
-def facts_of(changes: Changes, state: ClusterState, settings: FactSettings) -> tuple[list[Event], list[str]]:
-    """The facts that the changes make, in order, and what is odd about them.
+class Planned(NamedTuple):
+    """The facts that the changes make, in order; what is odd about them; and each object of a manifest as it will be,
+    by its title, also where that changes nothing."""
+
+    facts: list[Event]
+    notes: list[str]
+    objects: list[tuple[str, Event]]
+
+
+def facts_of(changes: Changes, state: ClusterState, settings: FactSettings) -> Planned:
+    """What the changes make.
 
     Raises:
         NotThere: something that is to go is not there.
     """
-    facts, notes = _manifests(changes.documents, state, settings)
+    planned = _manifests(changes.documents, state, settings)
+    facts = planned.facts
     for kind, name in changes.deletions:
         facts.append(_gone(kind, name, state))
     facts += _nodes_down(changes.nodes_down, state)
     for name in changes.peers_down:
         if name not in state.inventory.peers:
             raise NotThere(f"--peer-down {name}: no BgpPeer of that name is known")
-    return facts, notes
+    return planned
 
 
-def _manifests(
-    documents: Sequence[Document], state: ClusterState, settings: FactSettings
-) -> tuple[list[Event], list[str]]:
+def _manifests(documents: Sequence[Document], state: ClusterState, settings: FactSettings) -> Planned:
     source = Source(settings)
-    facts: list[Event] = []
-    notes: list[str] = []
+    planned = Planned([], [], [])
+    facts, notes = planned.facts, planned.notes
     slices: dict[str, list[SliceNodes]] = {}
     for document in sorted(documents, key=_order):
         kind = document.kind
         if kind == "EndpointSlice":
             _take_slice(document, slices, notes)
         elif kind in FACT_KINDS and kind in KINDS:
-            _take(document, source, state, facts, notes)
+            _take(document, source, state, planned)
         else:
             notes.append(f"{document.where}: a {kind} changes nothing of Porter's")
     for service, nodes in sorted(slices.items()):
         namespace, _, name = service.partition("/")
         facts.append(endpoints_fact(namespace, name, nodes))
-    return facts, notes
+    return planned
 
 
 def _order(document: Document) -> tuple[int, str, str]:
@@ -140,7 +148,8 @@ def _order(document: Document) -> tuple[int, str, str]:
     return place, document.namespace, document.name
 
 
-def _take(document: Document, source: Source, state: ClusterState, facts: list[Event], notes: list[str]) -> None:
+def _take(document: Document, source: Source, state: ClusterState, planned: Planned) -> None:
+    facts, notes, objects = planned
     kind: Any = document.kind
     fact_kind = FACT_KINDS[kind]
     name = f"{document.namespace or 'default'}/{document.name}" if fact_kind == "Service" else document.name
@@ -157,6 +166,7 @@ def _take(document: Document, source: Source, state: ClusterState, facts: list[E
     fact = _aged(fact, before, state)
     if before is None or meaning(before) != meaning(fact):
         facts.append(fact)
+    objects.append((document.title, fact))
     problems: tuple[Problem, ...] = getattr(fact, "problems", ())
     notes += [f"{document.title}: {problem.field}: {problem.message}" for problem in problems]
 

@@ -86,7 +86,8 @@ function pools({ pools: found }) {
   };
   const rows = found.map((pool) => ({
     cells: [
-      [pool.name, pool.default ? h("span", { class: "sub" }, "default") : "", pool.disabled ? h("span", { class: "sub" }, "disabled") : ""],
+      [pool.name, pool.default ? h("span", { class: "sub" }, "default") : "", pool.disabled ? h("span", { class: "sub" }, "disabled") : "",
+        pool.unusable ? h("span", { class: "sub" }, "cannot be used") : ""],
       pool.ranges.map((one) => h("div", { class: "mono nowrap" }, one)), bar(pool), used(pool), String(pool.available), String(pool.size), eventLink(pool.position),
     ],
   }));

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from porter.cli import main
+from porter.journal.export import ExportJournals
+from porter.model.reasons import Problem
 from tests.unit.app.scripted_incident import exported, incident
+from tests.unit.projections.story import pool
 
 SOURCE = Path(__file__).resolve().parents[3]
 
@@ -51,6 +54,8 @@ def ends(monkeypatch, capsys):
         ("routes --prefix web", 2, "prefix=web"),
         ("routes --at 999", 1, "behind the head"),
         ("routes --at noon", 2, "is no moment"),
+        ("routes --at=-999999d", 2, "--at"),
+        ("timeline --since=-99999999999d", 2, "--since"),
         ("timeline --peer tor-a", 0, ""),
         ("timeline --peer nosuch", 1, "no BgpPeer 'nosuch' is known; known: tor-a"),
         ("timeline --peer nosuch -o json", 1, "no BgpPeer 'nosuch' is known"),
@@ -158,3 +163,33 @@ def test_ctrl_c_ends_with_130_and_without_a_word(file):
     stepping.send_signal(signal.SIGINT)
     _, said = stepping.communicate(timeout=60)
     assert (stepping.returncode, said) == (130, b"")
+
+
+@pytest.fixture(scope="module")
+def broken_pool(tmp_path_factory):
+    async def made() -> bytes:
+        it = await incident()
+        problem = Problem("PoolInvalid", "spec.address", "'999.1.1.1/28' is no address")
+        await it.says(pool("public", "192.0.2.0-192.0.2.0", problems=(problem,)))
+        return await exported(it)
+
+    path = tmp_path_factory.mktemp("broken-pool") / "incident.porter-export"
+    path.write_bytes(asyncio.run(made()))
+    return path
+
+
+def test_a_pool_that_cannot_be_used_is_a_finding_of_status_and_pools_and_a_line_of_diff(
+    monkeypatch, capsys, broken_pool
+):
+    for command in ("status", "pools"):
+        monkeypatch.setattr(sys, "argv", ["porter", command, "--from", str(broken_pool)])
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        told = capsys.readouterr()
+        assert (ended.value.code, "0 (cannot be used)" in told.out) == (1, True)
+        assert "Eip public cannot be used: spec.address: '999.1.1.1/28'" in told.err
+    head = int(asyncio.run(ExportJournals(broken_pool).journal().head()).position)
+    monkeypatch.setattr(sys, "argv", ["porter", "diff", str(head - 2), "--from", str(broken_pool)])
+    with pytest.raises(SystemExit):
+        main.main()
+    assert "usable, default → broken" in capsys.readouterr().out

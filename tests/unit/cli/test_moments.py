@@ -43,6 +43,12 @@ def test_a_moment_is_a_position_or_a_time_of_the_readers_zone(text, told):
     assert moment_text(text, "--at", lambda: NOW_MS) == told
 
 
+@pytest.mark.parametrize("text", ["-999999d", "-99999999999d", f"-{'9' * 30}d"])
+def test_what_is_longer_ago_than_time_goes_back_is_refused(text):
+    with pytest.raises(InvalidSettings, match="--at"):
+        moment_text(text, "--at", lambda: NOW_MS)
+
+
 @pytest.mark.parametrize(
     "text", ["noon", "-15", "25:00", "12:60", "-", "1.5", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00"]
 )

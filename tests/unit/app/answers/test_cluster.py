@@ -93,6 +93,19 @@ def test_a_pool_counts_what_is_used_and_what_is_left(story):
     assert (shown["ranges"], shown["size"], shown["used"], shown["available"]) == (["192.0.2.0-192.0.2.9"], 10, 1, 9)
 
 
+def test_a_pool_that_an_edit_broke_is_a_problem_of_the_status():
+    story = Story(pool(default=True), service())
+    story.settles()
+    assert answers.status(model(story), "porter")["problems"] == []
+    broken = Problem("PoolInvalid", "spec.address", "'999.1.1.1/28' is no address")
+    story.says(pool(default=True, problems=(broken,)))
+    told = answers.status(model(story), "porter")
+    assert violations(told, "status") == []
+    assert told["problems"] == ["Eip p cannot be used: spec.address: '999.1.1.1/28' is no address"]
+    assert [one["unusable"] for one in told["pools"]] == ["spec.address: '999.1.1.1/28' is no address"]
+    assert [one["unusable"] for one in answers.pools(model(story))["pools"]] == [told["pools"][0]["unusable"]]
+
+
 def test_a_pool_shows_what_it_keeps_back_and_who_has_too_much():
     story = Story(pool(default=True, release_delay_ms=60_000), service(), service("b"), service("gone"))
     story.settles()

@@ -293,6 +293,26 @@ def test_pseudonyms_keep_order_and_prefixes():
     assert str(spanning("10.0.0.0", "10.0.1.255")) == "10.0.0.0/23"
 
 
+def test_hosts_of_ipv6_are_numbered_in_order_and_pools_keep_their_form():
+    names = Pseudonyms(lambda text: text)
+    pool = PoolObserved("b", "b", "1", 1, 1, (("2001:db8:1::100", "2001:db8:1::1ff"),))
+    hosts = ("2001:db8:1::1", "2001:db8:1:0:a02:3ff:fe04:506", "2001:db8:2:0:211:22ff:fe33:4455", "2001:db8:2::a")
+    names.see(pool)
+    names.see((*hosts, "2001:db8:1::107/128", "2001:db8:2::/64", "fd00:9::/108"))
+    names.settle()
+    told = [ip_address(names.of(one)) for one in hosts]
+    assert not {int(one) & 0xFFFFFFFF for one in told} & {0xFE040506, 0xFE334455, 0xA02}
+    # The parts of a block, each in its order and in the network that it was in.
+    ((first, last),) = names.of(pool).ranges
+    assert told[0] < ip_address(first) < ip_address(last) < told[1] < told[3] < told[2]
+    assert int(ip_address(last)) - int(ip_address(first)) == 0xFF
+    assert int(ip_address(names.of("2001:db8:1::107/128")[:-4])) - int(ip_address(first)) == 7
+    block = ip_network(names.of("2001:db8:2::/64"))
+    assert told[2] in block and told[3] in block and told[1] not in block
+    assert ip_network(names.of("fd00:9::/108")).prefixlen == 108
+    assert ip_address(first) in ip_network((told[1], 64), strict=False)
+
+
 async def test_a_file_that_is_none_is_refused(tmp_path):
     with pytest.raises(Corrupt, match="no export of Porter"):
         ExportJournals.from_bytes(b"porter journal 1\n")

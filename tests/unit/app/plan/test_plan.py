@@ -151,3 +151,24 @@ async def test_the_present_is_left_as_it_is():
 async def test_what_is_not_there_cannot_go(planned, change, told):
     with pytest.raises((NotThere, NotPlannable), match=told):
         await planned(**change)
+
+
+async def test_an_object_that_could_not_be_used_is_a_problem_of_the_plan(planned):
+    answer = await planned(POOL % "999.1.1.1/28", mark="router-up")
+    (message,) = answer["problems"]
+    assert message.startswith("Eip public could not be used: ")
+    assert "999.1.1.1/28" in message
+    (changed,) = answer["pools"]
+    assert (changed["before"]["unusable"], "999.1.1.1/28" in changed["after"]["unusable"]) == ("", True)
+
+
+async def test_a_pool_that_overlaps_an_older_one_is_a_problem_of_the_plan(planned):
+    answer = await planned((POOL % "192.0.2.0/28").replace("name: public", "name: other"), mark="router-up")
+    assert ["overlap" in one and one.startswith("Eip other") for one in answer["problems"]] == [True]
+
+
+async def test_a_path_that_stays_as_it_is_does_not_stand_in_a_plan(planned):
+    answer = await planned(SLICE.replace("n3", "n1"), mark="calm")
+    assert [(one["change"], one["before"]["nextHop"]) for one in answer["routes"]] == [("removed", "10.0.0.2")]
+    again = await planned(SLICE.replace("n3", "n1"), mark="router-up")
+    assert [(one["change"], one["before"]["nextHop"]) for one in again["routes"]] == [("removed", "10.0.0.2")]
