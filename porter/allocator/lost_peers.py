@@ -11,6 +11,7 @@ advertisements or pools were journaled.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import filterfalse
 from typing import NamedTuple
 
 from porter.allocator.withdrawals import PREFIXES_PER_EVENT, Rule, breaks
@@ -27,13 +28,20 @@ from porter.events.observed import (
 )
 from porter.model.address import Prefix, family_of
 from porter.model.reasons import Reason
+from porter.policy.advertisements import PeerPolicy
 from porter.projections.adj_rib_out import announced_by_bgp
 from porter.projections.cluster import ClusterState
 from porter.projections.exports import Exports
 from porter.projections.inventory import DEFAULT_CONF, Inventory
 
-EDITS_ASKED_MAX = 8
-"""So many edits are asked about one by one; of more, all wait together."""
+ASKED_MAX = 20_000
+"""Edits are asked about one by one while that is about so many prefixes at most; of more, all wait together."""
+
+_OF_PEER = ("families", "node_selector", "node_expressions", "labels", "address")
+_OF_ADVERTISEMENT = (
+    "pools", "pool_selector", "service_selector", "peers", "peer_selector", "node_selectors", "prefixes", "neighbors"
+)  # fmt: skip
+"""What decides whether a prefix goes to a peer; all else is what it goes there as."""
 
 _Removal = ConfGone | PeerGone | AdvertisementGone
 
@@ -52,29 +60,32 @@ def may_lose(state: ClusterState, fact: Event) -> bool:
         case ConfGone() | PeerGone() | AdvertisementGone():
             return True
         case AdvertisementObserved():
-            return fact.name in inventory.advertisements or not inventory.advertisements
+            former = inventory.advertisements.get(fact.name)
+            return not inventory.advertisements or _differ(former, fact, _OF_ADVERTISEMENT)
         case PeerObserved():
-            return fact.name in inventory.peers
-        case ConfObserved():
-            return fact.name in inventory.confs
+            return _differ(inventory.peers.get(fact.name), fact, _OF_PEER)
         case PoolObserved():
-            before = inventory.pools.get(fact.name)
-            return before is not None and before.labels != fact.labels
+            return _differ(inventory.pools.get(fact.name), fact, ("labels",))
         case _:
             return False
 
 
+def _differ(before: Event | None, now: Event, fields: Iterable[str]) -> bool:
+    return before is not None and any(getattr(before, name) != getattr(now, name) for name in fields)
+
+
 def withheld(state: ClusterState, facts: Sequence[Event], rule: Rule, recent: frozenset[Prefix]) -> Withheld:
     """What of these facts must wait, by the rule; `recent` was lost a short while before."""
-    before = frozenset(_going(state, state.inventory, state.exports, state.loc_rib.routes))
-    lost = before - _left(state, facts, before)
+    goes = _Going(state, state.inventory, state.exports, _shut_down(state.inventory))
+    before = frozenset(filter(goes, state.loc_rib.routes))
+    lost = frozenset(_losses(state, facts, before))
     if not breaks(rule, len(lost | (recent - before)), len(state.loc_rib.routes)):
         return Withheld(frozenset(), lost)
     edits = [fact for fact in facts if not isinstance(fact, _Removal)]
     harmless: list[Event] = []
-    if len(edits) <= EDITS_ASKED_MAX:
-        harmless = [fact for fact in edits if _left(state, (fact,), before) == before]
-    if _left(state, harmless, before) != before:
+    if len(edits) * len(before) <= ASKED_MAX:
+        harmless = [fact for fact in edits if not any(_losses(state, (fact,), before))]
+    if len(harmless) > 1 and any(_losses(state, harmless, before)):
         harmless = []
     return Withheld(frozenset(facts).difference(harmless), lost)
 
@@ -98,16 +109,15 @@ def hold(state: ClusterState, withheld: Withheld, rule: Rule) -> tuple[Withdrawa
     )
 
 
-def _left(state: ClusterState, facts: Iterable[Event], before: frozenset[Prefix]) -> frozenset[Prefix]:
-    """Those of the prefixes that would still go to a peer behind the facts."""
+def _losses(state: ClusterState, facts: Iterable[Event], before: frozenset[Prefix]) -> Iterator[Prefix]:
+    """Those of the prefixes that would go to no peer behind the facts."""
     inventory = state.inventory.fork()
-    shut_down = _shut_down(inventory)
     for fact in facts:
         _take(inventory, fact)
     if state.inventory.advertisements and not inventory.advertisements:
-        return frozenset()
+        return iter(before)
     exports = Exports(inventory, state.pools, state.loc_rib)
-    return frozenset(_going(state, inventory, exports, before, shut_down))
+    return filterfalse(_Going(state, inventory, exports, _shut_down(state.inventory)), before)
 
 
 def _take(inventory: Inventory, fact: Event) -> None:
@@ -132,26 +142,28 @@ def _shut_down(inventory: Inventory) -> frozenset[str]:
     return frozenset(name for name in inventory.peers if (fact := inventory.good_peer(name)) and fact.admin_down)
 
 
-def _going(
-    state: ClusterState,
-    inventory: Inventory,
-    exports: Exports,
-    prefixes: Iterable[Prefix],
-    shut_down: frozenset[str] | None = None,
-) -> Iterator[Prefix]:
-    """Those of the prefixes that go to a peer; `shut_down` names the peers that do not count."""
-    if inventory.good_conf(DEFAULT_CONF) is None:
-        return
-    aside = _shut_down(inventory) if shut_down is None else shut_down
-    peers = []
-    for name in inventory.peers:
-        fact, policy = inventory.good_peer(name), exports.policy(name)
-        if fact is not None and policy is not None and name not in aside:
-            peers.append((fact.families, policy))
-    for prefix in prefixes:
+class _Going:
+    """Whether a prefix goes to a peer, by one inventory; `shut_down` names the peers that do not count."""
+
+    def __init__(self, state: ClusterState, inventory: Inventory, exports: Exports, shut_down: frozenset[str]) -> None:
+        self._state = state
+        self._exports = exports
+        # Routers are many, and ways to choose what they are given few: each way is asked once.
+        self._choices: dict[object, tuple[tuple[str, ...], PeerPolicy]] = {}
+        if inventory.good_conf(DEFAULT_CONF) is None:
+            return
+        for name in inventory.peers:
+            fact, policy = inventory.good_peer(name), exports.policy(name)
+            if fact is not None and policy is not None and name not in shut_down:
+                self._choices[fact.families, policy.choice] = fact.families, policy
+
+    def __call__(self, prefix: Prefix) -> bool:
         family = family_of(prefix)
-        for families, policy in peers:
-            if family in families and (given := exports.reached(policy, prefix)) and given.next_hops:
-                if announced_by_bgp(state, prefix):
-                    yield prefix
-                break
+        for families, policy in self._choices.values():
+            if family in families and (policy.plain or self._is_given(policy, prefix)):
+                return announced_by_bgp(self._state, prefix)
+        return False
+
+    def _is_given(self, policy: PeerPolicy, prefix: Prefix) -> bool:
+        given = self._exports.reached(policy, prefix)
+        return given is not None and bool(given.next_hops)

@@ -199,6 +199,11 @@ class PeerPolicy:
         self._node_facts: dict[tuple[Which, str], Which] = {}
         self._templates: dict[Which, PathAttributes] = {}
 
+    @property
+    def choice(self) -> tuple[Selector, tuple[str, ...]]:
+        """What decides which routes, through which nodes, the peer is given: by an equal choice it is the same."""
+        return self._selector, tuple(fact.name for fact in self._facts)
+
     def _pool(self, name: str) -> _OfPool:
         found = self._of_pool.get(name)
         if found is None:
