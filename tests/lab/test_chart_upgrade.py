@@ -12,8 +12,11 @@ from tests.lab import scenario
 from tests.lab.installation import READY_TIMEOUT_S, Installation, helm
 from tests.lab.lab import Lab
 from tests.lab.pods import Pod
+from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.lab
+
+LED_WITHIN_S = 60.0
 
 
 def asked(pod: Pod, path: str) -> dict[str, Any]:
@@ -46,11 +49,14 @@ def test_an_upgrade_keeps_the_journal_the_addresses_and_every_route(lab: Lab, tm
         now = lab.client.get("Secret", "porter-redis", NAMESPACE)["data"]
         passwords = {key: value for key, value in secret.items() if key.endswith("-password")}
         assert passwords.items() <= now.items()
-        after = asked(installed.controllers[0], "/v1/status")
-        assert after["genesis"] == before["genesis"]
-        assert after["position"] > before["position"]
+        # Somebody leads again, once the Lease of the last one that was replaced has run out.
+        controller = installed.controllers[0]
+        eventually(
+            lambda: asked(controller, "/v1/status")["position"] > before["position"], "it is led on", LED_WITHIN_S
+        )
+        assert asked(controller, "/v1/status")["genesis"] == before["genesis"]
         # Nothing of it was lost: what was decided before the upgrade is told from the journal.
-        then = asked(installed.controllers[0], f"/v1/services?at={before['position']}")
+        then = asked(controller, f"/v1/services?at={before['position']}")
         assert [each["service"]["name"] for each in then["services"]] == ["kept"]
         assert lab.cluster.wait_ingress("kept", 2) == addresses
         scenario.check_reaches_all(lab, addresses)
