@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,8 +30,9 @@ PasswordSource = Callable[[str], str | None]
 """Resolves `SessionSettings.password_source` to the key itself; None when it is not (yet) there."""
 
 _FAMILY_WORDS: dict[Family, str] = {IPV4: "ipv4 unicast", IPV6: "ipv6 unicast"}
-_PRINTABLE = re.compile(r"[!#-:<-\[\]-z|~]+")
-"""What a quoted word may hold: ASCII without blanks, quotes, backslashes, semicolons and braces."""
+_PRINTABLE = re.compile(r"[!#-&(-:<-\[\]-z|~]+")
+"""What a quoted word may hold: ASCII without blanks, quotes of both kinds (ExaBGP takes one for the end of the other),
+backslashes, semicolons and braces."""
 
 
 class InvalidSession(ValueError):
@@ -101,13 +102,6 @@ def _no_password(source: str) -> InvalidSession:
             "with the key password, mount it, and start the speaker with --secrets-dir"
         )
     return InvalidSession(field, message)
-
-
-def redacted(text: str, passwords: Iterable[str | None]) -> str:
-    """Text without any of these passwords: the engine quotes the configuration that it complains of."""
-    for password in sorted(filter(None, passwords), key=len, reverse=True):
-        text = text.replace(password, "***")
-    return text
 
 
 def render(sessions: Sequence[SessionSettings], passwords: Callable[[str], str | None], socket_path: Path) -> str:

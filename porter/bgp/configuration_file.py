@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from porter.bgp.configuration import PasswordSource, fragment, redacted, render, validate, write_private
+from porter.bgp.configuration import PasswordSource, fragment, render, validate, write_private
+from porter.bgp.validation import unfinished
 from porter.model.bgp import SessionSettings
+
+STAND_IN = "password"
+PASSWORD_REFUSED = "it does not take the password"
 
 
 class ConfigurationFile:
@@ -36,10 +40,17 @@ class ConfigurationFile:
         return fragment(settings, self.password(settings))
 
     async def complaint(self, sessions: Sequence[SessionSettings]) -> str:
-        """What another ExaBGP says against these sessions, or "". Their passwords are not in it."""
+        """What another ExaBGP says against these sessions, or "".
+
+        It quotes what it does not understand, and that may be a part of a password. So where there are passwords, its
+        words are those about the same sessions with another one.
+        """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         complaint = await validate(self.render(sessions), self._path.parent)
-        return redacted(complaint, map(self.password, sessions))
+        if not complaint or unfinished(complaint) or not any(settings.password_source for settings in sessions):
+            return complaint
+        text = render(sessions, lambda source: STAND_IN if source else None, self._socket_path.absolute())
+        return await validate(text, self._path.parent) or PASSWORD_REFUSED
 
     def write(self, text: str) -> None:
         """Put a configuration there, where it is another one."""

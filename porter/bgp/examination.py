@@ -64,9 +64,9 @@ class Examination:
 
 
 def distinct(sessions: Iterable[SessionSettings], rejections: Rejections) -> list[SessionSettings]:
-    """ExaBGP tells neighbours apart by their addresses: of two with the same, the first by name stays."""
+    """ExaBGP tells neighbours apart by their addresses: of two with the same, the first given stays."""
     seen: dict[tuple[str, str], SessionSettings] = {}
-    for settings in sorted(sessions, key=lambda settings: settings.peer):
+    for settings in sessions:
         first = seen.setdefault((settings.peer_address, settings.local_address), settings)
         if first is not settings:
             message = f"{first.peer} has the same address; use one"

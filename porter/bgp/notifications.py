@@ -39,20 +39,56 @@ _SUBCODES: Mapping[tuple[int, int], str] = {
 BAD_PEER_AS = (2, 2)
 LOST = "closing connection"
 """ExaBGP's reason for a connection that broke."""
+_SILENCE = 4
+_OURS: Mapping[tuple[int, int], str] = {
+    (6, 2): "it is shut down administratively",
+    (6, 3): "its settings changed, or its BgpPeer is gone",
+    (6, 4): "it was reset",
+    (6, 7): "another connection took its place",
+    (6, 10): "BFD found the path down",
+}
+"""Cease from our side is nothing that the router did."""
+_CEASE = 6
+_BEGUN_ANEW = "graceful restarted negotiated, closing without sending any notification"
+_STOPPED = "stop, message"
 
 
 def explained(reason: str, settings: SessionSettings) -> str:
     """A reason of ExaBGP's for people, with its own words behind; those that say enough stay as they are."""
     found = _NOTIFICATION.search(reason)
     if found is None:
-        return reason
+        return _without_notification(reason)
     side, codes = found[1], (int(found[2]), int(found[3]))
     if codes == BAD_PEER_AS:
         words = _bad_peer_as(side, settings)
+    elif side == "sent":
+        words = _ended_by_us(codes)
     else:
-        words = _SUBCODES.get(codes) or _CODES.get(codes[0], "for a reason that this release has no words for")
-        words = f"the router ended it: {words}" if side == "received" else f"ended over what the router sent: {words}"
+        words = f"the router ended it: {_words(codes)}"
     return f"{words} ({reason})"
+
+
+def _words(codes: tuple[int, int]) -> str:
+    return _SUBCODES.get(codes) or _CODES.get(codes[0], "for a reason that this release has no words for")
+
+
+def _ended_by_us(codes: tuple[int, int]) -> str:
+    if codes[0] == _SILENCE:
+        return "the hold time expired: nothing came from the router for so long, or nothing could be sent to it"
+    if codes[0] == _CEASE:
+        return f"the speaker ended it: {_OURS.get(codes, 'ExaBGP could not go on with it')}"
+    return f"ended over what the router sent: {_words(codes)}"
+
+
+def _without_notification(reason: str) -> str:
+    if reason == LOST:
+        return f"the connection to the router broke ({reason})"
+    if reason == _BEGUN_ANEW:
+        # The text says no more than that there was no NOTIFICATION, which is how routers keep routes (RFC 4724).
+        return "the speaker begins the session anew, as for changed settings; the router keeps its routes meanwhile"
+    if reason.startswith(_STOPPED):
+        return f"the speaker's ExaBGP ended it ({reason})"
+    return reason
 
 
 def _bad_peer_as(side: str, settings: SessionSettings) -> str:

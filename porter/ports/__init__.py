@@ -275,7 +275,10 @@ class Publisher(Protocol):
         ...
 
     async def configure(self, sessions: Sequence[SessionSettings]) -> None:
-        """Set the whole list of sessions; one whose settings did not change is not touched."""
+        """Set the whole list of sessions; one whose settings did not change is not touched.
+
+        Of two that exclude each other, the first may be taken to be the one that was there first.
+        """
         ...
 
     def desire(self, desired: Desired) -> None:

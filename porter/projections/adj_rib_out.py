@@ -227,18 +227,18 @@ def _conf_refused(state: ClusterState) -> Problem | None:
 
 
 def _twin(state: ClusterState, fact: PeerObserved) -> str:
-    """The first usable peer by name that has the same transport at some speaker; there is no age to choose by."""
+    """The oldest usable peer that has the same transport at some speaker and is older; of one age, the first by name."""
     inventory = state.inventory
-    names = (
-        name
+    ages = (
+        (other.created_ms, name)
         for name, other in state.inventory.peers.items()
-        if name < fact.name
+        if (other.created_ms, name) < (fact.created_ms, fact.name)
         and (other.address, other.port, other.local_address) == (fact.address, fact.port, fact.local_address)
         and not other.admin_down
         and disqualifying(other.problems) is None
         and topology.overlapping(fact, other, inventory.confs.get(DEFAULT_CONF), inventory.nodes)
     )
-    return min(names, default="")
+    return min(ages, default=(0, ""))[1]
 
 
 def session_settings(

@@ -99,7 +99,7 @@ class Configuring:
         self._look_s = time.monotonic() + CONFIGURE_INTERVAL_S
         kept = () if before is None else self._wanted(before)
         sessions = {session.peer: session for session in (*kept, *self._wanted(view.state))}
-        wanted = tuple(sessions[peer] for peer in sorted(sessions))
+        wanted = tuple(sorted(sessions.values(), key=self._seniority(view.state)))
         changed_beside, self._changed_beside = self._changed_beside, False
         if changed_beside or wanted != self.sessions:
             self.sessions = wanted
@@ -107,6 +107,17 @@ class Configuring:
             await self._publisher.configure(wanted)
         self.complete |= view.certain
         self._presume()
+
+    def _seniority(self, state: ClusterState) -> Callable[[SessionSettings], tuple[int, int, str]]:
+        """Of two sessions that exclude each other the older object's stays; of one age, the one that there is."""
+        peers = state.inventory.peers
+        there = {settings.peer: index for index, settings in enumerate(self.sessions)}
+
+        def key(settings: SessionSettings) -> tuple[int, int, str]:
+            fact = peers.get(settings.peer)
+            return fact.created_ms if fact else 0, there.get(settings.peer, len(there)), settings.peer
+
+        return key
 
     def _presume(self) -> None:
         """Desire for the sessions that must have their routes before they come up, whatever they will agree on."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from porter.app.passwords import Passwords
+from porter.bgp.configuration import is_password
 from porter.events.routed import PeerRejected
 from tests.integration.bgp.lab import ADDRESS, settings, until
 from tests.integration.bgp.test_routers import ROUTES
@@ -137,3 +138,46 @@ async def test_what_exabgp_complains_of_is_told_without_the_password(started, mo
     assert event.peer == "bad"
     assert "nonsense" in event.message
     assert OLD not in event.message
+
+
+async def test_no_part_of_a_password_is_told_that_exabgp_reads_otherwise(started, monkeypatch, capfd):
+    keys = await with_keys(started)
+    admitted = "".join(character for character in map(chr, range(128)) if is_password(character))
+    monkeypatch.setattr("porter.bgp.configuration.is_password", lambda _: True)
+    keys.secret("tor", "n3wS3cret'Pa55")
+    keys.secret("low", admitted[:80])
+    keys.secret("high", admitted[80:])
+    speaker = started.speaker
+    await speaker.publisher.configure(
+        [
+            settings("tor", ADDRESS(2), password_source="secret:tor"),
+            settings("low", ADDRESS(3), password_source="secret:low"),
+            settings("high", ADDRESS(4), password_source="secret:high"),
+        ]
+    )
+    await until(lambda: [event for event in speaker.events if isinstance(event, PeerRejected)], "the refusal")
+    (event,) = (event for event in speaker.events if isinstance(event, PeerRejected))
+    assert event.peer == "tor"
+    assert "does not take the password" in event.message
+    assert speaker.publisher.peers().keys() == {"low", "high"}, "ExaBGP takes every character that is admitted"
+    told = "".join(capfd.readouterr())
+    assert "refuses the configuration" in told
+    assert not [part for part in ("n3wS", "Pa55") if part in repr(speaker.events) + told]
+
+
+async def test_a_password_that_becomes_one_that_cannot_be_leaves_the_session_as_it_is(started):
+    keys = await with_keys(started)
+    keys.secret("tor", OLD)
+    bird = started.bird("bird", ADDRESS(2), password=OLD)
+    speaker = started.speaker
+    sessions = [settings("bird", bird.address, password_source="secret:tor")]
+    await speaker.publisher.configure(sessions)
+    speaker.want("bird", ROUTES)
+    await speaker.live("bird")
+    keys.secret("tor", "n3wS3cret'Pa55")
+    keys.resolver.refresh()
+    await speaker.publisher.configure([*sessions, settings("other", ADDRESS(5))])
+    await until(lambda: speaker.publisher.configured, "the configuration read")
+    await speaker.live("bird")
+    await bird.holds(ROUTES)
+    assert speaker.view("bird").flaps == 0

@@ -25,6 +25,7 @@ SETTINGS = SessionSettings(
         ({"password_source": "secret:tor"}, None, "passwordSecret"),
         ({"password_source": "secret:tor"}, "with blank", "passwordSecret"),
         ({"password_source": "secret:tor"}, 'quote"', "passwordSecret"),
+        ({"password_source": "secret:tor"}, "quote'", "passwordSecret"),
         ({"password_source": "secret:tor"}, "x" * 81, "passwordSecret"),
         ({"ttl_security": True, "multihop_ttl": 2}, None, "ttlSecurity"),
     ],

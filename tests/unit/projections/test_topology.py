@@ -192,6 +192,20 @@ def test_two_peers_are_twins_only_where_one_speaker_would_serve_both() -> None:
     assert refused(story.state, "r1") is not None
 
 
+def test_of_two_peers_with_one_router_the_older_keeps_the_session() -> None:
+    story = Story(CONF, peer(created_ms=1000))
+    story.says(peer("a-later", created_ms=2000))
+    assert refused(story.state, "r1") is None
+    problem = refused(story.state, "a-later")
+    assert problem is not None
+    assert "BgpPeer r1 has the same neighbor address" in problem.message
+    assert (settings(story, "s") is None, settings(story, "s", "a-later") is None) == (False, True)
+    story.says(peer("z-older", created_ms=500))
+    assert (refused(story.state, "r1") is None, refused(story.state, "z-older") is None) == (False, True)
+    story.says(peer("a-later", created_ms=500))
+    assert refused(story.state, "a-later") is None, "of one age, the first by name"
+
+
 def test_a_passive_peer_connects_to_the_confs_port() -> None:
     story = Story(CONF._replace(listen_port=1790), peer(passive=True, port=1791))
     assert settings(story, "s").port == 1790

@@ -14,6 +14,8 @@ from porter.app.settings import Settings
 from porter.app.speaker import configuring
 from porter.app.speaker import speaker as module
 from porter.app.speaker.speaker import Speaker
+from porter.bgp.examination import distinct
+from porter.bgp.rejections import Rejections
 from porter.events.catalogue import Event
 from porter.events.codec import SHAPES, encode_commit
 from porter.events.decided import EpochStarted
@@ -65,7 +67,7 @@ class RememberingPublisher:
     async def configure(self, sessions: Sequence[SessionSettings]) -> None:
         await asyncio.sleep(self.takes_s)
         await self.free.wait()
-        self.configured.append(tuple(session.peer for session in sessions))
+        self.configured.append(tuple(sorted(session.peer for session in sessions)))
         self.sessions = sessions
 
     def desire(self, desired: Desired) -> None:
@@ -174,6 +176,19 @@ async def test_sessions_are_looked_at_when_their_facts_change_and_not_with_every
     monkeypatch.undo()
     await world.append(PEER._replace(name="second", address=Address("192.0.2.253")))
     await world.configures("second", "tor")
+
+
+async def test_the_publisher_is_given_the_oldest_peer_first_and_of_one_age_the_one_that_was_there(quick, world):
+    same_router = PEER._replace(name="a", port=1, created_ms=2000)
+    await world.append(ConfObserved("default", "c", "1", 1, 64500), InventorySynced(0, 0, 0, 1))
+    await world.append(PEER._replace(created_ms=2000))
+    await world.configures("tor")
+    await world.append(same_router)
+    await world.configures("a", "tor")
+    await world.append(PEER._replace(name="third", port=2, created_ms=1000))
+    await world.configures("a", "third", "tor")
+    assert [one.peer for one in world.publisher.sessions] == ["third", "tor", "a"]
+    assert [one.peer for one in distinct(world.publisher.sessions, Rejections())] == ["third"]
 
 
 async def test_an_address_of_this_machine_that_comes_late_is_found_with_a_later_page(world, monkeypatch):
