@@ -10,7 +10,7 @@ from porter.bgp.validation import unfinished
 from porter.model.bgp import SessionSettings
 
 STAND_IN = "password"
-PASSWORD_REFUSED = "it does not take the password"
+REFUSED_BY_ITS_PASSWORD = "it does not take the password"  # noqa: S105 - A sentence.
 
 
 class ConfigurationFile:
@@ -50,7 +50,7 @@ class ConfigurationFile:
         if not complaint or unfinished(complaint) or not any(settings.password_source for settings in sessions):
             return complaint
         text = render(sessions, lambda source: STAND_IN if source else None, self._socket_path.absolute())
-        return await validate(text, self._path.parent) or PASSWORD_REFUSED
+        return await validate(text, self._path.parent) or REFUSED_BY_ITS_PASSWORD
 
     def write(self, text: str) -> None:
         """Put a configuration there, where it is another one."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -50,3 +52,22 @@ class RelayConnection(asyncio.Protocol):
     def abort(self) -> None:
         if self.transport is not None:
             self.transport.abort()
+
+
+async def listen(path: Path, receiver: Receiver) -> asyncio.Server:
+    """Take connections at a socket that only its owner may use; one that was there is replaced.
+
+    Raises:
+        OSError: there can be no socket.
+    """
+    await asyncio.to_thread(_make_room, path)
+    mask = os.umask(0o177)
+    try:
+        return await asyncio.get_running_loop().create_unix_server(lambda: RelayConnection(receiver), str(path))
+    finally:
+        os.umask(mask)
+
+
+def _make_room(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)

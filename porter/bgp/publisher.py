@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -23,8 +22,8 @@ from porter.bgp.configuration import (
     unsupported,
 )
 from porter.bgp.configuration_file import ConfigurationFile
-from porter.bgp.connection import RelayConnection
-from porter.bgp.departures import endings, going
+from porter.bgp.connection import RelayConnection, listen
+from porter.bgp.departures import endings, going, is_predecessor, own, predecessors, predecessors_of, succeeded
 from porter.bgp.examination import Examination, distinct
 from porter.bgp.probing import Lookout
 from porter.bgp.rejections import Rejections
@@ -96,30 +95,27 @@ class ExaBgpPublisher:
         self._engine_told: EngineStateChanged | None = None
         self._leaving: frozenset[PeerKey] = frozenset()
         """Their routes are being withdrawn, whatever is desired."""
+        self._wanted: Sequence[SessionSettings] = ()
+        self._succession: asyncio.Task[None] | None = None
         self._origin_ms = clock.wall_ms() - int(clock.monotonic_s() * 1000)
 
     # --------------------------------------------------------------------------------------------------- the port
 
     async def run(self) -> None:
         """Serve the relay until cancelled; ExaBGP, its sessions and its routes stay as they are afterwards."""
-        self._socket_path.parent.mkdir(parents=True, exist_ok=True)
-        self._socket_path.unlink(missing_ok=True)
-        mask = os.umask(0o177)
-        try:
-            server = await asyncio.get_running_loop().create_unix_server(
-                lambda: RelayConnection(self), str(self._socket_path)
-            )
-        finally:
-            os.umask(mask)
+        server = await listen(self._socket_path, self)
         try:
             while True:
                 await asyncio.sleep(TICK_S)
                 if self.configured:
                     self._lookout.watch(self._dialogue.sessions.values(), self._now())
+                    self._end_predecessors()
                 self._flush()
         finally:
             server.close()
             self._lookout.cancel()
+            if self._succession is not None:
+                self._succession.cancel()
             if self._connection is not None:
                 self._connection.abort()
 
@@ -143,6 +139,9 @@ class ExaBgpPublisher:
         if session is None or desired.peer in self._leaving:
             return
         session.desire(desired, informed=desired.peer not in self._uninformed)
+        for former in predecessors_of(self._dialogue.sessions, desired.peer):
+            if former.settings.peer not in self._leaving:
+                former.desire(desired)
         self._schedule_flush()
 
     def presumed(self) -> Mapping[PeerKey, Negotiated]:
@@ -162,22 +161,18 @@ class ExaBgpPublisher:
 
     def peers(self) -> Mapping[PeerKey, PeerView]:
         """The present state of every configured peer."""
-        return {
-            session.settings.peer: view_of(session, self._origin_ms) for session in self._dialogue.sessions.values()
-        }
+        return {session.settings.peer: view_of(session, self._origin_ms) for session in own(self._dialogue.sessions)}
 
     def confirmed(self, peer: PeerKey) -> Mapping[RouteKey, PathAttributes]:
         """The routes whose sending was confirmed in the present session, with their attributes as desired."""
         session = self._dialogue.session(peer)
-        if session is None:
-            return NO_ROUTES
-        return confirmed_of(session)
+        return NO_ROUTES if session is None else confirmed_of(session)
 
     def standing(self) -> Sequence[Event]:
         """What still holds of what was told, beside the sessions' states."""
         fields = [FieldsUnsupported(peer, problems) for peer, problems in sorted(self._unsupported.items()) if problems]
         engine = [] if self._engine_told is None else [self._engine_told]
-        imports = imports_of(self._dialogue.sessions.values())
+        imports = imports_of(own(self._dialogue.sessions))
         return [*engine, *self._rejections.standing(), *fields, *imports]
 
     # ------------------------------------------------------------------------------------------------------- beside it
@@ -201,7 +196,7 @@ class ExaBgpPublisher:
 
         def told(ribs: Mapping[PeerKey, Mapping[RouteKey, PathAttributes]]) -> None:
             if not answer.done():
-                answer.set_result(ribs)
+                answer.set_result({peer: rib for peer, rib in ribs.items() if not is_predecessor(peer)})
 
         if not self._dialogue.ask_routes(told):
             raise TimeoutError("no ExaBGP is attached")
@@ -291,12 +286,28 @@ class ExaBgpPublisher:
 
     async def _hand_over(self, sessions: Sequence[SessionSettings]) -> None:
         """Write the configuration, and have ExaBGP take it."""
-        text = self._file.render(sessions)
-        await self._drain(going(self._dialogue.sessions, sessions))
-        self._tell(list(endings(self._dialogue.sessions, sessions)))
+        self._wanted = sessions
+        carried = [(one, one.desired) for one in self._dialogue.sessions.values() if one.desired is not None]
+        present = [*sessions, *predecessors(self._dialogue.sessions, sessions, self._now())]
+        text = self._file.render(present)
+        await self._drain(going(self._dialogue.sessions, present))
+        self._tell(list(endings(self._dialogue.sessions, present)))
         self._file.write(text)
-        self._dialogue.configure(sessions, digest_of(text), self._now())
+        self._dialogue.configure(present, digest_of(text), self._now())
+        for session, desired in carried:
+            if is_predecessor(session.settings.peer):
+                session.desire(desired)
         self._flush()
+
+    def _end_predecessors(self) -> None:
+        """End those that are not needed any more, beside everything else."""
+        running = self._succession is not None and not self._succession.done()
+        if not running and succeeded(self._dialogue.sessions, self._now()):
+            self._succession = asyncio.create_task(self._succeed())
+
+    async def _succeed(self) -> None:
+        async with self._configuring:
+            await self._hand_over(self._wanted)
 
     async def _drain(self, sessions: Sequence[PeerSession]) -> None:
         """Withdraw everything from the peers that go: under graceful restart they would keep it for minutes."""
@@ -366,7 +377,7 @@ class ExaBgpPublisher:
         )
         for session in self._dialogue.sessions.values():
             if session.outcomes:
-                collected += session.outcomes
+                collected += () if is_predecessor(session.settings.peer) else session.outcomes
                 session.outcomes = []
         return collected
 

@@ -227,7 +227,7 @@ def _conf_refused(state: ClusterState) -> Problem | None:
 
 
 def _twin(state: ClusterState, fact: PeerObserved) -> str:
-    """The oldest usable peer that has the same transport at some speaker and is older; of one age, the first by name."""
+    """The oldest usable peer with the same transport at some speaker, if it is older; of one age, the first by name."""
     inventory = state.inventory
     ages = (
         (other.created_ms, name)

@@ -107,3 +107,45 @@ async def test_one_of_two_sessions_to_a_router_goes_with_its_routes(started):
     await bird.holds(ROUTES, timeout_s=10)
     await until(lambda: states(speaker, "b")[-1] == "Idle", "the end of its session is told")
     await watch.stop()
+
+
+async def test_another_address_of_ours_costs_no_route_and_leaves_none_behind(started):
+    bird = started.bird("bird", ADDRESS(2), peers=[ADDRESS(1), ADDRESS(9)])
+    speaker = started.speaker
+    await speaker.publisher.configure([settings("tor", bird.address)])
+    speaker.want("tor", ROUTES | MORE)
+    await speaker.live("tor")
+    await bird.holds(ROUTES | MORE)
+    watch = Watch(bird, ROUTES)
+    await speaker.publisher.configure([settings("tor", bird.address, local=ADDRESS(9))])
+    speaker.want("tor", ROUTES)
+    await bird.session(up=True, number=1)
+    await bird.session(up=False, number=0)
+    await bird.holds(ROUTES)
+    await watch.stop()
+    assert speaker.publisher.peers().keys() == {"tor"}
+    assert (await speaker.publisher.held()).keys() == {"tor"}
+    assert states(speaker, "tor")[-1] == "Established"
+    await speaker.live("tor")
+    paths = f"{len(ROUTES)} of {len(ROUTES)} routes"
+    await until(lambda: paths in bird.command("show", "route", "count"), "no path of the session that was before")
+
+
+async def test_an_address_that_the_router_does_not_know_takes_no_route_away(started):
+    bird = started.bird("bird", ADDRESS(2))
+    speaker = started.speaker
+    await speaker.publisher.configure([settings("tor", bird.address)])
+    speaker.want("tor", ROUTES)
+    await speaker.live("tor")
+    await bird.holds(ROUTES)
+    watch = Watch(bird, ROUTES)
+    await speaker.publisher.configure([settings("tor", bird.address, local=ADDRESS(9))])
+    await until(lambda: speaker.publisher.configured, "ExaBGP has both")
+    speaker.want("tor", ROUTES | MORE)
+    await bird.holds(ROUTES | MORE)
+    # Back to what the router knows: the session that stayed is the peer's own again.
+    await speaker.publisher.configure([settings("tor", bird.address)])
+    speaker.want("tor", ROUTES)
+    await bird.holds(ROUTES)
+    await speaker.live("tor")
+    await watch.stop()
