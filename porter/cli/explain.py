@@ -140,7 +140,7 @@ def _print_holding(holding: dict[str, Any], *, utc: bool) -> None:
         typer.echo("")
         since = time_text(route["since"], utc=utc)
         rows = [[hop["address"], hop["node"], hop["pathId"], since, f"#{route['cause']}"] for hop in route["nextHops"]]
-        print_table(["NEXT HOP", "NODE", "PATH ID", "SINCE", "CAUSE"], rows)
+        print_table(["NEXT HOP", "NODE", "PATH ID", "PREFIX TOUCHED", "BY"], rows)
     if route["sessions"]:
         typer.echo("")
         names = ("peer", "speaker", "prefix", "paths", "confirmed")

@@ -156,6 +156,10 @@ def print_peer(peer: dict[str, Any], *, wide: bool, utc: bool) -> None:
         print_meanings(one["reason"] for one in peer["withheld"])
 
 
+def _is_up(session: dict[str, Any]) -> bool:
+    return bool(session["state"] == "Established")
+
+
 def _sessions(peer: dict[str, Any], *, utc: bool) -> list[list[Any]]:
     return [
         [
@@ -166,7 +170,8 @@ def _sessions(peer: dict[str, Any], *, utc: bool) -> list[list[Any]]:
             one["paths"],
             one["confirmed"],
             one["flaps"],
-            one["reason"] or ("drained" if one["drained"] else "") or one["lastError"],
+            # What brought it down before is no reason for a session that is up.
+            one["reason"] or ("drained" if one["drained"] else "") or ("" if _is_up(one) else one["lastError"]),
         ]
         for one in peer["sessions"]
     ]

@@ -64,12 +64,17 @@ def _find(problems: list[str]) -> None:
 
 def _print_coming(entries: Iterator[dict[str, Any]], shown: Shown) -> None:
     for entry in entries:
-        if shown.output is Output.JSON:
-            # One event per line, so that programs can follow.
-            typer.echo(json.dumps(entry, ensure_ascii=False))
-        elif not print_answer([entry], shown.output):
-            print_entry(entry, wide=shown.wide, utc=shown.utc)
+        print_entry_as(entry, shown)
         sys.stdout.flush()
+
+
+def print_entry_as(entry: dict[str, Any], shown: Shown) -> None:
+    """Print one event of the timeline in the wanted form."""
+    if shown.output is Output.JSON:
+        # One event per line, so that programs can follow.
+        typer.echo(json.dumps(entry, ensure_ascii=False))
+    elif not print_answer([entry], shown.output):
+        print_entry(entry, wide=shown.wide, utc=shown.utc)
 
 
 def diff(
@@ -113,9 +118,10 @@ def print_entry(entry: dict[str, Any], *, wide: bool, utc: bool) -> None:
     about = "" if entry["stream"] and entry["aggregate"].startswith("peer/") else f"{entry['aggregate']}  "
     cause = ""
     if entry["cause"]:
-        kind = f" {entry['causeType']}" if entry["causeType"] else ""
+        # A speaker tells up to which position its routes are those of the journal, and not which event changed them.
+        kind = f" {entry['causeType']}" if entry["causeType"] and not entry["stream"] else ""
         late = f", {entry['afterMs']} ms" if entry["afterMs"] is not None else ""
-        cause = f"  cause #{entry['cause']}{kind}{late}"
+        cause = f"  {'realises' if entry['stream'] else 'cause'} #{entry['cause']}{kind}{late}"
     trace = f"  trace {entry['trace']}" if entry["trace"] and wide else ""
     typer.echo(f"{when} {place:<14} {lane} {entry['type']:<20} {about}{entry['summary']}{cause}{trace}")
 

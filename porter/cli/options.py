@@ -172,9 +172,18 @@ class Output(StrEnum):
     YAML = "yaml"
 
 
+def _not_empty(context: typer.Context, parameter: typer.CallbackParam, value: str) -> str:
+    """An empty moment is a variable that is not set: the present would be a wrong answer that looks right."""
+    source = context.get_parameter_source(str(parameter.name))
+    if source is not None and source.name == "COMMANDLINE" and not value.strip():
+        raise typer.BadParameter("it is empty; write a moment, or leave it out for the present")
+    return value
+
+
 At = Annotated[
     str,
     typer.Option(
+        callback=_not_empty,
         metavar="TIME|POSITION",
         help="Answer as of then: 41877, 14:02:11 (local), 2026-11-25T14:02:11Z, or -15m for how long ago.",
     ),

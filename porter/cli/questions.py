@@ -46,7 +46,9 @@ def routes(
     where: Where = HERE,
     shown: Shown = PLAIN,
 ) -> None:
-    """Show every route of every session: wanted, sent, or confirmed, since when, and because of which event."""
+    """Show every route of every session: wanted, sent, or confirmed; when its prefix was touched last, and by which
+    event. That one may have changed another next hop of the prefix.
+    """
     wanted = {"peer": peer, "prefix": prefix, "speaker": speaker, "at": at}
     answer = ask("routes", wanted, where)
     if not print_answer(answer, shown.output):
@@ -175,7 +177,7 @@ def _print_event(event: dict[str, Any], *, wide: bool, utc: bool) -> None:
 
 
 def _print_routes(answer: dict[str, Any], *, wide: bool, utc: bool) -> None:
-    columns = ["PREFIX", "NEXT HOP", "PEER", "SPEAKER", "STATE", "SINCE"]
+    columns = ["PREFIX", "NEXT HOP", "PEER", "SPEAKER", "STATE", "TOUCHED"]
     rows = [
         [
             *(route[name] for name in ("prefix", "nextHop", "peer", "speaker", "state")),
@@ -184,7 +186,7 @@ def _print_routes(answer: dict[str, Any], *, wide: bool, utc: bool) -> None:
         ]
         for route in answer["routes"]
     ]
-    print_table(columns + (["PATH ID", "CAUSE", "ATTRIBUTES"] if wide else []), rows)
+    print_table(columns + (["PATH ID", "TOUCHED BY", "ATTRIBUTES"] if wide else []), rows)
 
 
 def _print_status(answer: dict[str, Any], *, utc: bool) -> None:

@@ -19,7 +19,7 @@ from porter.cli import options
 from porter.cli.asking import ask, events_behind, history_of, journal_errors, with_moments
 from porter.cli.exits import Finding
 from porter.cli.groups import HERE, PLAIN, Shown, Where
-from porter.cli.history import print_entry
+from porter.cli.history import print_entry, print_entry_as
 from porter.cli.options import Output
 from porter.cli.render import print_answer
 
@@ -57,9 +57,9 @@ def replay(
         bool, typer.Option("--force", help="With --into: also where the router is a peer of the cluster's own.")
     ] = False,
     where: Where = HERE,
-    utc: options.Utc = False,
+    shown: Shown = PLAIN,
 ) -> None:
-    """Go through the history event by event, and tell the state at its end.
+    """Go through the history event by event, and tell the state at its end; with -o json one event a line, and no more.
 
     Nothing is published; with --into a router of yours is told what the BgpPeer was given, beginning with all that
     stood at --since. The cluster's journal and sessions are not touched, and its own peers are refused.
@@ -69,7 +69,7 @@ def replay(
         from porter.cli.replay_into import Pacing, Router, replay_into
 
         router = Router(into, peer, speaker, local_as, peer_as, local_address, stay, force)
-        replay_into(router, since, to, Pacing(factor, step, PAUSE_S_MAX), where, utc=utc)
+        replay_into(router, since, to, Pacing(factor, step, PAUSE_S_MAX), where, utc=shown.utc)
         return
     if peer or speaker or local_as or peer_as or local_address or stay or force:
         raise InvalidSettings(
@@ -78,15 +78,21 @@ def replay(
     query = {"since": since, "until": to, "limit": "10000"}
     answer = ask("timeline", query, where)
     before: dt.datetime | None = None
+    last, reached = answer["first"] - 1, answer["position"]
     for entry in answer["entries"]:
         now = dt.datetime.fromisoformat(entry["time"])
         if factor and before is not None:
             time.sleep(min(PAUSE_S_MAX, max(0.0, (now - before).total_seconds() / factor)))
         before = now
-        print_entry(entry, wide=False, utc=utc)
+        print_entry_as(entry, shown)
+        # A speaker's event stands behind the one of the journal that was shown before it.
+        last = last if entry["stream"] else entry["position"]
         if step and sys.stdin.readline() == "":
+            reached = max(1, last)
             break
-    at = {"at": str(answer["position"])}
+    if shown.output in (Output.JSON, Output.YAML):
+        return
+    at = {"at": str(reached)}
     told = ask("status", at, where)
     services, counted = told["services"], told["routes"]
     typer.echo(
@@ -163,8 +169,11 @@ def journal_show(
 def journal_cat(
     *,
     where: Where = HERE,
+    output: options.OutputForm = Output.JSON,
 ) -> None:
     """Print every event of the journal that is kept, one JSON object per line."""
+    if output is not Output.JSON:
+        raise InvalidSettings("it prints JSON lines only; `porter journal tail` prints tables, and YAML with -o yaml")
     from porter.app.history.reading import every_event
     from porter.app.incident import direct
 

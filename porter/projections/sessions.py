@@ -115,6 +115,10 @@ class Sessions:
         """No speaker is known."""
         return Sessions()
 
+    def local_addresses(self) -> dict[str, str]:
+        """The own address of each speaker that told it, by name."""
+        return {name: one.local_address for name, one in self.speakers.items() if one.local_address}
+
     def fork(self) -> Sessions:
         """An independent copy."""
         return Sessions(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from porter.events.observed import Reservation
@@ -14,6 +16,9 @@ from porter.projections.sentences import clock_time, given
 
 HELD, FREE, RESERVED, COOLING_DOWN = "held", "free", "reserved", "coolingDown"
 EXCLUDED, DISABLED, OUTSIDE = "excluded", "disabled", "outside"
+
+
+NO_SPEAKERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Standing(NamedTuple):
@@ -30,8 +35,8 @@ class Standing(NamedTuple):
     until_ms: int = 0
 
 
-def standing(state: ClusterState, address: Address) -> Standing:
-    """Look an address up.
+def standing(state: ClusterState, address: Address, speakers: Mapping[str, str] = NO_SPEAKERS) -> Standing:
+    """Look an address up; `speakers` are their own addresses by name.
 
     In this order: who holds it; whether a pool holds it at all; whether that one gives it, or keeps it for somebody,
     or lets it cool down; whether the pool is in use.
@@ -42,7 +47,7 @@ def standing(state: ClusterState, address: Address) -> Standing:
         return Standing(HELD, state.pools.pool_of(holders[0]), told, state.pools.table.reserved.get(address))
     pool = state.pools.table.holding(address)
     if pool is None:
-        return _outside(state, address)
+        return _outside(state, address, speakers)
     if not pool.gives(address):
         message = f"{address} is never given: spec.excludes or spec.avoidBuggyIPs of Eip {pool.name} leaves it out"
         return Standing(EXCLUDED, pool.name, message)
@@ -76,10 +81,21 @@ def _gives(following: bool) -> str:
     return "gives" if following else "would give it"
 
 
-def _outside(state: ClusterState, address: Address) -> Standing:
+def _outside(state: ClusterState, address: Address, speakers: Mapping[str, str]) -> Standing:
     """An address of no usable pool; perhaps of one that cannot be used."""
     for pool in state.pools.table.by_name.values():
         if pool.problem is not None and pool.holds(address):
             message = f"{address} belongs to Eip {pool.name}, which cannot be used: {pool.problem.message}"
             return Standing(OUTSIDE, pool.name, message)
+    owners = _owners(state, address, speakers)
+    if owners:
+        return Standing(OUTSIDE, "", f"{address} is the address of {' and of '.join(owners)}, and no Service's")
     return Standing(OUTSIDE, "", f"no Eip holds {address}, and nobody has it; add it to an Eip to have it given")
+
+
+def _owners(state: ClusterState, address: Address, speakers: Mapping[str, str]) -> list[str]:
+    """Whose own an address is: a router's, a node's or a speaker's."""
+    inventory = state.inventory
+    owners = [f"BgpPeer {name}" for name, peer in sorted(inventory.peers.items()) if peer.address == address]
+    owners += [f"node {name}" for name, node in sorted(inventory.nodes.items()) if address in node.addresses]
+    return owners + [f"speaker {name}" for name, own in sorted(speakers.items()) if own == address]

@@ -234,7 +234,20 @@ async def _stretch(journal: Journal, question: TimelineQuestion) -> _Stretch:
         until_ms = question.until.time_ms + 1 if question.until.time_ms else FOREVER_MS
         if behind is not None:
             until_ms = min(until_ms, behind.time_ms)
+    _check_order(question, first, last)
     return _Stretch(first, last, since_ms, until_ms)
+
+
+def _check_order(question: TimelineQuestion, first: int, last: int) -> None:
+    """Raises BadQuestion where the stretch ends before it begins; one in which nothing happened is none of these."""
+    since, until = question.since, question.until
+    if since is None or until is None:
+        return
+    if since.time_ms and until.time_ms:
+        if since.time_ms > until.time_ms:
+            raise BadQuestion("since is later than until; write the earlier moment first")
+    elif first > last + (1 if since.time_ms or until.time_ms else 0):
+        raise BadQuestion(f"since is #{first}, behind until, #{last}; write the earlier moment first")
 
 
 async def _state_before(journal: Journal, first: int) -> ClusterState | None:

@@ -100,7 +100,7 @@ def _host(model: ReadModel, prefix: Prefix) -> tuple[str, LocRoute | None, No | 
     route = state.loc_rib.routes.get(prefix)
     holders = state.pools.by_address.get(address, ())
     if not holders:
-        return UNUSED, None, No("", standing(state, address).message)
+        return UNUSED, None, No("", standing(state, address, model.sessions.local_addresses()).message)
     if not announced_by_bgp(state, prefix):
         pool = pool_of(model, prefix)
         message = f"{prefix} is not announced by BGP: Eip {pool} is of the protocol {state.pools.protocol(pool)}"

@@ -18,15 +18,17 @@ from porter.app.explain.prefix import tell_prefix
 from porter.app.explain.question import Question, Unknown, resolved
 from porter.app.explain.routes import NO_ROUTE, route_json
 from porter.app.history.causes import History, causes, recall
+from porter.app.history.departures import Departed, departure
 from porter.app.read_model import ReadModel
 from porter.events.decided import AddressAllocated
 from porter.events.envelope import Envelope
 from porter.events.observed import ServiceObserved
 from porter.model.address import Address, host_prefix
+from porter.model.reasons import Reason
 from porter.ports import Journal
 from porter.projections.cluster import ClusterState
 from porter.projections.pools import Allocation
-from porter.projections.sentences import given
+from porter.projections.sentences import clock_time, given
 from porter.projections.status.services import DEGRADED, service_conditions
 
 
@@ -52,7 +54,12 @@ async def recall_for(model: ReadModel, journal: Journal, question: Question) -> 
     Raises:
         Unknown, JournalError: as `explain`.
     """
-    positions, head = _positions(model.state, question), model.state.ledger.position
+    head = model.state.ledger.position
+    if question.service and question.service not in model.state.inventory.service_uids:
+        gone = await departure(journal, question.service, head)
+        if gone is not None:
+            raise Unknown(_gone(question.service, gone))
+    positions = _positions(model.state, question)
     return await recall(journal, positions, head)
 
 
@@ -122,6 +129,13 @@ def _known(state: ClusterState, name: str) -> ServiceObserved:
             "annotation lb.kubesphere.io/v1alpha1 or its loadBalancerClass names Porter"
         )
     return state.inventory.services[uid]
+
+
+def _gone(name: str, gone: Departed) -> str:
+    what = "was deleted" if gone.reason == Reason.SERVICE_DELETED else "is Porter's no more since an edit"
+    held = f" and held {', '.join(gone.held)}" if gone.held else ""
+    where = f"#{gone.position}, {clock_time(gone.time_ms)}"
+    return f"Service {name} {what} ({where}){held}; `porter timeline --service {name}` tells how it came about"
 
 
 def _positions(state: ClusterState, question: Question) -> list[int]:
@@ -238,7 +252,7 @@ def _cause(envelope: Envelope) -> Json:
 
 def _address(model: ReadModel, address: Address, history: History) -> dict[str, Any]:
     state = model.state
-    now = standing(state, address)
+    now = standing(state, address, model.sessions.local_addresses())
     holders = state.pools.by_address.get(address, ())
     holdings = [_holding(model, one, history) for one in holders]
     cooling = None

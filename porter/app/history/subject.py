@@ -10,7 +10,16 @@ from porter.app.history.reading import BadQuestion
 from porter.events import decided, observed, routed
 from porter.events.catalogue import Event
 from porter.events.envelope import Envelope
-from porter.model.address import Address, InvalidAddress, host_prefix, parse_address
+from porter.model.address import (
+    Address,
+    AddressRange,
+    InvalidAddress,
+    address_number,
+    family_of,
+    host_prefix,
+    parse_address,
+)
+from porter.policy.pool_choice import ranges_of
 from porter.projections.cluster import ClusterState
 from porter.projections.timeline import Told
 
@@ -43,7 +52,8 @@ class Concerned:
     """Says of each event whether it concerns the subject.
 
     A Service is concerned by what is said of it, decided about it, and announced of its addresses; by its pools and the
-    nodes of its endpoints; by sessions and leadership, since its routes hang on those; and by what caused any of it.
+    nodes of its endpoints; by sessions and leadership, since its routes hang on those; and by what caused any of it. An
+    address is concerned by every pool that holds it at some time, too.
     """
 
     def __init__(self, subject: Subject, state: ClusterState, events: Sequence[Envelope]) -> None:
@@ -54,6 +64,9 @@ class Concerned:
         self._nodes: set[str] = set()
         self._any_node = False
         self._causes: set[int] = set()
+        for pool in state.pools.table.by_name.values():
+            if self._asked_lies_in(pool.ranges):
+                self._pools.add(pool.name)
         for allocations in state.pools.by_address.values():
             for one in allocations:
                 self._allocated(one.namespace, one.name, one.address, one.pool)
@@ -76,6 +89,8 @@ class Concerned:
             self._allocated(event.namespace, event.name, event.address, event.pool)
         elif isinstance(event, decided.AllocationRefused) and f"{event.namespace}/{event.name}" in self._services:
             self._pools |= {one.pool for one in event.candidates}
+        elif isinstance(event, observed.PoolObserved):
+            self._pool(event)
         elif isinstance(event, observed.EndpointsObserved):
             self._endpoints(event)
         elif isinstance(event, observed.ServiceObserved):
@@ -91,6 +106,22 @@ class Concerned:
         elif address in self._addresses and not self._subject.service:
             self._services.add(service)
             self._pools.add(pool)
+
+    def _pool(self, event: observed.PoolObserved) -> None:
+        try:
+            ranges = ranges_of(event)
+        except InvalidAddress:
+            return
+        if self._asked_lies_in(ranges):
+            self._pools.add(event.name)
+
+    def _asked_lies_in(self, ranges: Sequence[AddressRange]) -> bool:
+        """Whether ranges hold the address that is asked about, held by somebody or free."""
+        address = self._subject.ip
+        if not address:
+            return False
+        family, number = family_of(address), address_number(address)
+        return any(one.family == family and one.first <= number <= one.last for one in ranges)
 
     def _service(self, event: observed.ServiceObserved) -> None:
         if f"{event.namespace}/{event.name}" in self._services and event.traffic_policy == "Cluster":

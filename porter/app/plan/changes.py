@@ -139,7 +139,9 @@ def _manifests(documents: Sequence[Document], state: ClusterState, settings: Fac
             notes.append(f"{document.where}: a {kind} changes nothing of Porter's")
     for service, nodes in sorted(slices.items()):
         namespace, _, name = service.partition("/")
-        facts.append(endpoints_fact(namespace, name, nodes))
+        fact = endpoints_fact(namespace, name, nodes)
+        if fact != state.inventory.endpoints.get(service):
+            facts.append(fact)
     return planned
 
 

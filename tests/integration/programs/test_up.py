@@ -185,7 +185,7 @@ def test_a_service_and_an_address_are_explained_by_http_and_from_the_journal(pla
 def test_the_commands_print_tables(place, up):
     place.wait_route("203.0.113.0/32")
     table = up.ask("routes")
-    assert table.stdout.splitlines()[0].split() == ["PREFIX", "NEXT", "HOP", "PEER", "SPEAKER", "STATE", "SINCE"]
+    assert table.stdout.splitlines()[0].split() == ["PREFIX", "NEXT", "HOP", "PEER", "SPEAKER", "STATE", "TOUCHED"]
     assert len(table.stdout.splitlines()) == 1 + len(EVERY_HOP)
     status = up.ask("status")
     assert status.returncode == 0, status.stderr

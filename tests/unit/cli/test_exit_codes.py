@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import os
 import signal
 import subprocess
@@ -56,6 +58,11 @@ def ends(monkeypatch, capsys):
         ("routes --at noon", 2, "is no moment"),
         ("routes --at=-999999d", 2, "--at"),
         ("timeline --since=-99999999999d", 2, "--since"),
+        ("timeline --since 22 --until 15", 2, "write the earlier moment first"),
+        ("replay --since 20 --to 10", 2, "write the earlier moment first"),
+        ("status --at=", 2, "it is empty"),
+        ("journal cat -o json", 0, ""),
+        ("journal cat -o yaml", 2, "JSON lines only"),
         ("timeline --peer tor-a", 0, ""),
         ("timeline --peer nosuch", 1, "no BgpPeer 'nosuch' is known; known: tor-a"),
         ("timeline --peer nosuch -o json", 1, "no BgpPeer 'nosuch' is known"),
@@ -193,3 +200,37 @@ def test_a_pool_that_cannot_be_used_is_a_finding_of_status_and_pools_and_a_line_
     with pytest.raises(SystemExit):
         main.main()
     assert "usable, default → broken" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["status --at", "explain shop/web --at", "routes --at", "timeline --since", "diff"])
+def test_a_moment_that_is_yet_to_come_is_wrong_usage_before_anybody_is_asked(ends, command):
+    ended = ends(*command.split(), "2199-01-01T00:00:00Z", "--server", "127.0.0.1:1")
+    assert (ended[0], "is yet to come" in ended[1]) == (2, True), ended
+
+
+def test_a_replay_that_is_ended_early_tells_the_state_at_the_last_event_that_it_showed(monkeypatch, capsys, file):
+    monkeypatch.setattr(sys, "argv", ["porter", "replay", "--step", "--from", str(file)])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n\n\n"))
+    with pytest.raises(SystemExit):
+        main.main()
+    *shown, last = capsys.readouterr().out.splitlines()
+    journal = [line.split()[1] for line in shown if line.split()[1].startswith("#")]
+    assert len(shown) == 4
+    assert last.startswith(f"at {journal[-1]}: ")
+
+
+def test_what_a_speaker_realises_is_not_told_as_its_cause(monkeypatch, capsys, file):
+    monkeypatch.setattr(sys, "argv", ["porter", "timeline", "--service", "shop/web", "--from", str(file)])
+    with pytest.raises(SystemExit):
+        main.main()
+    (withdrawn,) = [line for line in capsys.readouterr().out.splitlines() if "RoutesWithdrawn" in line]
+    assert "  realises #" in withdrawn
+    assert "EndpointsObserved" not in withdrawn
+
+
+def test_a_replay_is_told_in_json_lines(monkeypatch, capsys, file):
+    monkeypatch.setattr(sys, "argv", ["porter", "replay", "-o", "json", "--from", str(file)])
+    with pytest.raises(SystemExit):
+        main.main()
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"EpochStarted", "RoutesWithdrawn"} <= {one["type"] for one in events}

@@ -140,3 +140,14 @@ def test_json_is_the_answer_itself_and_the_finding_goes_beside(asked, story, cap
     with pytest.raises(Finding, match="shop/late has no address"):
         command.explain("shop/late", shown=Shown(Output.JSON))
     assert json.loads(capsys.readouterr().out) == asked.answer
+
+
+def test_what_brought_a_session_down_before_is_no_reason_while_it_is_up():
+    from porter.cli.explained import _sessions
+
+    one = {
+        **{"speaker": "s1", "state": "Established", "since": "", "cause": None, "reason": "", "drained": False},
+        **{"lastError": "hold timer expired", "paths": 1, "confirmed": 1, "flaps": 1},
+    }
+    (up,), (down,) = (list(_sessions({"sessions": [each]}, utc=True)) for each in (one, {**one, "state": "Idle"}))
+    assert (up[-1], down[-1]) == ("", "hold timer expired")

@@ -16,7 +16,7 @@ from porter.events.envelope import Envelope
 from porter.projections.timeline import merged
 from tests.schema_check import violations
 from tests.unit.app.scripted_incident import DOWN, UP, incident
-from tests.unit.projections.story import NOON_MS, endpoints
+from tests.unit.projections.story import NOON_MS, endpoints, pool
 
 
 async def ask(it, question, **query):
@@ -223,3 +223,27 @@ async def test_the_answers_are_json():
     it = await incident()
     for question, query in (("timeline", {}), ("diff", {"a": 1})):
         json.dumps(await ask(it, question, **query))
+
+
+async def test_an_address_that_nobody_holds_has_the_edits_of_the_pools_that_held_it():
+    it = await incident()
+    free = await ask(it, "timeline", ip="192.0.2.1", since=it.marks["router-up"] + 1)
+    assert lines(free)[0][:2] == ("kube", "PoolObserved")
+    await it.says(pool("other", "198.51.100.0-198.51.100.3"))
+    appeared = await ask(it, "timeline", ip="198.51.100.2")
+    assert [one["aggregate"] for one in appeared["entries"] if one["type"] == "PoolObserved"] == ["pool/other"]
+
+
+@pytest.mark.parametrize(
+    ("since", "until"), [("22", "15"), ("1970-01-01T12:00:09.000Z", "1970-01-01T12:00:05.000Z"), ("16", "15")]
+)
+async def test_a_stretch_that_ends_before_it_begins_is_refused(since, until):
+    it = await incident()
+    with pytest.raises(BadQuestion, match="write the earlier moment first"):
+        await ask(it, "timeline", since=since, until=until)
+
+
+async def test_a_stretch_in_which_nothing_happened_is_empty():
+    it = await incident()
+    quiet = await ask(it, "timeline", since="1970-01-01T12:00:05.100Z", until="1970-01-01T12:00:05.200Z")
+    assert quiet["entries"] == []

@@ -269,3 +269,31 @@ async def test_a_peer_whose_selector_matches_no_node_is_told_as_that(story):
     route = (await story.asked(told(UP), service="shop/web"))["service"]["holdings"][0]["route"]
     assert route["reason"] == "NoEligibleNode"
     assert "no node matches spec.nodeSelector of BgpPeer tor-a" in route["message"]
+
+
+@pytest.mark.parametrize(
+    ("address", "owner"), [("10.0.0.254", "BgpPeer tor-a"), ("10.0.0.1", "node n1"), ("10.0.0.9", "speaker s1")]
+)
+async def test_an_address_of_a_router_a_node_or_a_speaker_is_told_as_theirs(address, owner):
+    story = Journaled(CONF, PEER, node(1), pool(default=True))
+    sessions = told(routed.SpeakerStarted("s1", "0.1.0", "10.0.0.9", 0))
+    answer = await story.asked(sessions, ip=address)
+    assert answer["address"]["message"] == f"{address} is the address of {owner}, and no Service's"
+    assert "add it to an Eip" in (await story.asked(sessions, ip="10.0.0.77"))["address"]["message"]
+
+
+async def test_a_service_that_was_deleted_is_told_with_what_it_held():
+    story = Journaled(node(1), pool(default=True), service(), endpoints("web", "n1"))
+    story.settles()
+    story.says(observed.ServiceGone("web", "shop", "web", "ServiceDeleted"))
+    position = story.position
+    story.settles()
+    with pytest.raises(Unknown) as refused:
+        await story.asked(service="shop/web")
+    message = str(refused.value)
+    assert message.startswith("Service shop/web was deleted (#")
+    assert f"#{position}," in message
+    assert "held 192.0.2.0;" in message
+    assert "porter timeline --service shop/web" in message
+    with pytest.raises(Unknown, match="see that it exists"):
+        await story.asked(service="shop/never")
