@@ -92,8 +92,7 @@ def replay(
             break
     if shown.output in (Output.JSON, Output.YAML):
         return
-    at = {"at": str(reached)}
-    told = ask("status", at, where)
+    told = ask("status", {"at": str(reached)}, where)
     services, counted = told["services"], told["routes"]
     typer.echo(
         f"at #{told['position']}: {services['served']} of {services['total']} Services served, "
