@@ -1,90 +1,44 @@
 """How long questions take on a journal of a million events: `python -m tests.bench.bench_answers [--events N]`.
 
-The journal holds 20,000 Services over 50 nodes, two peers with two speakers, and its newest baseline lies as far back
-as it ever does (`BASELINE_INTERVAL_EVENTS`). Each question is asked
+The journal is a leader's, with 20,000 Services over 50 nodes, a peer and two speakers. Each question is asked
 
 1. of a controller: the folds are there, causes are read from the server;
-2. by the command with `--redis-url`: a process that starts, decodes the baseline, folds what follows and answers;
+2. by the command with `--redis-url`, and of an export with `--from`: a process that starts, decodes a baseline, folds
+   what follows and answers;
+3. about the middle of the history, in this process, as a controller answers `at=`;
 
-beside a command that asks nothing, and beside the fold of the whole journal without a baseline.
+beside a command that asks nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
+import resource
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from pathlib import Path
 
 from porter.app.explain import service as explain
 from porter.app.explain.question import Question
 from porter.app.history.time_travel import as_of
-from porter.app.retention.upkeep import BASELINE_INTERVAL_EVENTS
-from porter.events.catalogue import Event
-from porter.events.decided import BaselineRecorded, EpochStarted
-from porter.events.envelope import BEGINNING, Draft
-from porter.events.observed import PeerObserved
-from porter.events.routed import EngineStateChanged, RibSynced, SessionStateChanged, SpeakerStarted
+from porter.app.incident import direct
+from porter.app.incident.export import export
 from porter.journal.redis import RedisJournals
-from porter.model.address import Address
-from porter.ports import Claim
-from porter.projections import baseline
 from porter.projections.cluster import ClusterState
-from porter.projections.fold import fold
 from tests.bench.bench_journal import Server
 from tests.bench.figures import milliseconds, table
-from tests.bench.journal_history import GENESIS, address_of, history
+from tests.bench.journal_history import address_of
+from tests.bench.long_journal import SERVICE, SERVICES, load
 
 EVENTS = 1_000_000
-COMMIT_EVENTS = 128
 CLUSTER = "bench"
 RUNS = 5
-PEERS = ("tor-a", "tor-b")
-SPEAKERS = ("speaker-0", "speaker-1")
 HEADS = ("question", "p50 ms", "p90 ms", "p99 ms", "n")
-
-
-def events_of(count: int) -> Iterator[Event]:
-    """The history, with two peers behind its beginning."""
-    stream = (event for commit in history(count) for event in commit)
-    yield from itertools.islice(stream, 4)
-    for number, name in enumerate(PEERS):
-        yield PeerObserved(name, name, "1", 1, Address(f"172.16.1.{number + 1}"), 64513)
-    yield from stream
-
-
-async def load(url: str, count: int) -> None:
-    """Write the journal, with one baseline, and the streams of the speakers."""
-    journals = RedisJournals(url, CLUSTER)
-    journal, state = journals.journal(), ClusterState.empty()
-    batches = events_of(count - BASELINE_INTERVAL_EVENTS), history(BASELINE_INTERVAL_EVENTS, seed=8)
-    first = next(batches[0])
-    assert isinstance(first, EpochStarted)
-    claimed = await journal.claim(Claim(GENESIS, 1, None, 1, recovering=False, holder="bench"), [Draft(first)])
-    state = fold(state, claimed.events)
-    while batch := list(itertools.islice(batches[0], COMMIT_EVENTS)):
-        state = fold(state, (await journal.append([Draft(event) for event in batch])).events)
-    encoded = baseline.encode(state)
-    recorded = BaselineRecorded(baseline.REDUCER_VERSION, baseline.digest(encoded), encoded)
-    state = fold(state, (await journal.append([Draft(recorded)])).events)
-    flat = (event for commit in batches[1] for event in commit if type(event).__name__ == "EndpointsObserved")
-    while batch := list(itertools.islice(flat, COMMIT_EVENTS)):
-        state = fold(state, (await journal.append([Draft(event) for event in batch])).events)
-    for name in SPEAKERS:
-        stream = journals.speaker(name)
-        claim = Claim(GENESIS, 1, None, 1, recovering=False, holder=name)
-        await stream.claim(claim, [Draft(EpochStarted(GENESIS, name, 0, ""))])
-        told: list[Event] = [SpeakerStarted(name, "", "172.16.1.9", 0), EngineStateChanged(name, True, "")]
-        for peer in PEERS:
-            told += [
-                SessionStateChanged(peer, "Established", "", ("IPv4",), ("IPv4",), 90),
-                RibSynced(peer, state.ledger.position, len(state.loc_rib.routes), "d"),
-            ]
-        await stream.append([Draft(event) for event in told])
-    await journals.close()
+WITH_CPU = (*HEADS, "CPU ms")
 
 
 def questions(state: ClusterState) -> dict[str, str]:
@@ -130,44 +84,72 @@ async def of_controller(url: str) -> tuple[dict[str, str], list[list[str]]]:
     return asked, rows
 
 
-def command(*arguments: str) -> float:
-    """Seconds of one run of the command line; 1 is a finding, and an answer."""
-    begun = time.perf_counter()
-    ended = subprocess.run([sys.executable, "-m", "porter", *arguments], capture_output=True, check=False)
-    took = time.perf_counter() - begun
-    assert ended.returncode in (0, 1), ended.stderr
-    return took
+def command(name: str, *arguments: str) -> list[str]:
+    """A row of several runs of the command line: how long they took, and the median of their CPU time."""
+    took, spent = [], []
+    for _ in range(RUNS):
+        begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        ended = subprocess.run([sys.executable, "-m", "porter", *arguments], capture_output=True, check=False)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(time.perf_counter() - begun)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        # 1 is a finding, and an answer.
+        assert ended.returncode in (0, 1), ended.stderr
+    return [*milliseconds(name, took), f"{statistics.median(spent) * 1000:.0f}"]
 
 
-async def fold_all(url: str) -> float:
-    """Seconds of the fold without a baseline."""
+async def exported(url: str, file: Path) -> None:
+    """Write an export of everything."""
     journals = RedisJournals(url, CLUSTER)
-    begun, state = time.perf_counter(), ClusterState.empty()
-    async for page in journals.journal().read(BEGINNING):
-        for commit in page:
-            state = fold(state, commit.events)
+    with file.open("wb") as out:
+        await export(journals, CLUSTER, out, None)
     await journals.close()
-    return time.perf_counter() - begun
+
+
+async def looking_back(url: str, count: int) -> list[list[str]]:
+    """Ask about the middle."""
+    journals = RedisJournals(url, CLUSTER)
+    then = {"at": str(count // 2 + 777)}
+    asked: list[tuple[str, str, dict[str, str]]] = [
+        ("explain a Service", "explain", {"service": SERVICE, **then}),
+        ("explain an address", "explain", {"ip": address_of(7), **then}),
+        ("timeline of 20,000", "timeline", {"since": str(count // 2), "until": str(count // 2 + 20_000)}),
+        ("pools", "pools", then),
+    ]
+    rows = []
+    for label, question, query in asked:
+        took = []
+        for _ in range(RUNS):
+            begun = time.perf_counter()
+            await direct.answer(journals, CLUSTER, question, query)
+            took.append(time.perf_counter() - begun)
+        rows.append(milliseconds(label, took))
+    await journals.close()
+    return rows
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=EVENTS)
-    count = parser.parse_args(arguments).events
-    with Server("--appendfsync", "no") as server:
-        url = server.embedded.url
-        asyncio.run(load(url, count))
-        asked, rows = asyncio.run(of_controller(url))
-        print(f"\n{count} events, asked of a controller\n{table(HEADS, rows)}")
-        rows = [milliseconds("(version: asks nothing)", [command("version") for _ in range(RUNS)])]
-        where = ("--redis-url", url, "--cluster", CLUSTER)
-        for name, words in asked.items():
-            rows.append(milliseconds(f"explain {name}", [command("explain", words, *where) for _ in range(RUNS)]))
-        of_service = ("timeline", "--service", asked["a Service"], *where)
-        rows.append(milliseconds("timeline", [command("timeline", *where) for _ in range(RUNS)]))
-        rows.append(milliseconds("timeline of a Service", [command(*of_service) for _ in range(RUNS)]))
-        print(f"\n{count} events, asked by the command\n{table(HEADS, rows)}")
-        print(f"\nthe fold of all {count} events without a baseline: {asyncio.run(fold_all(url)):.1f} s")
+    parser.add_argument("--services", type=int, default=SERVICES[-1], help="how many live at a time")
+    options = parser.parse_args(arguments)
+    with Server("--appendonly", "no") as server, tempfile.TemporaryDirectory(prefix="porter-bench-") as folder:
+        count = load(server, options.events, options.services)
+        report(server.embedded.url, Path(folder) / "whole.porter-export", count)
+
+
+def report(url: str, file: Path, count: int) -> None:
+    """Print the tables."""
+    asked, rows = asyncio.run(of_controller(url))
+    print(f"\n{count:,} events, asked of a controller\n{table(HEADS, rows)}", flush=True)
+    asyncio.run(exported(url, file))
+    print(f"\nthe command alone\n{table(WITH_CPU, [command('version', 'version')])}", flush=True)
+    for told, where in (("server", ("--redis-url", url, "--cluster", CLUSTER)), ("export", ("--from", str(file)))):
+        rows = [command(f"explain {name}", "explain", words, *where) for name, words in asked.items()]
+        rows.append(command("timeline", "timeline", *where))
+        rows.append(command("timeline of a Service", "timeline", "--service", asked["a Service"], *where))
+        print(f"\n{count:,} events, asked by the command, of the {told}\n{table(WITH_CPU, rows)}", flush=True)
+    print(f"\n{count:,} events, about the middle\n{table(HEADS, asyncio.run(looking_back(url, count)))}")
 
 
 if __name__ == "__main__":
