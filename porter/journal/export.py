@@ -283,7 +283,8 @@ class ExportJournals:
 
     def _load(self, raw: bytes) -> None:
         store: ExportStore | None = None
-        frames = self._framed(raw)
+        whole = _is_whole(raw)
+        frames = self._framed(raw, whole=whole)
         heading: Any
         _, heading = next(frames, (0, (None,)))
         if len(heading) != 5 or heading[0] != HEADING:
@@ -300,18 +301,21 @@ class ExportJournals:
                     raise Corrupt(f"{self.path} holds the stream {name!r} twice")
                 self._stores[name] = store
             elif content[0] == COMMITS and store is not None:
-                self._frames.compressed.append(typed(content, (int, bytes))[1])
+                self._frames.compressed.append(typed(content, (int, bytes | memoryview))[1])
                 store.entries.take(len(self._frames.compressed) - 1)
             elif content[0] == FOOTER:
                 _, sums, digest = typed(content, (int, tuple, bytes))
                 self.sums = tuple(StreamSum._make(typed(one, STREAM_SUM)) for one in sums)
-                self._check(raw, start, digest)
+                if not whole and sha256(memoryview(raw)[:start]).digest() != digest:
+                    raise Corrupt(f"{self.path} was changed: its content has another digest than its footer says")
+                self._check(digest)
                 return
             else:
                 raise Corrupt(f"{self.path}: byte {start} begins a frame of an unknown kind")
         raise Corrupt(f"{self.path} has no footer; it was cut, or is still being written")
 
-    def _framed(self, raw: bytes) -> Iterator[tuple[int, Any]]:
+    def _framed(self, raw: bytes, *, whole: bool) -> Iterator[tuple[int, Any]]:
+        view = memoryview(raw)
         if not raw.startswith(MAGIC):
             raise Corrupt(f"{self.path} is no export of Porter: it does not begin with {MAGIC!r}")
         start = len(MAGIC)
@@ -319,12 +323,13 @@ class ExportJournals:
             if start + FRAME.size > len(raw):
                 raise Corrupt(f"{self.path} ends within a frame, at byte {start}")
             length, checksum = FRAME.unpack_from(raw, start)
-            body = raw[start + FRAME.size : start + FRAME.size + length]
-            if len(body) != length or zlib.crc32(body) != checksum:
+            body = view[start + FRAME.size : start + FRAME.size + length]
+            if len(body) != length or (not whole and zlib.crc32(body) != checksum):
                 raise Corrupt(f"{self.path} was changed or cut: the frame at byte {start} has another checksum")
             end = start + FRAME.size + length
             try:
-                content = msgpack.unpackb(body, use_list=False)
+                packed = _packed(body)
+                content = (COMMITS, packed) if packed is not None else msgpack.unpackb(body, use_list=False)
                 kind = content[0]
             except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
                 raise Corrupt(f"{self.path}: the frame at byte {start} does not decode: {error}") from error
@@ -333,9 +338,7 @@ class ExportJournals:
             yield start, content
             start = end
 
-    def _check(self, raw: bytes, start: int, digest: bytes) -> None:
-        if sha256(memoryview(raw)[:start]).digest() != digest:
-            raise Corrupt(f"{self.path} was changed: its content has another digest than its footer says")
+    def _check(self, digest: bytes) -> None:
         self.digest = digest.hex()
         if [one.name for one in self.sums] != list(self._stores) or "" not in self._stores:
             raise Corrupt(f"{self.path} does not hold the streams that its footer names")
@@ -344,3 +347,28 @@ class ExportJournals:
             last = entries[-1].checkpoint if entries else Checkpoint(0, 0, b"")
             if last != one.head.checkpoint or len(entries) != one.commits:
                 raise Corrupt(f"{self._stores[one.name].name} does not end where the footer says, at {one.position}")
+
+
+def _packed(body: memoryview) -> memoryview | None:
+    """The packed commits of a frame where they stand, so that a large file is held once; None for another frame."""
+    if len(body) < 3 or body[0] != 0x92 or body[1] != COMMITS:
+        return None
+    # A msgpack array of two: the kind, and bytes whose length takes one, two or four bytes itself.
+    start = 3 + {0xC4: 1, 0xC5: 2, 0xC6: 4}.get(body[2], len(body))
+    return body[start:] if start < len(body) and int.from_bytes(body[3:start]) == len(body) - start else None
+
+
+def _is_whole(raw: bytes) -> bool:
+    """Whether the footer's digest is that of all bytes before it: no frame needs a look at its checksum then."""
+    view, last, start = memoryview(raw), 0, len(MAGIC)
+    while start + FRAME.size <= len(view):
+        last, start = start, start + FRAME.size + FRAME.unpack_from(view, start)[0]
+    if start != len(view) or not last:
+        return False
+    body = view[last + FRAME.size :]
+    try:
+        kind, _, digest = msgpack.unpackb(body, use_list=False)
+    except Exception:  # noqa: BLE001 -- whatever is wrong with it is told when the frames are read.
+        return False
+    sound = kind == FOOTER and zlib.crc32(body) == FRAME.unpack_from(view, last)[1]
+    return sound and bool(sha256(view[:last]).digest() == digest)

@@ -22,8 +22,8 @@ FRAME_COMMITS = 8192
 FRAME_BYTES_MAX = 1 << 30
 """The most that a frame holds after decompression: a commit is never divided, and may be one large baseline."""
 COMPRESSION_LEVEL = 6
-INDEX_FIRST_BYTES = 64 * 1024
-"""So much is decompressed first where the index alone is wanted."""
+INDEX_STEP_BYTES = 16 * 1024
+"""So much is decompressed at a time where the index alone is wanted."""
 
 FRAME = struct.Struct(">II")
 _LENGTH = struct.Struct(">I")
@@ -63,7 +63,7 @@ def pack(commits: Sequence[Commit], blobs: Sequence[bytes]) -> bytes:
     return zlib.compress(_LENGTH.pack(len(packed)) + packed + b"".join(blobs), COMPRESSION_LEVEL)
 
 
-def decompress(packed: bytes, told: str) -> bytes:
+def decompress(packed: bytes | memoryview, told: str) -> bytes:
     """Packed commits before `unpack`; `told` names them in messages.
 
     Raises:
@@ -79,18 +79,20 @@ def decompress(packed: bytes, told: str) -> bytes:
     return raw
 
 
-def unpack_index(packed: bytes, told: str) -> Index:
+def unpack_index(packed: bytes | memoryview, told: str) -> Index:
     """The index of packed commits, which stands before them: they are not decompressed for it, nor held against it.
 
     Raises:
         Corrupt: the index does not decompress or decode.
     """
     try:
-        inflater = zlib.decompressobj()
-        raw = inflater.decompress(packed, INDEX_FIRST_BYTES)
-        end = _LENGTH.size + _LENGTH.unpack_from(raw)[0]
-        if len(raw) < end <= FRAME_BYTES_MAX:
-            raw += inflater.decompress(inflater.unconsumed_tail, end - len(raw))
+        inflater, raw, end = zlib.decompressobj(), b"", _LENGTH.size
+        view, at = memoryview(packed), 0
+        while len(raw) < end and at < len(view):
+            raw += inflater.decompress(view[at : at + INDEX_STEP_BYTES])
+            at += INDEX_STEP_BYTES
+            if len(raw) >= _LENGTH.size:
+                end = _LENGTH.size + _LENGTH.unpack_from(raw)[0]
         return _index(raw, end)
     except Exception as error:  # Damaged bytes fail in more ways than zlib and msgpack document.
         raise Corrupt(f"the index of {told} does not decode: {error}") from error

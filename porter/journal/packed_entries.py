@@ -21,7 +21,7 @@ class Frames:
     """The compressed frames of a file, and the last few of them decompressed."""
 
     def __init__(self) -> None:
-        self.compressed: list[bytes] = []
+        self.compressed: list[bytes | memoryview] = []
         self._open: OrderedDict[int, tuple[bytes, list[int]]] = OrderedDict()
 
     def get(self, number: int) -> tuple[bytes, list[int]]:
