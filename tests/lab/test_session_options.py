@@ -39,16 +39,22 @@ def prefix(lab: Lab, porter: Porter) -> str:
 def test_admin_down_ends_one_session_until_it_is_taken_back(lab: Lab, porter: Porter, prefix: str) -> None:
     conf = lab.client.get("BgpPeer", "bird")["spec"]["conf"]
     with lab.watch({prefix: lab.next_hops()}, kernels=[lab.frr.kernel]):
-        lab.client.patch("BgpPeer", "bird", {"spec": {"conf": {**conf, "adminDown": True}}})
-        # ExaBGP closes the connection without a word, and BIRD would keep the routes for the restart time of 120 s:
-        # they are withdrawn before.
-        lab.bird.kernel.wait_gone(prefix, scenario.SETTLED_WITHIN_S)
-        lab.bird.wait_sessions(set(), scenario.SETTLED_WITHIN_S)
-        condition = scenario.wait_condition(
-            lab, "BgpPeer", "bird", lambda one: one["type"] == "Ready" and one["status"] == "False", "it is down"
-        )
-        assert "adminDown" in condition["message"]
-        lab.client.patch("BgpPeer", "bird", {"spec": {"conf": {**conf, "adminDown": False}}})
+        try:
+            lab.client.patch("BgpPeer", "bird", {"spec": {"conf": {**conf, "adminDown": True}}})
+            # ExaBGP closes the connection without a word, and BIRD would keep the routes for the restart time of 120 s:
+            # they are withdrawn before.
+            lab.bird.kernel.wait_gone(prefix, scenario.SETTLED_WITHIN_S)
+            lab.bird.wait_sessions(set(), scenario.SETTLED_WITHIN_S)
+            scenario.wait_condition(
+                lab,
+                "BgpPeer",
+                "bird",
+                lambda one: (one["type"], one["status"]) == ("Ready", "False") and "adminDown" in one["message"],
+                "it says why it is down",
+                SESSIONS_WITHIN_S,
+            )
+        finally:
+            lab.client.patch("BgpPeer", "bird", {"spec": {"conf": {**conf, "adminDown": False}}})
         lab.bird.wait_sessions({porter.address}, SESSIONS_WITHIN_S)
         lab.bird.kernel.wait_next_hops(prefix, lab.next_hops(), scenario.SETTLED_WITHIN_S)
 
