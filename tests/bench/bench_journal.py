@@ -83,7 +83,7 @@ def drafts_of(commits: Iterator[list]) -> list[list[Draft]]:
 
 
 def naive_row(draft: Draft, position: int) -> bytes:
-    payload, causation, correlation, traceparent = draft
+    payload, causation, correlation, traceparent, _ = draft
     row = [type(payload).__name__, 1, position, 1, 1_700_000_000_000, causation, correlation, traceparent, payload]
     return msgpack.packb(row)
 
