@@ -50,7 +50,7 @@ class AdjRibsOut:
         """Compute everything anew for some peers (None: all that were ever established)."""
         for peer in sorted(self._peers) if peers is None else peers:
             rib = self._peers.get(peer)
-            if rib is None:
+            if rib is None or self._gone(state, peer):
                 continue
             routes = self._compute(state, peer, rib.negotiated, None)
             rib.by_prefix = {}
@@ -62,6 +62,8 @@ class AdjRibsOut:
     def changed(self, state: ClusterState, prefixes: frozenset[Prefix], *, certain: bool) -> Iterable[Desired]:
         """Follow changed prefixes; yields only the peers for which a route really changed."""
         for peer, rib in sorted(self._peers.items()):
+            if self._gone(state, peer):
+                continue
             touched = self._concerned(state, peer, prefixes)
             fresh: dict[Prefix, Routes] = {prefix: {} for prefix in touched}
             for key, attributes in self._compute(state, peer, rib.negotiated, touched).items():
@@ -80,6 +82,10 @@ class AdjRibsOut:
                     rib.by_prefix.pop(prefix, None)
             if keys:
                 yield Desired(peer, rib.routes, state.ledger.position, certain, frozenset(keys))
+
+    def _gone(self, state: ClusterState, peer: PeerKey) -> bool:
+        """Whether there is no such BgpPeer any more. Its session takes its routes along, or goes on by another name."""
+        return self.retained is None and peer not in state.inventory.peers
 
     def _concerned(self, state: ClusterState, peer: PeerKey, prefixes: frozenset[Prefix]) -> frozenset[Prefix]:
         touched = concerned(state, peer, prefixes)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from porter.app.demo.routers import Router, choose_router, free_port
-from porter.app.demo.world import NAMESPACE, NODES, ROUTER_ADDRESS, SPEAKER_ADDRESS, World
+from porter.app.demo.world import NAMESPACE, NODES, PEER, ROUTER_ADDRESS, SPEAKER_ADDRESS, World
 from tests.integration.programs.supervised import SOURCE, alive, pids, until
 from tests.schema_check import violations
 
@@ -133,6 +133,30 @@ def test_every_answer_keeps_to_its_schema_and_shows_the_route(place, up):
     types = [event["type"] for event in up.get("/v1/events?limit=1000")[1]["events"]]
     assert types[0] == "EpochStarted"
     assert "AddressAllocated" in types
+
+
+def test_a_renamed_peer_keeps_its_routes(place, up):
+    place.wait_route("203.0.113.0/32")
+    [file] = [file for file in place.world.folder.glob("*.yaml") if "kind: BgpPeer" in file.read_text()]
+    before = file.read_text()
+    lost = []
+
+    def live(name: str) -> bool:
+        if place.routes().get("203.0.113.0/32") != EVERY_HOP:
+            lost.append(name)
+        peers = {peer["peer"]: peer["sessions"] for peer in up.get("/v1/peers")[1]["peers"]}
+        return peers.keys() == {name} and [(one["state"], one["synced"]) for one in peers[name]] == [
+            ("Established", True)
+        ]
+
+    try:
+        for name in ("a-router", "z-router"):
+            file.write_text(before.replace(PEER, name))
+            until(lambda name=name: live(name), f"{name} is live", READY_S)
+    finally:
+        file.write_text(before)
+    until(lambda: live(PEER), "and it is again what it was", READY_S)
+    assert lost == []
 
 
 def test_the_commands_say_the_same_by_http_and_from_the_journal(place, up):

@@ -13,6 +13,7 @@ from porter.events.observed import (
     EndpointsObserved,
     InventorySynced,
     NodeObserved,
+    PeerGone,
     PeerObserved,
     PoolObserved,
     ServiceObserved,
@@ -108,3 +109,16 @@ def test_without_add_path_one_next_hop_is_chosen():
     ribs = AdjRibsOut(SpeakerName("s1"))
     ribs.negotiated(PEER, ADD_PATH._replace(add_path_send=frozenset()))
     assert len(hops(ribs, cluster())["203.0.113.1/32"]) == 1
+
+
+def test_what_a_peer_that_is_gone_was_given_is_left_to_its_sessions_end() -> None:
+    state = cluster()
+    ribs = AdjRibsOut(SpeakerName("s"))
+    ribs.negotiated(PEER, ADD_PATH)
+    assert list(ribs.whole(state, certain=True))
+    renamed = PeerObserved("a", "a", "1", 1, Address("10.0.0.254"), 64512)
+    state = folded(state, renamed, PeerGone("tor"), *service("shop"), allocated("shop", SHOP))
+    assert list(ribs.whole(state, certain=True)) == []
+    assert list(ribs.changed(state, state.loc_rib.take_changed(), certain=True)) == []
+    down = folded(cluster(), PeerObserved("tor", "t", "2", 2, Address("10.0.0.254"), 64512, admin_down=True))
+    assert [one.routes for one in ribs.whole(down, certain=True)] == [{}]
