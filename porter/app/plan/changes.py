@@ -192,7 +192,8 @@ def _identified(document: Document, before: Event | None) -> dict[str, Any]:
 def _aged(fact: Event, before: Event | None, state: ClusterState) -> Event:
     """As old as it is, or new: age decides between objects that contradict each other. Manifests name no generation."""
     fields: dict[str, int] = {
-        "created_ms": getattr(before, "created_ms", 0) or state.ledger.time_ms,
+        # A folder of manifests tells no age: 0 is one that stays.
+        "created_ms": getattr(before, "created_ms", state.ledger.time_ms),
         "generation": getattr(before, "generation", 1),
     }
     known = {name: value for name, value in fields.items() if name in fact._fields}

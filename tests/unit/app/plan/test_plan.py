@@ -10,6 +10,7 @@ from porter.app.plan import NotPlannable, plan_at, read_changes
 from porter.kube.facts import FactSettings
 from tests.schema_check import violations
 from tests.unit.app.scripted_incident import incident
+from tests.unit.projections.story import endpoints, pool
 
 POOL = """
 apiVersion: network.kubesphere.io/v1alpha2
@@ -172,3 +173,12 @@ async def test_a_path_that_stays_as_it_is_does_not_stand_in_a_plan(planned):
     assert [(one["change"], one["before"]["nextHop"]) for one in answer["routes"]] == [("removed", "10.0.0.2")]
     again = await planned(SLICE.replace("n3", "n1"), mark="router-up")
     assert [(one["change"], one["before"]["nextHop"]) for one in again["routes"]] == [("removed", "10.0.0.2")]
+
+
+async def test_what_is_as_it_was_is_no_change_though_nobody_knows_its_age(tmp_path):
+    it = await incident()
+    await it.says(pool("public", "192.0.2.0-192.0.2.0", default=True, created_ms=0))
+    (tmp_path / "all.yaml").write_text(POOL % "192.0.2.0" + "---" + SLICE.replace("n3", "n1"))
+    await it.says(endpoints("web", "n1", families=("IPv4",)))
+    answer = await plan_at(it.streams, None, read_changes([str(tmp_path)], (), (), ()), FactSettings())
+    assert answer["changes"] == []
