@@ -164,6 +164,8 @@ def test_ctrl_c_ends_with_130_and_without_a_word(file):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A shell without job control has what it runs in the background ignore the signal, and its children with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert stepping.stdout is not None
     assert stepping.stdout.readline()
