@@ -66,9 +66,9 @@ async def undisturbed(lab, bad, passwords: dict[str, str] | None = None) -> Asyn
     assert speaker.view("good").flaps == 0
 
 
-async def test_a_closed_port(started):
-    async with undisturbed(started, settings("bad", ADDRESS(3))):
-        await told(started, "refuses connections", "Connect")
+async def test_a_closed_port(engine_lab):
+    async with undisturbed(engine_lab, settings("bad", ADDRESS(3))):
+        await told(engine_lab, "refuses connections", "Connect")
 
 
 async def test_a_router_that_listens_later_is_taken(started):
@@ -79,28 +79,51 @@ async def test_a_router_that_listens_later_is_taken(started):
         await late.holds(ROUTES)
 
 
-@pytest.mark.parametrize("kind", ["bird", "frr"])
-async def test_another_as_than_the_peers(started, kind):
-    router = getattr(started, kind)("bad", ADDRESS(3), own_as=64999)
-    async with undisturbed(started, settings("bad", router.address)):
-        await told(started, "another AS number than 64501; correct spec.conf.peerAs")
+async def another_as_than_the_peers(lab, kind):
+    router = getattr(lab, kind)("bad", ADDRESS(3), own_as=64999)
+    async with undisturbed(lab, settings("bad", router.address)):
+        await told(lab, "another AS number than 64501; correct spec.conf.peerAs")
 
 
-@pytest.mark.parametrize("kind", ["bird", "frr", "gobgp"])
-async def test_another_as_than_the_router_expects(started, kind):
-    router = getattr(started, kind)("bad", ADDRESS(3))
-    async with undisturbed(started, settings("bad", router.address, local_as=LOCAL_AS + 7)):
-        await told(started, f"expects another AS number than our {LOCAL_AS + 7}")
+async def test_another_as_than_the_peers(engine_lab):
+    await another_as_than_the_peers(engine_lab, "bird")
 
 
-@pytest.mark.parametrize("kind", ["bird", "frr"])
-@pytest.mark.parametrize("ours", ["", "inline:bad"], ids=["none", "wrong"])
-async def test_another_password_than_the_routers(started, kind, ours):
-    router = getattr(started, kind)("bad", ADDRESS(3), password="right")
+async def test_another_as_than_the_peers_frr(started):
+    await another_as_than_the_peers(started, "frr")
+
+
+async def another_as_than_the_router_expects(lab, kind):
+    router = getattr(lab, kind)("bad", ADDRESS(3))
+    words = {"exabgp": "expects another AS number than our", "gobgp": "see that it expects our AS"}[lab.speaker.engine]
+    async with undisturbed(lab, settings("bad", router.address, local_as=LOCAL_AS + 7)):
+        await told(lab, f"{words} {LOCAL_AS + 7}")
+
+
+async def test_another_as_than_the_router_expects(engine_lab):
+    await another_as_than_the_router_expects(engine_lab, "bird")
+
+
+@pytest.mark.parametrize("kind", ["frr", "gobgp"])
+async def test_another_as_than_other_routers_expect(started, kind):
+    await another_as_than_the_router_expects(started, kind)
+
+
+async def another_password_than_the_routers(lab, kind, ours):
+    router = getattr(lab, kind)("bad", ADDRESS(3), password="right")
     bad = settings("bad", router.address, password_source=ours)
-    async with undisturbed(started, bad, passwords={"inline:bad": "wrong"}):
-        event = await told(started, "does not answer", "Connect")
+    async with undisturbed(lab, bad, passwords={"inline:bad": "wrong"}):
+        event = await told(lab, "does not answer", "Connect")
         assert ("the password is not the router's" if ours else "the router wants a password") in event.reason
+
+
+async def test_no_password_where_the_router_has_one(engine_lab):
+    await another_password_than_the_routers(engine_lab, "bird", "")
+
+
+@pytest.mark.parametrize(("kind", "ours"), [("bird", "inline:bad"), ("frr", ""), ("frr", "inline:bad")])
+async def test_another_password_than_the_routers(started, kind, ours):
+    await another_password_than_the_routers(started, kind, ours)
 
 
 async def test_a_router_without_our_password(started):

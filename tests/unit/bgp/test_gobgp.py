@@ -9,9 +9,11 @@ from porter.bgp.backends.gobgp import messages
 from porter.bgp.backends.gobgp.agreement import Agreement
 from porter.bgp.backends.gobgp.evidence import Evidence, Sent
 from porter.bgp.backends.gobgp.filling import filling
-from porter.bgp.backends.gobgp.looking import Look, restart_state
+from porter.bgp.backends.gobgp.looking import Look, Seen, as_number, restart_state
 from porter.bgp.backends.gobgp.places import place_of
 from porter.bgp.backends.gobgp.protocol import gobgp_pb2 as wire
+from porter.bgp.backends.gobgp.troubles import CONNECTS_WITHIN_S, RETRIES_WITHIN_S, Troubles
+from porter.bgp.session import PeerSession
 from porter.model.address import Address, Prefix
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SessionSettings
 
@@ -237,9 +239,73 @@ def test_who_restarted_keeps_nothing_of_before(looked, told_before, keeps):
     assert looked.may_keep(told_before=told_before) == keeps
 
 
-def test_what_is_counted_narrows_the_trouble_down():
-    peer = wire.Peer()
-    assert messages.trouble_of(peer, waited=False) == ""
-    assert "no connection" in messages.trouble_of(peer, waited=True)
+@pytest.mark.parametrize(
+    ("opened", "number"),
+    [
+        (bytes([4]) + (64999).to_bytes(2, "big") + bytes(7), 64999),
+        (bytes([4]) + (23456).to_bytes(2, "big") + bytes(6) + bytes([8, 2, 6, 65, 4, 0, 3, 0, 1]), 196609),
+        (bytes([4]) + (23456).to_bytes(2, "big") + bytes(7), None),
+    ],
+)
+def test_a_router_tells_its_as_number_in_its_open(opened, number):
+    assert as_number(opened) == number
+
+
+def told(session: PeerSession, now_s: float) -> list[tuple[str, str]]:
+    session.tell_news(now_s)
+    outcomes, session.outcomes = session.outcomes, []
+    return [(event.state, event.reason) for event in outcomes]
+
+
+def test_another_as_number_in_the_routers_open_is_told_at_once_and_once():
+    session = PeerSession(SETTINGS, 0.0)
+    troubles, peer = Troubles(session), wire.Peer()
+    troubles.begin(Seen(Look.RUNNING, 64999), 0.5)
+    ((state, reason),) = told(session, 0.5)
+    assert state == "Idle"
+    assert f"another AS number than {SETTINGS.peer_as}; correct spec.conf.peerAs" in reason
+    assert "AS 64999" in reason
+    peer.state.messages.sent.notification = 1
+    troubles.see(peer, 20.0)
+    assert told(session, 20.0) == []
+
+
+def test_a_refusal_is_told_and_stands_until_gobgp_had_time_to_try_again():
+    session = PeerSession(SETTINGS, 0.0)
+    troubles, peer = Troubles(session), wire.Peer()
+    troubles.begin(Seen(Look.RUNNING, SETTINGS.peer_as), 0.0)
+    assert not troubles.puzzling(CONNECTS_WITHIN_S)
+    assert troubles.puzzling(CONNECTS_WITHIN_S + 1)
     peer.state.messages.received.notification = 1
-    assert "refuses" in messages.trouble_of(peer, waited=True)
+    troubles.see(peer, 20.0)
+    ((state, reason),) = told(session, 20.0)
+    assert state == "Idle"
+    assert f"expects our AS {SETTINGS.local_as}" in reason
+    assert not troubles.puzzling(20.0 + RETRIES_WITHIN_S)
+    assert troubles.puzzling(21.0 + RETRIES_WITHIN_S)
+
+
+def test_a_port_that_was_found_closed_is_told():
+    session = PeerSession(SETTINGS, 0.0)
+    Troubles(session).begin(Seen(Look.CLOSED), 0.0)
+    ((state, reason),) = told(session, 0.0)
+    assert state == "Connect"
+    assert "refuses connections" in reason
+
+
+def test_an_open_that_is_never_answered_is_told():
+    session = PeerSession(SETTINGS, 0.0)
+    troubles, peer = Troubles(session), wire.Peer()
+    troubles.begin(Seen(Look.UNKNOWN), 0.0)
+    peer.state.session_state = wire.PeerState.OPENSENT
+    troubles.see(peer, 8.0)
+    assert told(session, 8.0) == [("OpenSent", "")]
+    troubles.see(peer, 19.0)
+    ((state, reason),) = told(session, 19.0)
+    assert state == "OpenSent"
+    assert "has not answered our OPEN" in reason
+    # GoBGP gives up.
+    peer.state.session_state = wire.PeerState.IDLE
+    peer.state.messages.sent.notification = 1
+    troubles.see(peer, 250.0)
+    assert told(session, 250.0) == []

@@ -30,6 +30,7 @@ from porter.bgp.backends.gobgp.looking import Look
 from porter.bgp.backends.gobgp.places import Place, agreement_file
 from porter.bgp.backends.gobgp.protocol import gobgp_pb2 as wire
 from porter.bgp.backends.gobgp.table import Table
+from porter.bgp.backends.gobgp.troubles import Troubles
 from porter.bgp.commands import Announce, Command, ReadRib, Resend, SendEndOfRib, Withdraw
 from porter.bgp.endofrib import MARGIN_S
 from porter.bgp.session import PeerSession
@@ -41,8 +42,6 @@ BUSY_S = 0.02
 CONNECTING_S = 0.2
 IDLE_S = 0.5
 START_S = 5.0
-PATIENCE_S = 15.0
-"""After so long without a session its peer is told to be unreachable, as far as GoBGP lets one know."""
 
 log = structlog.get_logger("porter.bgp")
 
@@ -61,6 +60,7 @@ class SessionDriver:
         self.settings = settings
         self.place = place
         self.session = PeerSession(settings, now())
+        self.troubles = Troubles(self.session)
         self.reached = False
         self._password = password
         self._now = now
@@ -257,11 +257,12 @@ class SessionDriver:
 
     async def _introduce(self, client: DaemonClient) -> None:
         """Look whether the router restarts, fill the table, then add the neighbour."""
-        looked = Look.UNKNOWN if self.settings.passive else await looking.look(self.settings, self._password)
-        if looked is Look.CLOSED and self._kept:
+        seen = await looking.look(self.settings, self._password)
+        self.troubles.begin(seen, self._now())
+        if seen.look is Look.CLOSED and self._kept:
             self.session.tell_news(self._now())
             return
-        keeps = looked.may_keep(told_before=self._said_restart and bool(self._inherited))
+        keeps = seen.look.may_keep(told_before=self._said_restart and bool(self._inherited))
         await self._fill(client)
         offer = self.settings._replace(families=self._agreement.offered)
         await client.add_peer(messages.peer_message(offer, self._password, keeps=keeps))
@@ -297,8 +298,7 @@ class SessionDriver:
             return
         if self._purge_due and not self._kept:
             await self._fill(client)
-        if trouble := messages.trouble_of(peer, waited=self._now() - self._since_s > PATIENCE_S):
-            self.session.reason = trouble
+        self.troubles.see(peer, self._now())
 
     async def _offers_fit(self, client: DaemonClient, peer: wire.Peer) -> bool:
         """Whether an established session was offered what its peer has; otherwise it is offered that anew."""

@@ -16,6 +16,7 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import structlog
 
@@ -25,7 +26,10 @@ from porter.model.bgp import SessionSettings
 LOOK_TIMEOUT_S = 3.0
 """Connecting and the router's OPEN together; it takes milliseconds."""
 HEADER_BYTES = 19
-OPEN, GRACEFUL_RESTART, CAPABILITIES = 1, 64, 2
+OPEN, GRACEFUL_RESTART, FOUR_OCTET_AS, CAPABILITIES = 1, 64, 65, 2
+AS_BYTES = 4
+AS_TRANS = 23456
+"""In the field of two bytes it stands for a number that does not fit there (RFC 6793, section 9)."""
 RESTART_STATE = 0x80
 MIN_OPEN_BYTES = 10
 TCP_MD5SIG = 14
@@ -52,23 +56,35 @@ class Look(enum.Enum):
         return self in (Look.RUNNING, Look.UNKNOWN) or (self is Look.RESTARTING and told_before)
 
 
-async def look(settings: SessionSettings, password: str | None) -> Look:
-    """Connect to a session's router as GoBGP would, and read the OPEN that it begins with."""
-    told = await _look(settings, password)
-    log.info("the router was looked at before it is called", peer=settings.peer, told=told.value)
-    return told
+class Seen(NamedTuple):
+    """What came of a look, and the AS number that the router says to have; None where it said nothing."""
+
+    look: Look
+    peer_as: int | None = None
 
 
-async def _look(settings: SessionSettings, password: str | None) -> Look:
+async def look(settings: SessionSettings, password: str | None) -> Seen:
+    """Connect to a session's router as GoBGP would, and read the OPEN that it begins with.
+
+    A router that connects to us is not called: nothing is known of it.
+    """
+    if settings.passive:
+        return Seen(Look.UNKNOWN)
+    seen = await _look(settings, password)
+    log.info("the router was looked at before it is called", peer=settings.peer, told=seen.look.value)
+    return seen
+
+
+async def _look(settings: SessionSettings, password: str | None) -> Seen:
     try:
         async with asyncio.timeout(LOOK_TIMEOUT_S):
             with _socket(settings, password) as connection:
                 await asyncio.get_running_loop().sock_connect(connection, (settings.peer_address, settings.port))
                 return await _said(connection)
     except ConnectionRefusedError:
-        return Look.CLOSED
+        return Seen(Look.CLOSED)
     except (OSError, TimeoutError):
-        return Look.UNKNOWN
+        return Seen(Look.UNKNOWN)
 
 
 def _socket(settings: SessionSettings, password: str | None) -> socket.socket:
@@ -101,13 +117,13 @@ def _key(address: str, password: str) -> bytes:
     return struct.pack(f"={MD5_ADDRESS_BYTES}sBBHi{MD5_KEY_BYTES}s", named, 0, 0, len(key), 0, key)
 
 
-async def _said(connection: socket.socket) -> Look:
+async def _said(connection: socket.socket) -> Seen:
     header = await _exactly(connection, HEADER_BYTES)
     length, kind = struct.unpack("!HB", header[16:])
     if kind != OPEN or length < HEADER_BYTES + MIN_OPEN_BYTES:
-        return Look.UNKNOWN
+        return Seen(Look.UNKNOWN)
     body = await _exactly(connection, length - HEADER_BYTES)
-    return Look.RESTARTING if restart_state(body) else Look.RUNNING
+    return Seen(Look.RESTARTING if restart_state(body) else Look.RUNNING, as_number(body))
 
 
 async def _exactly(connection: socket.socket, count: int) -> bytes:
@@ -123,13 +139,26 @@ async def _exactly(connection: socket.socket, count: int) -> bytes:
 def restart_state(opened: bytes) -> bool:
     """Whether an OPEN's body (RFC 4271, section 4.2) has the Restart State bit of RFC 4724."""
     with contextlib.suppress(IndexError):
-        return any(
-            code == GRACEFUL_RESTART and value[0] & RESTART_STATE
-            for kind, parameter in _values(opened[MIN_OPEN_BYTES:])
-            if kind == CAPABILITIES
-            for code, value in _values(parameter)
-        )
+        return any(code == GRACEFUL_RESTART and value[0] & RESTART_STATE for code, value in _capabilities(opened))
     return False
+
+
+def as_number(opened: bytes) -> int | None:
+    """The AS number of an OPEN's body: that of its capability (RFC 6793, section 3), or else the field of two bytes.
+
+    None where it has neither that can be read.
+    """
+    for code, value in _capabilities(opened):
+        if code == FOUR_OCTET_AS and len(value) == AS_BYTES:
+            return int.from_bytes(value, "big")
+    number = int.from_bytes(opened[1:3], "big")
+    return None if number == AS_TRANS else number
+
+
+def _capabilities(opened: bytes) -> Iterator[tuple[int, bytes]]:
+    for kind, parameter in _values(opened[MIN_OPEN_BYTES:]):
+        if kind == CAPABILITIES:
+            yield from _values(parameter)
 
 
 def _values(rest: bytes) -> Iterator[tuple[int, bytes]]:

@@ -161,16 +161,6 @@ def ends_of_rib(peer: wire.Peer, negotiated: Negotiated) -> int:
     return len(negotiated.families) if knows else 0
 
 
-def trouble_of(peer: wire.Peer, *, waited: bool) -> str:
-    """Why a session may not come up: GoBGP does not tell, but what it counts narrows it down ("": too early)."""
-    counts = peer.state.messages
-    if counts.sent.notification:
-        return "the peer's OPEN was refused: compare the AS numbers and router ids of both sides"
-    if counts.received.notification:
-        return "the peer refuses the session: compare the AS numbers of both sides, and whether it knows us"
-    return "no connection: compare addresses, port, TTL and MD5 key, and whether the peer listens" if waited else ""
-
-
 # ----------------------------------------------------------------------------------------------------------- routes
 
 

@@ -22,6 +22,7 @@ from porter.bgp.configuration import (
     unsupported,
     write_private,
 )
+from porter.bgp.probing import Lookout
 from porter.bgp.publisher import no_passwords
 from porter.bgp.rejections import Rejections
 from porter.bgp.views import confirmed_of, imports_of, view_of
@@ -62,6 +63,7 @@ class GoBgpPublisher:
         self._changed = asyncio.Event()
         self._configuring = asyncio.Lock()
         self._rejections = Rejections()
+        self._lookout = Lookout()
         self._unsupported: dict[PeerKey, tuple[Problem, ...]] = {}
         self._uninformed: set[PeerKey] = set()
         self._outcomes: list[Event] = []
@@ -95,6 +97,7 @@ class GoBgpPublisher:
                         task.result()
         finally:
             self._running = False
+            self._lookout.cancel()
             tasks = list(self._tasks.values())
             self._tasks.clear()
             for task in tasks:
@@ -306,6 +309,14 @@ class GoBgpPublisher:
         for driver in self._drivers.values():
             events += _taken(driver)
         self._tell(events)
+        self._look()
+
+    def _look(self) -> None:
+        """Have somebody look at a router of whose silence GoBGP does not tell the cause."""
+        if self._running:
+            now_s = self._clock.monotonic_s()
+            puzzling = (one.session for one in self._drivers.values() if one.troubles.puzzling(now_s))
+            self._lookout.watch(puzzling, now_s)
 
     def _tell(self, events: Sequence[Event]) -> None:
         if not events:
