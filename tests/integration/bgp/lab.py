@@ -31,6 +31,7 @@ from porter.ports import Desired
 LOCAL_AS = 64500
 PEER_AS = 64501
 WAIT_S = 30.0
+ASKED_AGAIN_S = 1.0
 
 Table = dict[RouteKey, str]
 
@@ -101,11 +102,17 @@ class Engine:
             try:
                 await self.process.wait()
             except asyncio.CancelledError:
-                with contextlib.suppress(ProcessLookupError):
-                    self.process.terminate()
-                await self.process.wait()
+                await self._end(self.process)
                 raise
             await asyncio.sleep(0.1)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """ExaBGP 5 ignores a signal that comes while it handles another, such as the one that has it reload."""
+        while process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), ASKED_AGAIN_S)
 
     @property
     def pid(self) -> int:
