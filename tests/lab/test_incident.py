@@ -146,6 +146,8 @@ def incident(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inc
         up = lab.porter(1, user=USERS[0], options=["--hold-minimum", "1000"]).start()
         scenario.wait_sessions(lab, up)
         made = Incident(lab, up, tmp_path_factory.mktemp("incident"))
+        # A router sees its session up before Porter tells so, and what is told belongs before the calm.
+        eventually(lambda: session(made) == "Established", "the session is told", scenario.SETTLED_WITHIN_S)
         happen(made, World(lab, up, up, JournalReader(lab.redis), {lab.frr.name: "tor-west", lab.bird.name: RIVAL}))
         yield made
     finally:
@@ -202,10 +204,10 @@ def mark(incident: Incident, world: World, name: str, *down: str) -> None:
 
 
 def session(incident: Incident) -> str:
-    """The state of the session with the router that restarts."""
-    [peer] = [each for each in incident.up.json("/v1/peers")["peers"] if each["peer"] == RIVAL]  # type: ignore[index]
-    state: str = peer["sessions"][0]["state"]
-    return state
+    """The state of the session with the router that restarts; "" while there is none."""
+    peers = [each for each in incident.up.json("/v1/peers")["peers"] if each["peer"] == RIVAL]  # type: ignore[index]
+    states: list[str] = [one["state"] for each in peers for one in each["sessions"]]
+    return states[0] if states else ""
 
 
 def create(lab: Lab, service: str) -> Object:

@@ -270,7 +270,8 @@ def test_a_paused_router_lets_sessions_be_and_a_restarted_one_forgets(web: Lab, 
         assert router.established() == {speaker.address}
         router.restart()
         router.wait_sessions({speaker.address})
-        router.kernel.wait_next_hops(PREFIX4, web.next_hops(), ROUTE_TIMEOUT_S)
+        # A router that restarts gracefully waits for the speaker's End-of-RIB before it chooses routes (RFC 4724).
+        router.kernel.wait_next_hops(PREFIX4, web.next_hops(), 6 * ROUTE_TIMEOUT_S)
 
 
 def test_a_wait_that_fails_says_what_was_there(web: Lab) -> None:
