@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import programs
+from tests.lab import programs, scenario
 from tests.lab.lab import Lab
+from tests.lab.porter import Porter
 
 HERE = Path(__file__).parent
 
@@ -52,6 +53,16 @@ def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
         _set_up_s["coming up"] = made.set_up_s
         yield made
         del pytestconfig.stash[_lab]
+
+
+@pytest.fixture(scope="module")
+def porter(lab: Lab) -> Iterator[Porter]:
+    """Porter with a session to both routers and a default pool of both families; suites may have their own."""
+    scenario.configure(lab)
+    started = lab.porter().start()
+    scenario.wait_sessions(lab, started)
+    yield started
+    lab.reset()
 
 
 @pytest.fixture

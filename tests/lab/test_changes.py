@@ -22,16 +22,6 @@ COMMUNITY = "64500:77"
 
 
 @pytest.fixture(scope="module")
-def porter(lab: Lab) -> Iterator[Porter]:
-    """Porter with a session to both routers and a default pool."""
-    scenario.configure(lab)
-    started = lab.porter().start()
-    scenario.wait_sessions(lab, started)
-    yield started
-    lab.reset()
-
-
-@pytest.fixture(scope="module")
 def fleet(lab: Lab, porter: Porter) -> Fleet:
     """Services that no change is about."""
     return scenario.launch_fleet(lab, FLEET_SIZE)

@@ -1,6 +1,6 @@
 """The main job: a Service becomes one route with one next hop per node, over which clients reach its pods."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -14,16 +14,6 @@ from tests.lab.waiting import eventually
 pytestmark = pytest.mark.lab
 
 PAPER_NODES = range(4, 13)
-
-
-@pytest.fixture(scope="module")
-def porter(lab: Lab) -> Iterator[Porter]:
-    """Porter with a session to both routers and a default pool of both families."""
-    scenario.configure(lab)
-    started = lab.porter().start()
-    scenario.wait_sessions(lab, started)
-    yield started
-    lab.reset()
 
 
 @pytest.mark.parametrize(

@@ -28,16 +28,6 @@ TOLD_WITHIN_S = scenario.LEASE_S + scenario.SETTLED_WITHIN_S
 NAMES = [f"mass-{number:02}" for number in range(OUTAGE_SIZE)]
 
 
-@pytest.fixture(scope="module")
-def porter(lab: Lab) -> Iterator[Porter]:
-    """Porter with a session to both routers and a default pool."""
-    scenario.configure(lab)
-    started = lab.porter().start()
-    scenario.wait_sessions(lab, started)
-    yield started
-    lab.reset()
-
-
 def marked(lab: Lab, router: Router, prefix: str) -> set[str]:
     """The next hops of a prefix at a router whose paths carry GRACEFUL_SHUTDOWN."""
     if router is lab.frr:

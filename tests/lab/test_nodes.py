@@ -1,7 +1,6 @@
 """Next hops follow the nodes: those with a ready endpoint for the policy Local, and those that are Ready at all."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,16 +12,6 @@ pytestmark = pytest.mark.lab
 
 MOVED_WITHIN_S = 2.0
 LOCAL = {"policy": "Local"}
-
-
-@pytest.fixture(scope="module")
-def porter(lab: Lab) -> Iterator[Porter]:
-    """Porter with a session to both routers and a default pool."""
-    scenario.configure(lab)
-    started = lab.porter().start()
-    scenario.wait_sessions(lab, started)
-    yield started
-    lab.reset()
 
 
 def check_moves(lab: Lab, prefix: str, began_s: float, *nodes: str, within_s: float = MOVED_WITHIN_S) -> None:

@@ -29,16 +29,6 @@ SIDE_POOL = "198.51.100.220-198.51.100.229"
 PAIR = scenario.DUAL_STACK
 
 
-@pytest.fixture(scope="module")
-def porter(lab: Lab) -> Iterator[Porter]:
-    """Porter with a session to both routers and a default pool of both families."""
-    scenario.configure(lab)
-    started = lab.porter().start()
-    scenario.wait_sessions(lab, started)
-    yield started
-    lab.reset()
-
-
 @pytest.fixture
 def side_pool(lab: Lab) -> Iterator[str]:
     """A second pool, which is used on request only."""

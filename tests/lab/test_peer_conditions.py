@@ -1,7 +1,5 @@
 """What a person is told of a peer that does not work, and of limits: at the API server, with real routers."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.lab import manifests, plan, scenario
@@ -17,16 +15,6 @@ FLEET_SIZE = 5
 TOLD_WITHIN_S = 60.0
 UP_WITHIN_S = 40.0
 NOBODY = "10.77.0.3"
-
-
-@pytest.fixture(scope="module")
-def porter(lab: Lab) -> Iterator[Porter]:
-    """Porter with a session to both routers, and a third peer to spoil."""
-    scenario.configure(lab)
-    started = lab.porter().start()
-    scenario.wait_sessions(lab, started)
-    yield started
-    lab.reset()
 
 
 @pytest.fixture(scope="module")

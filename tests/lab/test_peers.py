@@ -29,16 +29,6 @@ table inet wall {
 
 
 @pytest.fixture(scope="module")
-def porter(lab: Lab) -> Iterator[Porter]:
-    """Porter with a session to both routers and a default pool."""
-    scenario.configure(lab)
-    started = lab.porter().start()
-    scenario.wait_sessions(lab, started)
-    yield started
-    lab.reset()
-
-
-@pytest.fixture(scope="module")
 def fleet(lab: Lab, porter: Porter) -> Fleet:
     """Some Services that nothing is done to."""
     return scenario.launch_fleet(lab, FLEET_SIZE)

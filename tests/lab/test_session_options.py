@@ -1,7 +1,5 @@
 """What a peer's own settings make of its session, down to the kernel's routes of a router that is told of them."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.lab import manifests, plan, scenario
@@ -17,16 +15,6 @@ RACK_LABEL = "openelb.kubesphere.io/rack"
 RACK_AS = 4_200_000_001
 """A number of four octets (RFC 6793)."""
 NODE_OF_IPV6 = 9
-
-
-@pytest.fixture(scope="module")
-def porter(lab: Lab) -> Iterator[Porter]:
-    """Porter with a session to both routers and a default pool."""
-    scenario.configure(lab)
-    started = lab.porter().start()
-    scenario.wait_sessions(lab, started)
-    yield started
-    lab.reset()
 
 
 @pytest.fixture(scope="module")
