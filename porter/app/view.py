@@ -7,15 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from porter.app.read_model import ReadModel
-from porter.events.decided import (
-    NodeDrained,
-    NodeUndrained,
-    ServiceDrained,
-    ServiceUndrained,
-    SpeakerDrained,
-    SpeakerUndrained,
-    WithdrawalApproved,
-)
+from porter.events.decided import OperatorAction
 from porter.events.envelope import Envelope, Head
 from porter.projections.cluster import ClusterState
 from porter.projections.sessions import Sessions
@@ -25,17 +17,6 @@ if TYPE_CHECKING:
     from porter.app.retention.kept import Kept
     from porter.app.upgrade.activation import Reading
     from porter.telemetry.instruments import Instruments
-
-Action = (
-    SpeakerDrained
-    | SpeakerUndrained
-    | NodeDrained
-    | NodeUndrained
-    | ServiceDrained
-    | ServiceUndrained
-    | WithdrawalApproved
-)
-"""What an operator may have the leader journal."""
 
 
 def _nothing(_envelope: Envelope) -> None:
@@ -67,7 +48,7 @@ class View:
     """What is measured as it happens."""
     kept: Kept | None = None
     """The archive and what is trimmed behind it."""
-    act: Callable[[Action], Awaitable[int]] | None = None
+    act: Callable[[OperatorAction], Awaitable[int]] | None = None
     readers: Reading | None = None
 
     def read_model(self) -> ReadModel:

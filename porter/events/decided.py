@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from porter.model.address import Address, Prefix
 from porter.model.reasons import Candidate
@@ -355,3 +355,18 @@ class HoldEnded(NamedTuple):
     @property
     def aggregate(self) -> str:
         return f"hold/{self.hold}"
+
+
+OperatorAction = (
+    SpeakerDrained
+    | SpeakerUndrained
+    | NodeDrained
+    | NodeUndrained
+    | ServiceDrained
+    | ServiceUndrained
+    | WithdrawalApproved
+)
+"""What an operator may have the leader journal."""
+
+OPERATOR_ACTIONS: tuple[type, ...] = get_args(OperatorAction)
+"""Their types."""

@@ -37,18 +37,7 @@ LANES: dict[type, str] = {
         ),
         ALLOCATOR,
     ),
-    **dict.fromkeys(
-        (
-            decided.SpeakerDrained,
-            decided.SpeakerUndrained,
-            decided.NodeDrained,
-            decided.NodeUndrained,
-            decided.ServiceDrained,
-            decided.ServiceUndrained,
-            decided.WithdrawalApproved,
-        ),
-        OPERATOR,
-    ),
+    **dict.fromkeys(decided.OPERATOR_ACTIONS, OPERATOR),
 }
 
 

@@ -33,10 +33,10 @@ from porter.app.history.streams import SpeakerStreams
 from porter.app.http import actions
 from porter.app.retention.upkeep import NOT_KEPT, Keeping, Upkeep
 from porter.app.upgrade.activation import Activation
-from porter.app.view import Action, View
+from porter.app.view import View
 from porter.events.catalogue import Event
 from porter.events.codec import as_read
-from porter.events.decided import RecoveryCompleted
+from porter.events.decided import OperatorAction, RecoveryCompleted
 from porter.events.envelope import Commit, Draft, Envelope, Head
 from porter.events.observed import InventorySynced
 from porter.ports import (
@@ -99,7 +99,7 @@ class Leading:
         self._clock = clock
         self._intake = Intake(source, rule, clock)
         self._cordon_delay_ms = cordon_delay_ms
-        self._actions: deque[tuple[Action, asyncio.Future[int]]] = deque()
+        self._actions: deque[tuple[OperatorAction, asyncio.Future[int]]] = deque()
         self._answers: list[asyncio.Future[int]] = []
         self._wake = asyncio.Event()
         self._activation = activation or Activation(None, clock, None)
@@ -143,7 +143,7 @@ class Leading:
                     answer.set_exception(JournalError("the leader changed before this was journaled; ask again"))
             await self._upkeep.stop()
 
-    async def submit(self, action: Action) -> int:
+    async def submit(self, action: OperatorAction) -> int:
         """Journal an operator's action; return its position.
 
         Raises:

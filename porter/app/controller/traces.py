@@ -50,15 +50,6 @@ _OBJECT = (
     observed.ServiceRangeObserved,
     observed.ServiceRangeGone,
 )
-_OPERATOR = (
-    decided.SpeakerDrained,
-    decided.SpeakerUndrained,
-    decided.NodeDrained,
-    decided.NodeUndrained,
-    decided.ServiceDrained,
-    decided.ServiceUndrained,
-    decided.WithdrawalApproved,
-)
 _TIMER = (
     decided.CoolDownElapsed,
     decided.NodeDrainElapsed,
@@ -69,7 +60,7 @@ _TIMER = (
 ROOTS: dict[type, str] = {
     **dict.fromkeys(_SERVICE, spans.SERVICE_CHANGE),
     **dict.fromkeys(_OBJECT, spans.OBJECT_CHANGE),
-    **dict.fromkeys(_OPERATOR, spans.OPERATOR_ACTION),
+    **dict.fromkeys(decided.OPERATOR_ACTIONS, spans.OPERATOR_ACTION),
     **dict.fromkeys(_TIMER, spans.TIMER_ELAPSED),
 }
 """What begins a trace, and how its root is called; the journal's own events belong to none."""

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from porter.app.answer_json import Json, time_json
-from porter.app.explain.question import Unknown
+from porter.app.answers.routes import not_known
+from porter.app.explain.question import KNOWN_SHOWN, Unknown
 from porter.app.explain.sessions import number_of
 from porter.app.read_model import ReadModel
 from porter.events.observed import NodeObserved, ServiceObserved
@@ -53,8 +54,7 @@ def tell_node(model: ReadModel, name: str) -> Json:
     state = model.state
     node = state.inventory.nodes.get(name)
     if node is None:
-        known = ", ".join(sorted(state.inventory.nodes)[:10])
-        raise Unknown(f"no node {name!r} is known; known: {known or 'none yet'}")
+        raise Unknown(not_known("node", name, sorted(state.inventory.nodes)[:KNOWN_SHOWN]))
     families = [_family(state, node, family) for family in FAMILIES]
     told, counted = _services(state, node)
     hops = sum(count for (is_hop, _, _), count in counted.items() if is_hop)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from porter.app.answer_json import Json, time_json
-from porter.app.answers.routes import known_speakers, negotiated_of, peer_answer
+from porter.app.answers.routes import known_speakers, negotiated_of, not_known, peer_answer
 from porter.app.explain.counts import Paths, paths_of, shapes_of
-from porter.app.explain.question import Unknown
+from porter.app.explain.question import KNOWN_SHOWN, Unknown
 from porter.app.explain.sessions import number_of, place_json, standing_of
 from porter.app.explain.verdicts import changed
 from porter.app.read_model import ReadModel
@@ -36,8 +36,7 @@ def tell_peer(model: ReadModel, name: str) -> Json:
     state = model.state
     fact = state.inventory.peers.get(name)
     if fact is None:
-        known = ", ".join(sorted(state.inventory.peers)[:10])
-        raise Unknown(f"no BgpPeer {name!r} is known; known: {known or 'none yet'}")
+        raise Unknown(not_known("BgpPeer", name, sorted(state.inventory.peers)[:KNOWN_SHOWN]))
     conf = state.inventory.good_conf(DEFAULT_CONF)
     shapes = shapes_of(model, name)
     told = {

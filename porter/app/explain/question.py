@@ -12,6 +12,8 @@ from porter.projections.cluster import ClusterState
 FORMS = "service/NAMESPACE/NAME, node/NAME, peer/NAME, an address like 192.0.2.1, or a prefix like 192.0.2.0/24"
 ELSEWHERE_MAX = 5
 """Most Services of other namespaces that are named where a bare word is not known."""
+KNOWN_SHOWN = 10
+"""Most names that the answer about an unknown one tells."""
 
 
 class Unknown(NotThere):

@@ -11,10 +11,10 @@ from porter.app.answers.last_speaker import announced_by_it_alone
 from porter.app.history.reading import BadQuestion
 from porter.app.read_model import ReadModel
 from porter.app.settings import DRAIN_DELAY_MS
-from porter.app.view import Action
 from porter.events.decided import (
     NodeDrained,
     NodeUndrained,
+    OperatorAction,
     ServiceDrained,
     ServiceUndrained,
     SpeakerDrained,
@@ -41,7 +41,7 @@ class NotPossible(Exception):
     """The action cannot be done as things stand; the message names the mend."""
 
 
-def drain(body: Mapping[str, Any], by: str, model: ReadModel) -> Action:
+def drain(body: Mapping[str, Any], by: str, model: ReadModel) -> OperatorAction:
     """A drain, or its end: `{"node": .., "why": .., "undo": false, "delayMs": 10000, "force": false}`.
 
     Raises:
@@ -87,7 +87,7 @@ def approval(body: Mapping[str, Any], by: str, model: ReadModel) -> WithdrawalAp
     return WithdrawalApproved(number, by, _text(body, "why", required=False))
 
 
-def answer(action: Action, position: int) -> Json:
+def answer(action: OperatorAction, position: int) -> Json:
     """What is said of an action that was journaled."""
     match action:
         case SpeakerDrained() | SpeakerUndrained():

@@ -39,7 +39,8 @@ from porter.app.read_model import ReadModel
 from porter.app.settings import InvalidSettings, Settings
 from porter.app.settings_check import check_http
 from porter.app.upgrade import answer as reader_answers
-from porter.app.view import Action, View
+from porter.app.view import View
+from porter.events.decided import OperatorAction
 from porter.files import write_atomically
 from porter.ports import Access, JournalError, JournalUnavailable
 from porter.telemetry.metrics import expose
@@ -293,7 +294,7 @@ class Api:
         return _json({"reader": name})
 
     async def _act(
-        self, request: web.Request, read: Callable[[Mapping[str, Any], str, ReadModel], Action]
+        self, request: web.Request, read: Callable[[Mapping[str, Any], str, ReadModel], OperatorAction]
     ) -> web.StreamResponse:
         """Have the leader journal an action upon something that is known; answer its position."""
         body = await _json_body(request)
