@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from porter.bgp.rejections import Rejections
 from porter.bgp.validation import unfinished
 from porter.model.bgp import SessionSettings
 
@@ -61,14 +60,3 @@ class Examination:
             self._complaints[self._fragment(sessions[0])] = complaint
         elif complaint:
             await self.split(sessions)
-
-
-def distinct(sessions: Iterable[SessionSettings], rejections: Rejections) -> list[SessionSettings]:
-    """ExaBGP tells neighbours apart by their addresses: of two with the same, the first given stays."""
-    seen: dict[tuple[str, str], SessionSettings] = {}
-    for settings in sessions:
-        first = seen.setdefault((settings.peer_address, settings.local_address), settings)
-        if first is not settings:
-            message = f"{first.peer} has the same address; use one"
-            rejections.reject(settings.peer, "spec.conf.neighborAddress", message)
-    return sorted(seen.values(), key=lambda settings: settings.peer)

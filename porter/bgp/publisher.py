@@ -24,7 +24,8 @@ from porter.bgp.configuration import (
 from porter.bgp.configuration_file import ConfigurationFile
 from porter.bgp.connection import RelayConnection, listen
 from porter.bgp.departures import endings, going, is_predecessor, own, predecessors, predecessors_of, succeeded
-from porter.bgp.examination import Examination, distinct
+from porter.bgp.examination import Examination
+from porter.bgp.exclusions import as_before, distinct
 from porter.bgp.probing import Lookout
 from porter.bgp.rejections import Rejections
 from porter.bgp.session import PeerSession
@@ -128,7 +129,8 @@ class ExaBgpPublisher:
         """
         async with self._configuring:
             self._rejections.begin()
-            accepted = await self._accepted(self._usable(distinct(sessions, self._rejections)))
+            usable = self._usable(distinct(sessions, self._rejections))
+            accepted = await self._accepted(sorted(usable, key=lambda settings: settings.peer))
             self._tell(self._rejections.news())
             self._tell_unsupported(accepted)
             await self._hand_over(accepted)
@@ -274,15 +276,11 @@ class ExaBgpPublisher:
         return chosen
 
     def _former(self, settings: SessionSettings, sessions: Sequence[SessionSettings]) -> SessionSettings | None:
-        """The session with the same router as it was, unless another one has its addresses by now."""
+        """The session as it was, if it was."""
         before = next(
             (one.settings for one in self._dialogue.sessions.values() if one.settings.peer == settings.peer), None
         )
-        if before is None or before.peer_address != settings.peer_address:
-            return None
-        taken = {(one.peer_address, one.local_address): one.peer for one in sessions}
-        same = taken.get((before.peer_address, before.local_address), settings.peer) == settings.peer
-        return before if same else None
+        return as_before(before, settings, sessions)
 
     async def _hand_over(self, sessions: Sequence[SessionSettings]) -> None:
         """Write the configuration, and have ExaBGP take it."""

@@ -22,6 +22,7 @@ from porter.bgp.configuration import (
     unsupported,
     write_private,
 )
+from porter.bgp.exclusions import as_before, distinct, listening_apart
 from porter.bgp.probing import Lookout
 from porter.bgp.publisher import no_passwords
 from porter.bgp.rejections import Rejections
@@ -189,32 +190,26 @@ class GoBgpPublisher:
     # ----------------------------------------------------------------------------------------------------- configuring
 
     def _accepted(self, sessions: Sequence[SessionSettings]) -> list[SessionSettings]:
-        """The sessions that GoBGP can honour; of two that exclude each other, the first by name stays."""
-        accepted: list[SessionSettings] = []
-        addresses: dict[tuple[str, str], PeerKey] = {}
-        listeners: dict[tuple[str, int], PeerKey] = {}
-        for asked in sorted(sessions, key=lambda settings: settings.peer):
-            settings: SessionSettings | None = asked
-            try:
-                check_settings(asked, self._password(asked))
-            except InvalidSession as error:
-                self._rejections.reject(asked.peer, error.field, str(error))
-                settings = self._former(asked)
-            if settings is None:
-                continue
-            try:
-                _check_address(settings, addresses)
-                _check_listener(settings, listeners)
-            except InvalidSession as error:
-                self._rejections.reject(settings.peer, error.field, str(error))
-                continue
-            accepted.append(settings)
-        return accepted
+        """The sessions that GoBGP can honour; of two that exclude each other, the first given stays."""
+        candidates = distinct(sessions, self._rejections)
+        usable = []
+        for settings in candidates:
+            one = settings if self._check(settings) else self._former(settings, candidates)
+            if one is not None:
+                usable.append(one)
+        return listening_apart(usable, self._rejections)
 
-    def _former(self, settings: SessionSettings) -> SessionSettings | None:
-        """The session with the same router as it was, which stays where it cannot be as it is asked for."""
+    def _check(self, settings: SessionSettings) -> bool:
+        try:
+            check_settings(settings, self._password(settings))
+        except InvalidSession as error:
+            self._rejections.reject(settings.peer, error.field, str(error))
+            return False
+        return True
+
+    def _former(self, settings: SessionSettings, sessions: Sequence[SessionSettings]) -> SessionSettings | None:
         driver = self._drivers.get(settings.peer)
-        return driver.settings if driver is not None and driver.settings.peer_address == settings.peer_address else None
+        return as_before(None if driver is None else driver.settings, settings, sessions)
 
     def _password(self, settings: SessionSettings) -> str | None:
         return self._passwords(settings.password_source) if settings.password_source else None
@@ -335,22 +330,3 @@ class GoBgpPublisher:
 def _taken(driver: SessionDriver) -> list[Event]:
     outcomes, driver.session.outcomes = driver.session.outcomes, []
     return outcomes
-
-
-def _check_address(settings: SessionSettings, addresses: dict[tuple[str, str], PeerKey]) -> None:
-    first = addresses.setdefault((settings.peer_address, settings.local_address), settings.peer)
-    if first != settings.peer:
-        raise InvalidSession("spec.conf.neighborAddress", f"{first} has the same address; use one")
-
-
-def _check_listener(settings: SessionSettings, listeners: dict[tuple[str, int], PeerKey]) -> None:
-    """Each session has a daemon of its own, and an address and port can be listened on by one alone."""
-    if not settings.passive:
-        return
-    first = listeners.setdefault((settings.local_address, settings.port), settings.peer)
-    if first != settings.peer:
-        raise InvalidSession(
-            "passive",
-            f"{first} waits for its peer on {settings.local_address} port {settings.port}, and with --engine gobgp "
-            "only one can: give this one another port or local address, let it connect, or use --engine exabgp",
-        )

@@ -14,7 +14,7 @@ from porter.app.settings import Settings
 from porter.app.speaker import configuring
 from porter.app.speaker import speaker as module
 from porter.app.speaker.speaker import Speaker
-from porter.bgp.examination import distinct
+from porter.bgp.exclusions import distinct
 from porter.bgp.rejections import Rejections
 from porter.events.catalogue import Event
 from porter.events.codec import SHAPES, encode_commit
