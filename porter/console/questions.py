@@ -11,6 +11,7 @@ from porter.app.answers import diff, timeline
 from porter.app.answers import routes as route_answers
 from porter.app.explain import question as explain_question
 from porter.app.explain import service as explain
+from porter.app.explain.departed import resolve
 from porter.app.history.moments import Moment
 from porter.app.history.reading import BadQuestion
 from porter.app.history.streams import Streams
@@ -85,9 +86,8 @@ def _with_forgotten(told: Json, then: Then) -> Json:
 
 
 async def _explain(books: Books, query: Query) -> Json:
-    then = await books.then(query)
-    question = explain_question.resolved(explain_question.Question.from_query(query), then.model.state)
-    journal = books.streams.journal()
+    then, journal = await books.then(query), books.streams.journal()
+    question = await resolve(then.model, journal, explain_question.Question.from_query(query))
     if not (question.service or question.address):
         return _with_forgotten(await explain.explain(then.model, journal, question), then)
     history = await explain.recall_for(then.model, journal, question)

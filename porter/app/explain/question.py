@@ -99,11 +99,12 @@ def resolved(question: Question, state: ClusterState) -> Question:
         names = " and of ".join(f"service/{one.service}" if one.service else one.asked for one in found)
         raise Ambiguous(f"{word!r} is the name of {names}; write the one that you mean. The forms are {FORMS}")
     raise Unknown(
-        f"no Service {service} of Porter's, no node {word} and no peer {word} is known{_elsewhere(state, word)}. "
+        f"no Service {service} of Porter's, no node {word} and no peer {word} is known{elsewhere(state, word)}. "
         f"The forms are {FORMS}"
     )
 
 
-def _elsewhere(state: ClusterState, word: str) -> str:
+def elsewhere(state: ClusterState, word: str) -> str:
+    """A clause that names the Services of a name in any namespace; "" where there is none."""
     names = sorted(name for name in state.inventory.service_uids if name.endswith(f"/{word}"))[:ELSEWHERE_MAX]
     return f"; there is service/{', service/'.join(names)}" if names else ""

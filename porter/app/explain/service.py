@@ -12,23 +12,22 @@ from typing import Any
 from porter.app.answer_json import Json, as_json, time_json
 from porter.app.answers.cluster import allocation_json
 from porter.app.answers.standing import standing
+from porter.app.explain.departed import refuse_departed, resolve
 from porter.app.explain.node import tell_node
 from porter.app.explain.peer import tell_peer
 from porter.app.explain.prefix import tell_prefix
-from porter.app.explain.question import Question, Unknown, resolved
+from porter.app.explain.question import Question, Unknown
 from porter.app.explain.routes import NO_ROUTE, route_json
 from porter.app.history.causes import History, causes, recall
-from porter.app.history.departures import Departed, departure
 from porter.app.read_model import ReadModel
 from porter.events.decided import AddressAllocated
 from porter.events.envelope import Envelope
 from porter.events.observed import ServiceObserved
 from porter.model.address import Address, host_prefix
-from porter.model.reasons import Reason
 from porter.ports import Journal
 from porter.projections.cluster import ClusterState
 from porter.projections.pools import Allocation
-from porter.projections.sentences import clock_time, given
+from porter.projections.sentences import given
 from porter.projections.status.services import DEGRADED, service_conditions
 
 
@@ -41,7 +40,7 @@ async def explain(model: ReadModel, journal: Journal, question: Question) -> Jso
         Ambiguous: a bare word is the name of several things.
         JournalError: the journal could not be read.
     """
-    question = resolved(question, model.state)
+    question = await resolve(model, journal, question)
     if question.service or question.address:
         return answer(model, question, await recall_for(model, journal, question))
     told, head = tell(model, question), model.state.ledger.position
@@ -56,9 +55,7 @@ async def recall_for(model: ReadModel, journal: Journal, question: Question) -> 
     """
     head = model.state.ledger.position
     if question.service and question.service not in model.state.inventory.service_uids:
-        gone = await departure(journal, question.service, head)
-        if gone is not None:
-            raise Unknown(_gone(question.service, gone))
+        await refuse_departed(journal, question.service, head)
     positions = _positions(model.state, question)
     return await recall(journal, positions, head)
 
@@ -129,13 +126,6 @@ def _known(state: ClusterState, name: str) -> ServiceObserved:
             "annotation lb.kubesphere.io/v1alpha1 or its loadBalancerClass names Porter"
         )
     return state.inventory.services[uid]
-
-
-def _gone(name: str, gone: Departed) -> str:
-    what = "was deleted" if gone.reason == Reason.SERVICE_DELETED else "is Porter's no more since an edit"
-    held = f" and held {', '.join(gone.held)}" if gone.held else ""
-    where = f"#{gone.position}, {clock_time(gone.time_ms)}"
-    return f"Service {name} {what} ({where}){held}; `porter timeline --service {name}` tells how it came about"
 
 
 def _positions(state: ClusterState, question: Question) -> list[int]:

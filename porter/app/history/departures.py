@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from porter.events.decided import AddressReleased
@@ -29,21 +30,34 @@ async def departure(journal: Journal, service: str, head: int) -> Departed | Non
     Raises:
         JournalError: the journal could not be read.
     """
+    return (await departures(journal, service.__eq__, head)).get(service)
+
+
+async def departures(journal: Journal, wanted: Callable[[str], bool], head: int) -> dict[str, Departed]:
+    """How each wanted Service went the last time, by "namespace/name", as far as the newest events up to `head` tell.
+
+    One that came back later is among them.
+
+    Raises:
+        JournalError: the journal could not be read.
+    """
+    found: dict[str, Departed] = {}
     begin = await journal.commit_at(max(1, head - LOOKED_THROUGH_MAX + 1))
     if begin is None:
-        return None
-    found: Departed | None = None
-    about = f"service/{service}"
+        return found
     async for page in journal.read(checkpoint_before(begin)):
         for commit in page:
             for envelope in commit.events:
-                if envelope.position > head or envelope.aggregate != about:
-                    continue
                 event = envelope.payload
+                if envelope.position > head or not isinstance(event, ServiceGone | AddressReleased):
+                    continue
+                service = f"{event.namespace}/{event.name}"
+                if not wanted(service):
+                    continue
                 if isinstance(event, ServiceGone):
-                    found = Departed(envelope.position, envelope.time_ms, event.reason)
-                elif isinstance(event, AddressReleased) and found is not None:
-                    found = found._replace(held=(*found.held, event.address))
+                    found[service] = Departed(envelope.position, envelope.time_ms, event.reason)
+                elif service in found:
+                    found[service] = found[service]._replace(held=(*found[service].held, event.address))
         if page and page[-1].last_position >= head:
             break
     return found

@@ -24,6 +24,7 @@ from porter.app.answers import routes as route_answers
 from porter.app.doctor.answer import of_controller
 from porter.app.explain import question as explain_question
 from porter.app.explain import service as explain
+from porter.app.explain.departed import resolve
 from porter.app.history.archived_streams import ArchivedStreams
 from porter.app.history.moments import Moment
 from porter.app.history.reading import BadQuestion, EventFilter, NotThere, read_events
@@ -195,7 +196,7 @@ class Api:
     async def explain(self, request: web.Request) -> web.StreamResponse:
         """Why what `service=`, `ip=`, `prefix=`, `node=`, `peer=`, or the bare `name=` names is as it is."""
         model, asked = self._view.read_model(), explain_question.Question.from_query(request.query)
-        question = explain_question.resolved(asked, model.state)
+        question = await resolve(model, self._journal, asked)
         if not (question.service or question.address):
             return _json(await explain.explain(model, self._journal, question))
         history = await explain.recall_for(model, self._journal, question)

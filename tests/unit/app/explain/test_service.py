@@ -297,3 +297,50 @@ async def test_a_service_that_was_deleted_is_told_with_what_it_held():
     assert "porter timeline --service shop/web" in message
     with pytest.raises(Unknown, match="see that it exists"):
         await story.asked(service="shop/never")
+
+
+def gone(name: str, namespace: str = "shop") -> observed.ServiceGone:
+    return observed.ServiceGone(f"{namespace}-{name}", namespace, name, "ServiceDeleted")
+
+
+def here(name: str, namespace: str = "shop") -> observed.ServiceObserved:
+    return service(name, namespace=namespace, uid=f"{namespace}-{name}")
+
+
+async def refusal(story: Journaled, **query: str) -> str:
+    with pytest.raises(Unknown) as refused:
+        await story.asked(**query)
+    return str(refused.value)
+
+
+async def test_a_bare_word_finds_a_service_that_was_deleted():
+    story = Journaled(node(1), pool(default=True), here("web"), endpoints("web", "n1"))
+    story.settles()
+    story.says(gone("web"))
+    position = story.position
+    story.settles()
+    full = await refusal(story, service="shop/web")
+    assert await refusal(story, name="web", namespace="shop") == full
+    elsewhere = await refusal(story, name="web")
+    assert elsewhere == f"no Service default/web of Porter's, no node web and no peer web is known. {full}"
+    assert f"shop/web was deleted (#{position}," in elsewhere
+    assert "The forms are" in await refusal(story, name="never")
+    assert "The forms are" in await refusal(story, name="shop")
+
+
+async def test_of_deleted_services_of_one_name_that_of_the_namespace_is_told_and_what_is_there_comes_first():
+    story = Journaled(node(1), pool(default=True), here("web"), here("web", "edge"), here("web", "default"))
+    story.settles()
+    story.says(gone("web", "edge"), gone("web", "default"))
+    story.settles()
+    told = await refusal(story, name="web")
+    assert told.startswith("Service default/web was deleted (#")
+    assert told.endswith("; there is service/shop/web")
+    told = await refusal(story, name="web", namespace="other")
+    assert told.index("default/web was deleted") < told.index("edge/web was deleted")
+    assert "; there is service/shop/web. Service" in told
+    story.says(here("web", "edge"))
+    story.settles()
+    assert "edge/web was" not in await refusal(story, name="web", namespace="other")
+    story.says(node(9)._replace(name="web"))
+    assert (await story.asked(name="web"))["asked"] == "node/web"
