@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from porter.app.settings import InvalidSettings
 from porter.cli.exits import Finding, Unreachable
-from porter.cli.moments import moment_text, now_ms, refuse_future
+from porter.cli.moments import moment_text, now_ms
 
 if TYPE_CHECKING:
     from porter.app.incident.direct import Place
@@ -65,7 +65,7 @@ def with_moments(query: dict[str, str], file: Path | None) -> dict[str, str]:
     """The query with every moment as the API takes it.
 
     Raises:
-        InvalidSettings: one is none or, of a cluster, is yet to come; or the file cannot be read.
+        InvalidSettings: one is none, or the file cannot be read.
     """
 
     def reference_ms() -> int:
@@ -77,16 +77,11 @@ def with_moments(query: dict[str, str], file: Path | None) -> dict[str, str]:
         with journal_errors(Where(source=file)):
             return ExportJournals(file).time_ms
 
-    wanted = {
+    return {
         name: moment_text(value, MOMENTS[name], reference_ms) if name in MOMENTS else value
         for name, value in query.items()
         if value
     }
-    if file is None:
-        # What lies behind the end of a stretch is of no harm.
-        for name in wanted.keys() & (MOMENTS.keys() - {"until"}):
-            refuse_future(wanted[name], MOMENTS[name])
-    return wanted
 
 
 def history_of(query: Mapping[str, str], where: Where) -> Place:

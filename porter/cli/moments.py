@@ -10,9 +10,6 @@ from collections.abc import Callable
 from porter.app.settings import InvalidSettings
 from porter.cli.durations import duration_ms
 
-CLOCKS_APART_MS = 60_000
-"""The cluster's clock may be so far ahead of the reader's, who copies a time from an answer."""
-
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d{1,3}))?)?")
 
 
@@ -50,19 +47,6 @@ def moment_text(text: str, option: str, reference_ms: Callable[[], int] = now_ms
             f"{option} {text!r} is no moment; write a position like 41877, a time like 14:02, 14:02:11 or "
             "2026-11-25T14:02:11Z, or how long ago, like -15m"
         ) from error
-
-
-def refuse_future(moment: str, option: str, present_ms: Callable[[], int] = now_ms) -> None:
-    """See that a moment of `moment_text` is not yet to come: nobody can answer as of then.
-
-    Raises:
-        InvalidSettings: it is; the message names the option.
-    """
-    if "T" not in moment:
-        return
-    ahead_ms = int(dt.datetime.fromisoformat(moment).timestamp() * 1000) - present_ms()
-    if ahead_ms > CLOCKS_APART_MS:
-        raise InvalidSettings(f"{option} {moment} is yet to come; leave it out for the present")
 
 
 def _last(clock: re.Match[str], reference_ms: int) -> int:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from porter.app.answer_json import Json, event_json
 from porter.app.answers.routes import not_known
 from porter.app.answers.sentences import Teller, lane
-from porter.app.history.moments import Moment, position_of
+from porter.app.history.moments import Moment, position_of, refuse_future
 from porter.app.history.reading import LIMIT_MAX, BadQuestion, NotThere, check_length
 from porter.app.history.streams import Streams
 from porter.app.history.subject import Concerned, Subject
@@ -216,12 +216,13 @@ async def _stretch(journal: Journal, question: TimelineQuestion) -> _Stretch:
         raise JournalMissing("there is no journal there")
     first, since_ms, last, until_ms = earliest.first_position, 0, head.position, FOREVER_MS
     if question.until is not None:
-        last = await position_of(journal, question.until, "until")
+        last = await position_of(journal, question.until, "until", open_ended=True)
     if question.since is not None and question.since.position:
         first = await position_of(journal, question.since, "since")
         commit = await journal.commit_at(first)
         since_ms = commit.time_ms if commit is not None else 0
     elif question.since is not None:
+        await refuse_future(journal, head, question.since, "since")
         since_ms = question.since.time_ms
         if since_ms > earliest.time_ms:
             first = 1 + await position_of(journal, Moment(0, since_ms - 1), "since")

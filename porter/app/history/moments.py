@@ -8,10 +8,15 @@ from typing import NamedTuple
 
 from porter.app.answer_json import time_json
 from porter.app.history.reading import BadQuestion, NotThere
+from porter.events.envelope import Head
+from porter.journal.clock import SYSTEM_CLOCK
 from porter.ports import Journal
 
 EARLIEST_YEAR = 1900
 """What lies near the year 1 cannot be written in every zone, and was before any journal."""
+
+CLOCKS_APART_MS = 60_000
+"""The clocks of who asks, who answers and who wrote the journal may be so far apart."""
 
 
 class Moment(NamedTuple):
@@ -49,21 +54,23 @@ class Moment(NamedTuple):
         return Moment(0, int(time.timestamp() * 1000))
 
 
-async def position_of(journal: Journal, moment: Moment, name: str) -> int:
+async def position_of(journal: Journal, moment: Moment, name: str, *, open_ended: bool = False) -> int:
     """The position of the last event at a moment.
 
-    A time is looked for as in a sorted list; where a new leader's clock was behind, it is one of the moments.
+    A time is looked for as in a sorted list; where a new leader's clock was behind, it is one of the moments. With
+    `open_ended` a time may be yet to come: what lies behind the end of a stretch is of no harm.
 
     Raises:
-        NotThere: the moment lies before what is kept of the journal, or behind its head.
+        BadQuestion: the moment is yet to come.
+        NotThere: it lies before what is kept of the journal.
         JournalError: the journal could not be read.
     """
     head, first = await journal.head(), await journal.commit_at(1)
     if head is None or first is None:
         raise NotThere("the journal is empty; nothing can be told of any moment")
+    if moment.position or not open_ended:
+        await refuse_future(journal, head, moment, name)
     if moment.position:
-        if moment.position > head.position:
-            raise NotThere(f"{name}=#{moment.position} lies behind the head, #{head.position}")
         if moment.position < first.first_position:
             raise NotThere(f"{name}=#{moment.position} lies before {_first(first.first_position, first.time_ms)}")
         return moment.position
@@ -80,6 +87,26 @@ async def position_of(journal: Journal, moment: Moment, name: str) -> int:
         else:
             low = commit.last_position
     return low
+
+
+async def refuse_future(journal: Journal, head: Head, moment: Moment, name: str) -> None:
+    """See that a moment is not yet to come, by the head and, for a time, by this machine's clock: nobody can answer as
+    of then. A cluster whose clock is ahead is asked about by its own times.
+
+    Raises:
+        BadQuestion: it is; the message names the head.
+        JournalError: the journal could not be read.
+    """
+    now_ms = SYSTEM_CLOCK.wall_ms() + CLOCKS_APART_MS
+    if moment.position <= head.position and moment.time_ms <= now_ms:
+        return
+    newest = await journal.commit_at(head.position)
+    head_ms = newest.time_ms if newest is not None else 0
+    where = f"the head, #{head.position} of {time_json(head_ms)}; nothing is known of later than that"
+    if moment.position:
+        raise BadQuestion(f"{name}=#{moment.position} lies behind {where}")
+    if moment.time_ms > head_ms + CLOCKS_APART_MS:
+        raise BadQuestion(f"{name}={time_json(moment.time_ms)} is yet to come: it lies behind {where}")
 
 
 def _first(position: int, time_ms: int) -> str:

@@ -31,7 +31,7 @@ async def bisect(
     if head is None or earliest is None:
         raise JournalMissing("there is no journal there")
     first = earliest.last_position if since is None else await position_of(journal, since, "since")
-    last = head.position if until is None else await position_of(journal, until, "until")
+    last = head.position if until is None else await position_of(journal, until, "until", open_ended=True)
     probes = 0
 
     async def holds(position: int) -> bool:

@@ -102,7 +102,7 @@ async def replay_into(
         raise JournalMissing("there is no journal there")
     since, until = stretch
     first = await position_of(journal, since, "since") if since is not None else 1
-    last = await position_of(journal, until, "until") if until is not None else head.position
+    last = await position_of(journal, until, "until", open_ended=True) if until is not None else head.position
     if last < first:
         raise BadQuestion(f"#{last} lies before #{first}: the end before the beginning")
     present = (await as_of(streams, None)).model.state

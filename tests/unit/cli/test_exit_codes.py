@@ -54,7 +54,7 @@ def ends(monkeypatch, capsys):
         ("routes --speaker nosuch", 1, "no speaker 'nosuch' is known"),
         ("routes --peer nosuch", 1, "no BgpPeer 'nosuch' is known"),
         ("routes --prefix web", 2, "prefix=web"),
-        ("routes --at 999", 1, "behind the head"),
+        ("routes --at 999", 2, "at=#999 lies behind the head, #"),
         ("routes --at noon", 2, "is no moment"),
         ("routes --at=-999999d", 2, "--at"),
         ("timeline --since=-99999999999d", 2, "--since"),
@@ -73,7 +73,7 @@ def ends(monkeypatch, capsys):
         ("explain nosuch", 1, "no node nosuch"),
         ("explain a/b/c", 2, "NAMESPACE/NAME"),
         ("diff 9 4", 2, "behind b"),
-        ("diff 4 999", 1, "behind the head"),
+        ("diff 4 999", 2, "b=#999 lies behind the head, #"),
         ("journal show 999", 1, "does not hold #999"),
         ("plan --node-down nosuch", 1, "no Node of that name"),
         ("plan --peer-down nosuch", 1, "no BgpPeer of that name"),
@@ -210,10 +210,18 @@ def test_a_pool_that_cannot_be_used_is_a_finding_of_status_and_pools_and_a_line_
     assert "usable, default → broken" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["status --at", "explain shop/web --at", "routes --at", "timeline --since", "diff"])
-def test_a_moment_that_is_yet_to_come_is_wrong_usage_before_anybody_is_asked(ends, command):
-    ended = ends(*command.split(), "2199-01-01T00:00:00Z", "--server", "127.0.0.1:1")
-    assert (ended[0], "is yet to come" in ended[1]) == (2, True), ended
+@pytest.mark.parametrize(
+    "command",
+    ["status --at", "explain shop/web --at", "timeline --since", "diff", "diff 4", "export -o /dev/null --since"],
+)
+def test_a_moment_that_is_yet_to_come_is_wrong_usage_and_the_head_is_named(ends, file, command):
+    code, told = ends(*command.split(), "2199-01-01T00:00:00Z", "--from", file)
+    assert (code, "2199-01-01T00:00:00.000Z is yet to come: it lies behind the head, #" in told) == (2, True), told
+
+
+def test_a_stretch_may_end_later_than_the_head(ends, file):
+    for command in ("timeline --until", "replay --to"):
+        assert ends(*command.split(), "2199-01-01T00:00:00Z", "--from", file)[0] == 0
 
 
 def test_a_replay_that_is_ended_early_tells_the_state_at_the_last_event_that_it_showed(monkeypatch, capsys, file):

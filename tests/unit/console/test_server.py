@@ -206,6 +206,8 @@ async def test_a_moment_is_a_position_with_a_time(client):
     ("path", "status", "words"),
     [
         ("/api/status?at=9999", 400, "behind the head, #23"),
+        ("/api/rib?at=2199-01-01T00:00:00Z", 400, "is yet to come: it lies behind the head, #23 of "),
+        ("/api/moment?at=2199-01-01T00:00:00Z", 400, "is yet to come: it lies behind the head, #23 of "),
         ("/api/status?at=0", 400, "count from 1"),
         ("/api/status?at=noon", 400, "neither a position"),
         ("/api/status?when=3", 400, "takes at"),

@@ -194,6 +194,12 @@ async def test_events_are_followed_one_per_line(client, journal, yes):
         ("/v1/routes?at=noon", "at='noon'"),
         ("/v1/status?at=2026-11-25T12:00:00", "names no zone"),
         ("/v1/status?at=0001-01-01T00:00:00%2B14:00", "lies before any journal"),
+        ("/v1/pools?at=6", "at=#6 lies behind the head, #5 of "),
+        ("/v1/pools?at=2199-01-01T00:00:00Z", "00.000Z is yet to come: it lies behind the head, #5 of "),
+        ("/v1/explain?node=n1&at=2199-01-01T00:00:00Z", "at=2199-01-01T00:00:00.000Z is yet to come"),
+        ("/v1/timeline?since=2199-01-01T00:00:00Z", "since=2199-01-01T00:00:00.000Z is yet to come"),
+        ("/v1/export?since=2199-01-01T00:00:00Z", "since=2199-01-01T00:00:00.000Z is yet to come"),
+        ("/v1/diff?a=1&b=2199-01-01T00:00:00Z", "b=2199-01-01T00:00:00.000Z is yet to come"),
         ("/v1/routes?peeer=a", "'peeer'"),
         ("/v1/routes?follow=1", "'follow'"),
         ("/v1/routes?peer=a&peer=b", "'peer' is given more than once"),
@@ -223,7 +229,6 @@ async def test_a_question_that_is_not_understood_is_refused_with_a_sentence(clie
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("/v1/pools?at=6", "at=#6 lies behind the head, #5"),
         ("/v1/status?at=1969-11-25T12:00:00Z", "lies before the first position that is kept, #1"),
     ],
 )
