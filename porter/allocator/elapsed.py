@@ -13,6 +13,7 @@ from porter.events.decided import (
     NodeDrainElapsed,
     NodeUndrained,
     ServiceDrainElapsed,
+    SpeakerDrainElapsed,
 )
 from porter.projections.cluster import ClusterState
 from porter.projections.maintenance import CORDON
@@ -35,6 +36,9 @@ def elapsed(state: ClusterState, now_ms: int) -> Iterator[Due]:
         if not drain.elapsed and drain.since_ms + drain.delay_ms <= now_ms:
             service = state.inventory.services[uid]
             yield Due(ServiceDrainElapsed(uid, service.namespace, service.name), drain.position)
+    for name, speaker in sorted(maintenance.speakers.items()):
+        if not speaker.elapsed and speaker.until_ms <= now_ms:
+            yield Due(SpeakerDrainElapsed(name), speaker.position)
     for number, hold in sorted(holds.open.items()):
         if hold.since_ms + hold.bound_ms <= now_ms:
             yield Due(HoldExpired(number), number)
@@ -60,6 +64,7 @@ def next_ms(state: ClusterState) -> int | None:
     maintenance, holds = state.ledger.maintenance, state.ledger.holds
     times = [drain.since_ms + drain.delay_ms for drain in maintenance.nodes.values() if not drain.elapsed]
     times += [drain.since_ms + drain.delay_ms for drain in maintenance.services.values() if not drain.elapsed]
+    times += [drain.until_ms for drain in maintenance.speakers.values() if not drain.elapsed]
     times += [hold.since_ms + hold.bound_ms for hold in holds.open.values()]
     return min(times, default=None)
 

@@ -51,18 +51,20 @@ ORDER = Order()
 def drain_speaker(
     name: SpeakerName,
     *,
+    delay: Delay = "",
     force: Annotated[
         bool, typer.Option("--force", help="Withdraw also the routes that no other speaker announces.")
     ] = False,
     undo: Annotated[bool, typer.Option("--undo", help="End the drain: the speaker announces again.")] = False,
     order: Order = ORDER,
 ) -> None:
-    """Have a speaker withdraw everything that it announces, before it is taken away; --undo ends that.
+    """Take a speaker out of service without losing a packet, before its maintenance; --undo ends that.
 
-    It is refused where no other speaker announces the same routes; --force withdraws them all the same.
+    All its paths carry GRACEFUL_SHUTDOWN (RFC 8326) at once, and are withdrawn after the delay. It is refused where no
+    other speaker announces the same routes; --force withdraws them all the same.
     """
-    done = "announces again" if undo else "withdraws everything"
-    body = {"speaker": name, "undo": undo, "force": force}
+    done = "is in service again" if undo else "leaves service"
+    body = {"speaker": name, "undo": undo, "force": force, **_delay(delay)}
     order.give("drain", body, f"speaker {name} {done}")
 
 

@@ -171,10 +171,16 @@ def _sessions(peer: dict[str, Any], *, utc: bool) -> list[list[Any]]:
             one["confirmed"],
             one["flaps"],
             # What brought it down before is no reason for a session that is up.
-            one["reason"] or ("drained" if one["drained"] else "") or ("" if _is_up(one) else one["lastError"]),
+            one["reason"] or _drained(one) or ("" if _is_up(one) else one["lastError"]),
         ]
         for one in peer["sessions"]
     ]
+
+
+def _drained(session: dict[str, Any]) -> str:
+    if session.get("leaving"):
+        return "leaving"
+    return "drained" if session["drained"] else ""
 
 
 def print_causes(causes: list[dict[str, Any]], *, utc: bool, apart: bool = True) -> None:

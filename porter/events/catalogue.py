@@ -41,6 +41,7 @@ Event = (
     | decided.HeadWitnessed
     | decided.HeadSigned
     | decided.SpeakerDrained
+    | decided.SpeakerDrainElapsed
     | decided.SpeakerUndrained
     | decided.NodeDrained
     | decided.NodeDrainElapsed

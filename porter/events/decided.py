@@ -197,11 +197,25 @@ class HeadSigned(NamedTuple):
 
 
 class SpeakerDrained(NamedTuple):
-    """An operator wants a speaker to withdraw everything."""
+    """A speaker is to leave service: all its paths carry GRACEFUL_SHUTDOWN (RFC 8326) now, and go after the delay.
+
+    Without a delay they go at once, as those of every drain did before there were delays.
+    """
 
     speaker: str
     by: str
     why: str
+    delay_ms: int = 0
+
+    @property
+    def aggregate(self) -> str:
+        return f"speaker/{self.speaker}"
+
+
+class SpeakerDrainElapsed(NamedTuple):
+    """The delay of a speaker's drain is over: it withdraws everything."""
+
+    speaker: str
 
     @property
     def aggregate(self) -> str:

@@ -86,15 +86,18 @@ def plain(node: str) -> PathAttributes:
     return PLAIN
 
 
+@lru_cache(maxsize=_CACHED_ATTRIBUTES)
 def shutting_down(attributes: PathAttributes, *, internal: bool) -> PathAttributes:
     """A path that is about to go: marked with GRACEFUL_SHUTDOWN, and within the AS the least preferred (RFC 8326)."""
     communities = (*(one for one in attributes.communities if one != GRACEFUL_SHUTDOWN), GRACEFUL_SHUTDOWN)
     return attributes._replace(communities=communities, local_pref=0 if internal else attributes.local_pref)
 
 
-def _path(hop: NextHop, attributes: Callable[[str], PathAttributes], *, internal: bool) -> PathAttributes:
+def _path(
+    hop: NextHop, attributes: Callable[[str], PathAttributes], *, internal: bool, leaving: bool
+) -> PathAttributes:
     path = _plain(hop.address) if attributes is plain else _attributes(attributes(hop.node), hop.address)
-    return path if hop.standing == IN_SERVICE else shutting_down(path, internal=internal)
+    return shutting_down(path, internal=internal) if leaving or hop.standing != IN_SERVICE else path
 
 
 def exported(
@@ -106,13 +109,14 @@ def exported(
     attributes: Callable[[str], PathAttributes] = plain,
     internal: bool = False,
     extended: bool = False,
+    leaving: bool = False,
 ) -> dict[RouteKey, PathAttributes]:
     """The paths of one route for one session; `attributes` gives those of a path through a node.
 
     With ADD-PATH (RFC 7911) all next hops, or the same `max_next_hops` (0: `MAX_NEXT_HOPS`) of them at every speaker.
     Without, one path, chosen per speaker, so that speakers spread over the nodes; never one that is leaving, while
     others are not. `internal` says that the session is within one AS, `extended` that it agreed to IPv6 next hops of
-    IPv4 routes.
+    IPv4 routes, `leaving` that the speaker itself is about to go, and all its paths with it.
     """
     prefix = route.prefix
     hops = carried(prefix, route.next_hops, extended=extended)
@@ -123,12 +127,13 @@ def exported(
         return {}
     if not add_path:
         hops = tuple(hop for hop in hops if hop.standing == IN_SERVICE) or hops
-        return {RouteKey(prefix, 0): _path(alone(speaker, prefix, hops), attributes, internal=internal)}
+        hop = alone(speaker, prefix, hops)
+        return {RouteKey(prefix, 0): _path(hop, attributes, internal=internal, leaving=leaving)}
     limit = max_next_hops if 0 < max_next_hops < MAX_NEXT_HOPS else MAX_NEXT_HOPS
     if len(hops) > limit:
         hops = rendezvous(prefix, hops, limit)
     paths: dict[RouteKey, PathAttributes] = {}
     for hop in hops:
         # Two nodes that claim one IPv4 address share the identifier; the first by name stands for both.
-        paths.setdefault(RouteKey(prefix, hop.path_id), _path(hop, attributes, internal=internal))
+        paths.setdefault(RouteKey(prefix, hop.path_id), _path(hop, attributes, internal=internal, leaving=leaving))
     return paths

@@ -19,6 +19,7 @@ from porter.model.address import (
     prefix_address,
 )
 from porter.model.bgp import (
+    LEAVING,
     PASSWORD_INLINE,
     PASSWORD_INLINE_PREFIX,
     Negotiated,
@@ -59,13 +60,14 @@ def adj_rib_out(
     """
     fact = state.inventory.peers.get(peer)
     policy = state.exports.policy(peer, node_of(speaker))
-    if fact is None or policy is None or fact.admin_down or speaker in state.ledger.drained:
+    standing = state.ledger.maintenance.speaker_standing(speaker)
+    if fact is None or policy is None or fact.admin_down or standing is None:
         return {}
     if not serves(state, peer, speaker):
         return {}
-    good = state.inventory.good_peer(peer) or fact
+    good, leaving = state.inventory.good_peer(peer) or fact, standing == LEAVING
     if not policy.plain:
-        return _selected(state, policy, speaker, negotiated, prefixes, maximum=good.max_next_hops)
+        return _selected(state, policy, speaker, negotiated, prefixes, maximum=good.max_next_hops, leaving=leaving)
     maximum, internal = good.max_next_hops, policy.internal
     routes = state.loc_rib.routes
     only_bgp = _only_bgp(state)
@@ -86,6 +88,7 @@ def adj_rib_out(
                 add_path=add_path,
                 internal=internal,
                 extended=negotiated.extended_next_hop,
+                leaving=leaving,
             )
         )
     return found
@@ -99,6 +102,7 @@ def _selected(
     prefixes: Iterable[Prefix] | None,
     *,
     maximum: int,
+    leaving: bool,
 ) -> dict[RouteKey, PathAttributes]:
     """The same where advertisements or the peer's nodeSelector have a say."""
     found: dict[RouteKey, PathAttributes] = {}
@@ -118,6 +122,7 @@ def _selected(
                 attributes=attributes,
                 internal=policy.internal,
                 extended=negotiated.extended_next_hop,
+                leaving=leaving,
             )
         )
     return found
@@ -148,7 +153,7 @@ def exported_from(state: ClusterState, speaker: str = "") -> object:
         tuple(inventory.confs.items()),
         tuple(inventory.advertisements.items()),
         pools,
-        tuple(state.ledger.drained),
+        tuple((name, drain.elapsed) for name, drain in state.ledger.maintenance.speakers.items()),
         None if node is None else (node.addresses, node.labels),
     )
 

@@ -41,7 +41,7 @@ from porter.projections.maintenance import decode_maintenance, encode_maintenanc
 from porter.projections.pools import Allocation, Pools
 from porter.projections.readiness import NotReady
 
-REDUCER_VERSION = 4
+REDUCER_VERSION = 5
 """Rises with every change of what a fold yields; the golden digests in the tests say when that is."""
 
 ACTIVATED = 1000
@@ -50,8 +50,9 @@ before, so that the previous release can start from it as long as it can read th
 
 OWN_VERSIONS = (REDUCER_VERSION, ACTIVATED + REDUCER_VERSION)
 """What this release writes; see `layout`."""
-READABLE_VERSIONS = (3, *OWN_VERSIONS)
-"""A baseline of version 3 is one of version 4 that says nothing of extended next hops."""
+READABLE_VERSIONS = (3, 4, ACTIVATED + 4, *OWN_VERSIONS)
+"""A baseline of version 4 is one of version 5 that knows no delay of speakers' drains: all are over. One of version 3
+says nothing of extended next hops either."""
 
 MAX_BASELINE_BYTES = 1 << 30
 """Most bytes that a baseline may hold after decompression."""
@@ -222,7 +223,8 @@ def _read_state(unpacker: Any, parts: int) -> ClusterState:
     rib_row = unpacker.unpack()
     maintenance, holds = unpacker.unpack()
     ledger.activated = _readable(unpacker.unpack() if parts == 6 else ())
-    ledger.maintenance, ledger.holds = decode_maintenance(maintenance), decode_holds(holds)
+    ledger.maintenance = decode_maintenance(maintenance, ledger.maintenance.speakers)
+    ledger.holds = decode_holds(holds)
     _decode_loc_rib(rib, rib_row)
     return ClusterState(ledger, inventory, pools, rib)
 

@@ -7,18 +7,10 @@ from typing import Any, NamedTuple
 
 from porter.events.decided import EpochStarted, PathIdentifierAssigned, PositionsLost, SchemaActivated
 from porter.projections.holds import Holds
-from porter.projections.maintenance import Maintenance
+from porter.projections.maintenance import Maintenance, SpeakerDrain
 
 MAX_LOST_RANGES = 64
 """Most losses that are kept in the state; older ones stay in the journal alone."""
-
-
-class Drain(NamedTuple):
-    """Who wants a speaker to withdraw everything, why, and the position of that wish."""
-
-    by: str
-    why: str
-    position: int
 
 
 class WitnessedHead(NamedTuple):
@@ -48,7 +40,6 @@ class Ledger:
     synced: bool = False
     baseline_position: int = 0
     lost: tuple[tuple[int, int], ...] = ()
-    drained: dict[str, Drain] = field(default_factory=dict)
     witnessed: dict[str, WitnessedHead] = field(default_factory=dict)
     path_identifiers: dict[str, int] = field(default_factory=dict)
     highest_path_identifier: int = 0
@@ -65,7 +56,6 @@ class Ledger:
         """An independent copy."""
         return replace(
             self,
-            drained=dict(self.drained),
             witnessed=dict(self.witnessed),
             path_identifiers=dict(self.path_identifiers),
             maintenance=self.maintenance.fork(),
@@ -110,7 +100,7 @@ def encode_ledger(ledger: Ledger) -> list[Any]:
         ledger.synced,
         ledger.baseline_position,
         ledger.lost,
-        sorted(ledger.drained.items()),
+        sorted(ledger.maintenance.speakers.items()),
         sorted(ledger.witnessed.items()),
         sorted(ledger.path_identifiers.items()),
         ledger.highest_path_identifier,
@@ -118,13 +108,13 @@ def encode_ledger(ledger: Ledger) -> list[Any]:
 
 
 def decode_ledger(row: Any) -> Ledger:
-    """The ledger of such a row, without what stands in other parts of a baseline.
+    """The ledger of such a row, without what stands in other parts of a baseline: of drains, those of speakers alone.
 
     Raises:
         TypeError, ValueError: it is none.
     """
     *plain, drained, witnessed, path_identifiers, highest = row
-    drains = {name: Drain._make(one) for name, one in drained}
+    maintenance = Maintenance(speakers={name: SpeakerDrain(*one) for name, one in drained})
     heads = {name: WitnessedHead._make(one) for name, one in witnessed}
-    values: list[Any] = [*plain, drains, heads, dict(path_identifiers), highest]
+    values: list[Any] = [*plain, heads, dict(path_identifiers), highest, maintenance]
     return Ledger(*values)

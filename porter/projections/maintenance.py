@@ -1,8 +1,8 @@
-"""What operators take out of service for a while: the fold of drains of nodes and Services, and how far each is.
+"""What operators take out of service for a while: the fold of drains of nodes, Services and speakers, and their steps.
 
 A drain has two steps. From its first event on the paths carry GRACEFUL_SHUTDOWN (RFC 8326), so that routers turn to
-others while these still work. When the delay has elapsed, which is an event too, the paths go: a Service's always, a
-node's where another next hop is left, or everywhere if the drain is forced.
+others while these still work. When the delay has elapsed, which is an event too, the paths go: a Service's and a
+speaker's always, a node's where another next hop is left, or everywhere if the drain is forced.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from porter.events.decided import NodeDrained, ServiceDrained
+from porter.events.decided import NodeDrained, ServiceDrained, SpeakerDrained
 from porter.events.observed import NodeObserved
 from porter.model.bgp import IN_SERVICE, LAST_RESORT, LEAVING
 
@@ -43,16 +43,39 @@ class ServiceDrain(NamedTuple):
     elapsed: bool = False
 
 
+class SpeakerDrain(NamedTuple):
+    """One speaker's drain. `until_ms` is when its delay ends or ended; 0 if there was none, as there were none once."""
+
+    by: str
+    why: str
+    position: int
+    until_ms: int = 0
+    elapsed: bool = True
+
+
 @dataclass(slots=True)
 class Maintenance:
-    """Drains of nodes by name, and of Services by UID."""
+    """Drains of nodes by name, of Services by UID, and of speakers by name."""
 
     nodes: dict[str, NodeDrain] = field(default_factory=dict)
     services: dict[str, ServiceDrain] = field(default_factory=dict)
+    speakers: dict[str, SpeakerDrain] = field(default_factory=dict)
 
     def fork(self) -> Maintenance:
         """An independent copy."""
-        return Maintenance(dict(self.nodes), dict(self.services))
+        return Maintenance(dict(self.nodes), dict(self.services), dict(self.speakers))
+
+    def speaker_standing(self, speaker: str) -> int | None:
+        """What all paths of a speaker are worth; None if it is to have none at all."""
+        drain = self.speakers.get(speaker)
+        if drain is None:
+            return IN_SERVICE
+        return None if drain.elapsed else LEAVING
+
+    @property
+    def withdrawn_speakers(self) -> frozenset[str]:
+        """The speakers whose drain is over: they announce nothing."""
+        return frozenset(name for name, drain in self.speakers.items() if drain.elapsed)
 
     def standing(self, node: str) -> int | None:
         """What a node's paths are worth; None if it is to have none at all."""
@@ -95,16 +118,29 @@ class Maintenance:
         if drain is not None:
             self.services[uid] = drain._replace(elapsed=True)
 
+    def speaker_drained(self, event: SpeakerDrained, position: int, time_ms: int) -> None:
+        """Fold a drain, as `node_drained` does; one without a delay has no first step."""
+        before = self.speakers.get(event.speaker)
+        elapsed = not event.delay_ms or (before is not None and before.elapsed)
+        until_ms = time_ms + event.delay_ms if event.delay_ms else 0
+        self.speakers[event.speaker] = SpeakerDrain(event.by, event.why, position, until_ms, elapsed)
+
+    def speaker_drain_elapsed(self, speaker: str) -> None:
+        """Fold the end of a speaker's delay."""
+        drain = self.speakers.get(speaker)
+        if drain is not None:
+            self.speakers[speaker] = drain._replace(elapsed=True)
+
 
 def encode_maintenance(maintenance: Maintenance) -> list[Any]:
-    """As a baseline holds it."""
+    """As a baseline holds it; drains of speakers stand in the ledger's row, where they always stood."""
     return [sorted(maintenance.nodes.items()), sorted(maintenance.services.items())]
 
 
-def decode_maintenance(row: Any) -> Maintenance:
-    """What `encode_maintenance` gave."""
+def decode_maintenance(row: Any, speakers: dict[str, SpeakerDrain]) -> Maintenance:
+    """What `encode_maintenance` gave, together with the drains of speakers."""
     nodes, services = row
-    return Maintenance(_by_name(nodes, NodeDrain._make), _by_name(services, ServiceDrain._make))
+    return Maintenance(_by_name(nodes, NodeDrain._make), _by_name(services, ServiceDrain._make), speakers)
 
 
 def _by_name(rows: Any, make: Callable[[Any], Any]) -> dict[Any, Any]:

@@ -72,6 +72,10 @@ class Router(ABC):
         """The paths to a prefix in the router's own table, as (neighbour, next hop), sorted."""
 
     @abstractmethod
+    def marked(self, prefix: str) -> list[tuple[str, str]]:
+        """Those of the paths to an IPv4 prefix that carry GRACEFUL_SHUTDOWN (RFC 8326), as `rib` has them."""
+
+    @abstractmethod
     def set_add_path(self, receive: bool) -> None:
         """Receive ADD-PATH (RFC 7911) or not; running sessions are reset."""
 
@@ -223,15 +227,24 @@ class Bird(Router):
         return {prefix: frozenset(hops) for prefix, hops in found.items()}
 
     def rib(self, prefix: str) -> list[tuple[str, str]]:
-        paths = []
+        return sorted(path for path, _ in self._paths(prefix))
+
+    def marked(self, prefix: str) -> list[tuple[str, str]]:
+        return sorted(path for path, communities in self._paths(prefix) if "(65535,0)" in communities)
+
+    def _paths(self, prefix: str) -> list[tuple[tuple[str, str], str]]:
+        """Each path as (neighbour, next hop), with its communities as BIRD writes them."""
+        paths: list[tuple[tuple[str, str], str]] = []
         neighbour = ""
         for line in self.birdc(f"show route for {prefix} all").splitlines():
             if source := re.search(r"\[\S+ \S+(?: from ([0-9a-f.:]+))?\]", line):
                 neighbour = source[1]
             if next_hop := re.search(r"BGP\.next_hop: (\S+)", line):
                 # BIRD leaves a neighbour out that is the next hop itself.
-                paths.append((neighbour or next_hop[1], next_hop[1]))
-        return sorted(paths)
+                paths.append(((neighbour or next_hop[1], next_hop[1]), ""))
+            if (communities := re.search(r"BGP\.community: (.*)", line)) and paths:
+                paths[-1] = (paths[-1][0], communities[1])
+        return paths
 
     def set_add_path(self, receive: bool) -> None:
         self.add_path = receive
@@ -394,6 +407,14 @@ class Frr(Router):
         family = "ipv6" if ":" in prefix else "ipv4"
         paths = self._json(f"show bgp {family} unicast {prefix} json").get("paths", [])
         return sorted((path["peer"]["peerId"], path["nexthops"][0]["ip"]) for path in paths)
+
+    def marked(self, prefix: str) -> list[tuple[str, str]]:
+        paths = self._json(f"show bgp ipv4 unicast {prefix} json").get("paths", [])
+        return sorted(
+            (path["peer"]["peerId"], path["nexthops"][0]["ip"])
+            for path in paths
+            if {"gracefulShutdown", "65535:0"}.intersection(path.get("community", {}).get("list", ()))
+        )
 
     def set_add_path(self, receive: bool) -> None:
         self.add_path = receive

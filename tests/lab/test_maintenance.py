@@ -1,14 +1,12 @@
 """Maintenance without a lost request, and outages of the cluster's objects that take no route along."""
 
 import contextlib
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.lab import programs, scenario
+from tests.lab import scenario
 from tests.lab.lab import Lab
 from tests.lab.namespaces import CommandFailed
 from tests.lab.porter import Porter
@@ -28,35 +26,19 @@ TOLD_WITHIN_S = scenario.LEASE_S + scenario.SETTLED_WITHIN_S
 NAMES = [f"mass-{number:02}" for number in range(OUTAGE_SIZE)]
 
 
-def marked(lab: Lab, router: Router, prefix: str) -> set[str]:
-    """The next hops of a prefix at a router whose paths carry GRACEFUL_SHUTDOWN."""
-    if router is lab.frr:
-        words = [programs.find("vtysh"), "-N", lab.run.prefix, "-c", f"show bgp ipv4 unicast {prefix} json"]
-        paths = json.loads(router.namespace.run(*words) or "{}").get("paths", [])
-        return {
-            path["nexthops"][0]["ip"]
-            for path in paths
-            if "gracefulShutdown" in path.get("community", {}).get("list", ())
-            or "65535:0" in path.get("community", {}).get("list", ())
-            or "graceful-shutdown" in path.get("community", {}).get("string", "")
-        }
-    told = lab.bird.birdc(f"show route for {prefix} all")
-    found = set()
-    for path in re.split(r"(?=\n\S*\s+unicast \[)", told):
-        hop = re.search(r"BGP\.next_hop: (\S+)", path)
-        if hop and re.search(r"BGP\.community:.*\(65535,0\)", path):
-            found.add(hop[1])
-    return found
-
-
 def hops(router: Router, prefix: str) -> set[str]:
     """The next hops of all paths of a prefix at a router."""
     return {hop for _, hop in router.rib(prefix)}
 
 
+def marked(router: Router, prefix: str) -> set[str]:
+    """The next hops of a prefix at a router whose paths carry GRACEFUL_SHUTDOWN."""
+    return {hop for _, hop in router.marked(prefix)}
+
+
 def wait_marked(lab: Lab, prefix: str, wanted: set[str]) -> None:
     for router in lab.routers:
-        eventually(lambda router=router: marked(lab, router, prefix) == wanted, f"{router.name} is told", DELAY_S)  # type: ignore[misc]
+        eventually(lambda router=router: marked(router, prefix) == wanted, f"{router.name} is told", DELAY_S)  # type: ignore[misc]
 
 
 @contextlib.contextmanager

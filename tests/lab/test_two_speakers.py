@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ RESTART_TIME_S = 4
 """Short, so that the routers forget the dead speaker's routes within the test: those of the other must carry all."""
 FORGOTTEN_WITHIN_S = 20.0
 BACK_WITHIN_S = 30.0
+DELAY_S = 2
 FAILOVER_S = 2 * scenario.LEASE_S + scenario.ROUTED_WITHIN_S
 
 Pair = dict[str, Porter]
@@ -53,6 +55,47 @@ def wait_both(lab: Lab, pair: Pair, fleet: Fleet) -> None:
                 f"{router.name} has {prefix} from both speakers",
                 BACK_WITHIN_S,
             )
+
+
+def test_a_drained_speaker_is_told_first_and_then_gone_and_no_next_hop_with_it(
+    lab: Lab, pair: Pair, fleet: Fleet
+) -> None:
+    wait_both(lab, pair, fleet)
+    leader, drained = pair["leader"], pair["standby"].name
+    prefix = next(iter(fleet.expected))
+    both = sorted((porter.address, hop) for porter in pair.values() for hop in lab.next_hops())
+    of_drained = [path for path in both if path[0] == pair["standby"].address]
+    of_other = [path for path in both if path[0] == leader.address]
+
+    def wait(rib: list[tuple[str, str]], marked: list[tuple[str, str]], what: str) -> None:
+        for router in lab.routers:
+            eventually(
+                lambda router=router: (router.rib(prefix), router.marked(prefix)) == (rib, marked),  # type: ignore[misc]
+                f"{router.name}: {what}",
+                BACK_WITHIN_S,
+            )
+
+    with fleet.undisturbed():
+        leader.command("drain", "speaker", drained, "--delay", "1h", "--why", "new memory")
+        wait(both, of_drained, "it is told, and nothing is withdrawn")
+        leader.command("uncordon", "speaker", drained)
+        wait(both, [], "the drain is undone before its delay is over")
+        leader.command("drain", "speaker", drained, "--delay", "1h")
+        wait(both, of_drained, "it is told again")
+        leader.command("drain", "speaker", drained, "--delay", f"{DELAY_S}s")
+        wait(of_other, [], "the delay is over")
+        scenario.wait_sessions(lab, *pair.values(), timeout_s=BACK_WITHIN_S)
+        leader.command("uncordon", "speaker", drained)
+        wait(both, [], "the drain is undone")
+    steps = [event["payload"] for event in events(leader, "SpeakerDrainElapsed")]
+    assert steps == [{"speaker": drained}]
+    scenario.check_exact(lab)
+
+
+def events(porter: Porter, kind: str) -> list[dict[str, Any]]:
+    """The journal's events of a type."""
+    answer: dict[str, list[dict[str, Any]]] = porter.json(f"/v1/events?type={kind}&limit=10000")  # type: ignore[assignment]
+    return answer["events"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["sigterm", "sigkill"])

@@ -99,6 +99,9 @@ operations = st.one_of(
     st.tuples(st.just("node gone"), st.sampled_from(NODES)),
     st.tuples(st.just("node drain"), st.sampled_from(NODES), st.sampled_from(("begin", "force", "elapse", "end"))),
     st.tuples(st.just("service drain"), st.sampled_from(NAMES), st.sampled_from(("begin", "elapse", "end"))),
+    st.tuples(
+        st.just("speaker drain"), st.sampled_from(("s1", "s2")), st.sampled_from(("begin", "now", "elapse", "end"))
+    ),
     st.tuples(st.just("hold"), st.integers(0, 3)),
     st.tuples(st.just("approve")),
     st.tuples(st.just("pool"), st.sampled_from(POOLS), pool_fields),
@@ -155,6 +158,15 @@ def _service_drain(fact: observed.ServiceObserved, step: str) -> Event:
     return decided.ServiceDrained(fact.uid, fact.namespace, fact.name, "ada", "", 10_000)
 
 
+def _speaker_drain(name: str, step: str) -> Event:
+    match step:
+        case "elapse":
+            return decided.SpeakerDrainElapsed(name)
+        case "end":
+            return decided.SpeakerUndrained(name, "ada", "")
+    return decided.SpeakerDrained(name, "ada", "", 0 if step == "now" else 10_000)
+
+
 def apply(world: World, operation: tuple[Any, ...]) -> None:
     """Carry one operation out: the object changes, and the leader notices."""
     kind, *rest = operation
@@ -192,6 +204,8 @@ def apply(world: World, operation: tuple[Any, ...]) -> None:
             fact = world.services().get(_key(rest[0]))
             if fact is not None:
                 world.journals(_service_drain(fact, rest[1]))
+        case "speaker drain":
+            world.journals(_speaker_drain(*rest))
         case "hold":
             prefixes = tuple(sorted(world.state.loc_rib.routes)[: rest[0]])
             number = world.position + 1

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from porter.app.speaker.adj_rib import AdjRibsOut
-from porter.events import observed
+from porter.events import decided, observed
 from porter.model.address import Address
 from porter.model.bgp import Negotiated, PathAttributes, PeerKey, RouteKey, SpeakerName
 from porter.model.reasons import Problem, Reason
@@ -52,6 +52,7 @@ steps = st.one_of(
     st.tuples(st.just("node"), st.integers(1, 3), labels, st.booleans()),
     st.tuples(st.just("pool"), st.sampled_from(RANGES), labels, wrong),
     st.tuples(st.just("pool gone")),
+    st.tuples(st.just("drain"), st.sampled_from(("begin", "now", "elapse", "end"))),
     st.tuples(st.just("peer"), st.sampled_from(PEERS), labels, selectors, wrong),
 )
 
@@ -79,6 +80,12 @@ def apply(story: Story, step: tuple[Any, ...]) -> None:
             story.says(pool("p", ranges, default=True, labels=own, problems=problems))
         case ("pool gone",):
             story.says(observed.PoolGone("p", "p"))
+        case ("drain", "begin" | "now" as how):
+            story.says(decided.SpeakerDrained("s", "ada", "", 10_000 if how == "begin" else 0))
+        case ("drain", "elapse"):
+            story.says(decided.SpeakerDrainElapsed("s"))
+        case ("drain", _):
+            story.says(decided.SpeakerUndrained("s", "ada", ""))
         case ("peer", name, own, selector, problems):
             chosen = selector[0] if selector else Selector()
             story.says(

@@ -6,7 +6,14 @@ Each answer is JSON by a published schema (docs/reference/schemas). It names the
 from __future__ import annotations
 
 from porter.app.answer_json import Json, as_json, time_json
-from porter.app.answers.operated import drained_nodes, drained_services, holds, operated_problems
+from porter.app.answers.operated import (
+    drained_nodes,
+    drained_services,
+    drained_speakers,
+    holds,
+    operated_problems,
+    speaker_problem,
+)
 from porter.app.answers.routes import bfd_problems, map_problems, peer_answers, route_counts, session_problems
 from porter.app.read_model import ReadModel
 from porter.events.decided import AllocationRefused
@@ -46,7 +53,7 @@ def status(model: ReadModel, cluster: str, head: Head | None = None) -> Json:
         "synced": ledger.synced,
         "recovering": ledger.recovering,
         "lost": [{"first": first, "last": last} for first, last in ledger.lost],
-        "drained": [{"speaker": name, **as_json(drain)} for name, drain in sorted(ledger.drained.items())],
+        "drained": drained_speakers(state),
         "drainedNodes": drained_nodes(state),
         "drainedServices": drained_services(state),
         "holds": holds(state),
@@ -196,8 +203,9 @@ def _journal_problems(state: ClusterState) -> list[str]:
         problems.append("the journal is recovering: nothing is allocated, released or withdrawn until it is done")
     elif not ledger.synced:
         problems.append("the cluster's objects were never listed completely: nothing is decided yet")
-    for name, drain in sorted(ledger.drained.items()):
-        problems.append(f"speaker {name} is drained by {drain.by}; `porter drain speaker {name} --undo` ends it")
+    for told in drained_speakers(state):
+        name = told["speaker"]
+        problems.append(f"speaker {name} {speaker_problem(told)}; `porter uncordon speaker {name}` ends it")
     return problems
 
 

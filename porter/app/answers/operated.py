@@ -16,6 +16,28 @@ PREFIXES_TOLD_MAX = 100
 """Most prefixes that one hold names; their number is always told."""
 
 
+def drained_speakers(state: ClusterState) -> list[Json]:
+    """Every speaker that is drained, until when it still announces, and whether that is over."""
+    return [
+        {
+            "speaker": name,
+            "by": drain.by,
+            "why": drain.why,
+            "position": drain.position,
+            "until": time_json(drain.until_ms),
+            "elapsed": drain.elapsed,
+        }
+        for name, drain in sorted(state.ledger.maintenance.speakers.items())
+    ]
+
+
+def speaker_problem(told: Json) -> str:
+    """What `drained_speakers` tells of one as a clause."""
+    if told["elapsed"]:
+        return f"is drained by {told['by']}"
+    return f"leaves service and withdraws everything at {told['until']}, drained by {told['by']}"
+
+
 def drained_nodes(state: ClusterState) -> list[Json]:
     """Every node that is drained, and how many routes still depend on it."""
     last = routes_on_last_resort(state.ledger.maintenance, state.loc_rib.routes)

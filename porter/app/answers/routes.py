@@ -87,7 +87,7 @@ def routes(model: ReadModel, wanted: RouteFilter = EVERY_ROUTE) -> Json:
 def known_speakers(model: ReadModel) -> frozenset[str]:
     """Every speaker that there is word of: by its own stream, by a drain, or by a head that a leader witnessed."""
     ledger = model.state.ledger
-    return frozenset(model.sessions.speakers) | frozenset(ledger.drained) | frozenset(ledger.witnessed)
+    return frozenset(model.sessions.speakers) | frozenset(ledger.maintenance.speakers) | frozenset(ledger.witnessed)
 
 
 def not_known(kind: str, name: str, known: Iterable[str]) -> str:

@@ -34,6 +34,7 @@ LANES: dict[type, str] = {
             decided.HoldEnded,
             decided.NodeDrainElapsed,
             decided.ServiceDrainElapsed,
+            decided.SpeakerDrainElapsed,
         ),
         ALLOCATOR,
     ),
@@ -149,6 +150,10 @@ def _why(event: Any) -> str:
     return f" by {event.by}{f': {event.why}' if event.why else ''}"
 
 
+def _delay(event: decided.SpeakerDrained) -> str:
+    return f"; it withdraws everything in {event.delay_ms / 1000:g} s" if event.delay_ms else ""
+
+
 _SENTENCES: dict[type, Callable[[Any, Envelope], str]] = {
     decided.AddressAllocated: lambda e, _: f"{e.address} from Eip {e.pool} ({e.reason})",
     decided.AddressAdopted: lambda e, _: f"{e.address} is kept, of Eip {e.pool or '-'} ({e.reason})",
@@ -161,7 +166,8 @@ _SENTENCES: dict[type, Callable[[Any, Envelope], str]] = {
     decided.SchemaActivated: lambda e, _: (
         f"{', '.join(f'{name} version {version}' for name, version in e.types)} is written from here on"
     ),
-    decided.SpeakerDrained: lambda e, _: f"speaker {e.speaker}{_why(e)}",
+    decided.SpeakerDrained: lambda e, _: f"speaker {e.speaker}{_why(e)}{_delay(e)}",
+    decided.SpeakerDrainElapsed: lambda e, _: f"speaker {e.speaker} withdraws everything",
     decided.SpeakerUndrained: lambda e, _: f"speaker {e.speaker}{_why(e)}",
     decided.NodeDrained: lambda e, _: f"node {e.node}{_why(e)}",
     decided.NodeUndrained: lambda e, _: f"node {e.node}{_why(e)}",

@@ -54,6 +54,7 @@ _TIMER = (
     decided.CoolDownElapsed,
     decided.NodeDrainElapsed,
     decided.ServiceDrainElapsed,
+    decided.SpeakerDrainElapsed,
     decided.HoldExpired,
     decided.HoldEnded,
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface
 
 from porter import __version__
-from porter.app.answers.operated import operated_problems
+from porter.app.answers.operated import drained_speakers, operated_problems, speaker_problem
 from porter.app.answers.routes import bfd_problems, map_problems, session_problems
 from porter.app.doctor import Check, ok, problem, several, warning
 from porter.app.read_model import ReadModel
@@ -147,8 +147,13 @@ def _routes(state: ClusterState) -> list[Check]:
 def _operated(state: ClusterState) -> list[Check]:
     found = [warning("operated", "operators", text, "the message says it") for text in operated_problems(state)]
     found += [
-        warning("operated", f"speaker {name}", f"it is drained by {drain.by}", f"`porter uncordon speaker {name}`")
-        for name, drain in sorted(state.ledger.drained.items())
+        warning(
+            "operated",
+            f"speaker {told['speaker']}",
+            f"it {speaker_problem(told)}",
+            f"`porter uncordon speaker {told['speaker']}`",
+        )
+        for told in drained_speakers(state)
     ]
     return several("operated", "operators", found[:TOLD_MAX], "nothing is drained or held")
 

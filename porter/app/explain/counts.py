@@ -61,7 +61,8 @@ def paths_of(model: ReadModel, peer: str, speaker: str, negotiated: Negotiated, 
     state = model.state
     fact = state.inventory.good_peer(peer)
     found, hops_used, indexes = 0, Counter[str](), set[int]()
-    if fact is None or fact.admin_down or speaker in state.ledger.drained or not serves(state, peer, speaker):
+    gone = state.ledger.maintenance.speaker_standing(speaker) is None
+    if fact is None or fact.admin_down or gone or not serves(state, peer, speaker):
         return Paths(0, hops_used, frozenset())
     limit = fact.max_next_hops if 0 < fact.max_next_hops < MAX_NEXT_HOPS else MAX_NEXT_HOPS
     for index, shape in enumerate(shapes):

@@ -12,12 +12,13 @@ from porter.app.explain.sessions import number_of, place_json, standing_of
 from porter.app.explain.verdicts import changed
 from porter.app.read_model import ReadModel
 from porter.events.observed import PeerObserved
-from porter.model.bgp import node_of
+from porter.model.bgp import IN_SERVICE, LEAVING, node_of
 from porter.model.reasons import Reason
 from porter.policy.advertisements import about_peer
 from porter.policy.problems import disqualifying
 from porter.policy.topology import selects, topology_of
 from porter.projections.adj_rib_out import announced_by_bgp, refused, sessions_of
+from porter.projections.cluster import ClusterState
 from porter.projections.inventory import DEFAULT_CONF
 from porter.projections.sessions import ESTABLISHED, PeerSession
 from porter.projections.status import bfd_gap
@@ -81,6 +82,7 @@ def tell_peer(model: ReadModel, name: str) -> Json:
 
 
 def _session(model: ReadModel, peer: str, speaker: str, session: PeerSession, paths: int) -> Json:
+    standing = model.state.ledger.maintenance.speaker_standing(speaker)
     return {
         "speaker": speaker,
         "node": node_of(speaker),
@@ -90,14 +92,15 @@ def _session(model: ReadModel, peer: str, speaker: str, session: PeerSession, pa
         "reason": session.rejected or session.reason,
         "lastError": session.last_error,
         "flaps": session.flaps,
-        "drained": speaker in model.state.ledger.drained,
+        "drained": standing != IN_SERVICE,
+        "leaving": standing == LEAVING,
         "families": list(session.families),
         "addPath": list(session.add_path),
         "holdTimeS": session.hold_time_s,
         "synced": session.synced,
         "paths": paths,
         "confirmed": min(paths, session.routes) if session.established else 0,
-        "message": _session_sentence(peer, speaker, session),
+        "message": _session_sentence(peer, speaker, session) + _drain_clause(model.state, speaker),
     }
 
 
@@ -108,6 +111,18 @@ def _session_sentence(peer: str, speaker: str, session: PeerSession) -> str:
     one = f", and takes one path of each {' and '.join(without)} prefix: ADD-PATH was not negotiated" if without else ""
     flaps = f"; it went down {number_of(session.flaps, 'time')} before" if session.flaps else ""
     return f"{speaker} is Established with {peer} since {time_json(session.since_ms)}{one}{flaps}"
+
+
+def _drain_clause(state: ClusterState, speaker: str) -> str:
+    drain = state.ledger.maintenance.speakers.get(speaker)
+    if drain is None:
+        return ""
+    step = (
+        "announces nothing"
+        if drain.elapsed
+        else f"leaves service: its paths carry GRACEFUL_SHUTDOWN until {time_json(drain.until_ms)}, and then go"
+    )
+    return f"; {drain.by} drained it (#{drain.position}), and it {step}; `porter uncordon speaker {speaker}` ends that"
 
 
 def _standing(model: ReadModel, name: str, sessions: list[Json]) -> tuple[str, str]:

@@ -108,7 +108,7 @@ def _matches_no_node(model: ReadModel, peer: str) -> bool:
 
 def _nobody(model: ReadModel) -> tuple[Reason, str]:
     """Why a route that has next hops goes to no session."""
-    peers, drained = model.state.inventory.peers, model.state.ledger.drained
+    peers, drained = model.state.inventory.peers, model.state.ledger.maintenance.withdrawn_speakers
     if not peers:
         return Reason.NO_PEER, "there is no BgpPeer; make one"
     usable = [name for name in sorted(peers) if refused(model.state, name) is None]
@@ -116,7 +116,7 @@ def _nobody(model: ReadModel) -> tuple[Reason, str]:
         return Reason.NO_PEER, "no BgpPeer can be used; see `porter status`"
     if not model.sessions.speakers:
         return Reason.NO_PEER, "no speaker has told of a session; see that one runs"
-    if drained.keys() >= model.sessions.speakers.keys():
+    if drained >= model.sessions.speakers.keys():
         names = ", ".join(sorted(drained))
         return Reason.DRAINED, f"every speaker is drained ({names}); `porter drain speaker NAME --undo` ends that"
     unmatched = [name for name in usable if _matches_no_node(model, name)]

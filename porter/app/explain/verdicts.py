@@ -207,13 +207,13 @@ def changed(model: ReadModel, *objects: tuple[str, str]) -> int:
 
 
 def _no_speaker(model: ReadModel, peer: str, speakers: Iterable[str]) -> No | None:
-    serving, drained = sorted(speakers), model.state.ledger.drained
+    serving, maintenance = sorted(speakers), model.state.ledger.maintenance
     if not serving:
         return No(Reason.NO_PEER, f"no speaker told of a session with {peer}; see that one of its topology runs")
-    if not drained.keys() >= set(serving):
+    if not maintenance.withdrawn_speakers >= set(serving):
         return None
     message = f"every speaker that serves {peer} is drained; `porter uncordon speaker {serving[0]}` ends that"
-    return No(Reason.DRAINED, message, max(drained[name].position for name in serving))
+    return No(Reason.DRAINED, message, max(maintenance.speakers[name].position for name in serving))
 
 
 def _not_carried(model: ReadModel, peer: str, prefix: Prefix) -> No | None:

@@ -59,14 +59,12 @@ def drain(body: Mapping[str, Any], by: str, model: ReadModel) -> OperatorAction:
     if subject == "service" and force:
         raise BadQuestion('"force" is of drains of nodes and speakers')
     if subject == "speaker":
-        if "delayMs" in body:
-            raise BadQuestion('a speaker withdraws at once; "delayMs" is of drains of nodes and Services')
         known = route_answers.known_speakers(model)
         if name not in known:
             raise NotKnown(route_answers.not_known("speaker", name, known))
         if undo:
             return SpeakerUndrained(name, by, why)
-        return _drained_speaker(name, by, why, model, force=force)
+        return _drained_speaker(name, by, why, model, delay_ms, force)
     if subject == "node":
         return _undrained_node(name, by, why, model) if undo else _drained_node(name, by, why, model, delay_ms, force)
     return _service(name, by, why, model, None if undo else delay_ms)
@@ -101,14 +99,14 @@ def answer(action: OperatorAction, position: int) -> Json:
             return {"position": position, "hold": action.hold}
 
 
-def _drained_speaker(name: str, by: str, why: str, model: ReadModel, *, force: bool) -> SpeakerDrained:
+def _drained_speaker(name: str, by: str, why: str, model: ReadModel, delay_ms: int, force: bool) -> SpeakerDrained:  # noqa: PLR0917 -- the event's fields.
     alone = 0 if force else announced_by_it_alone(model, name)
     if alone:
         raise NotPossible(
             f"no other speaker announces {alone} of {len(model.state.loc_rib.routes)} prefixes, which every router "
             f"would lose; bring another speaker into service first, or say `porter drain speaker {name} --force`"
         )
-    return SpeakerDrained(name, by, why)
+    return SpeakerDrained(name, by, why, delay_ms)
 
 
 def _drained_node(name: str, by: str, why: str, model: ReadModel, delay_ms: int, force: bool) -> NodeDrained:  # noqa: PLR0917 -- the event's fields.

@@ -194,7 +194,7 @@ def _operated(state: ClusterState) -> Iterator[Measured]:
     drained: Samples = (
         (("node",), float(len(ledger.maintenance.nodes))),
         (("service",), float(len(ledger.maintenance.services))),
-        (("speaker",), float(len(ledger.drained))),
+        (("speaker",), float(len(ledger.maintenance.speakers))),
     )
     yield Measured("drained", "gauge", "What is drained, by kind.", ("kind",), drained)
     last = sum(routes_on_last_resort(ledger.maintenance, state.loc_rib.routes).values())

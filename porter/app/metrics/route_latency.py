@@ -38,6 +38,7 @@ _CONFIGURING = frozenset(
         observed.NamespaceObserved,
         observed.NodeObserved,
         decided.SpeakerDrained,
+        decided.SpeakerDrainElapsed,
         decided.SpeakerUndrained,
     }
 )

@@ -48,6 +48,21 @@ def _service_undrained(state: ClusterState, event: decided.ServiceUndrained, pos
     _service_changed(state, event, (position, time_ms))
 
 
+def _speaker_drained(state: ClusterState, event: decided.SpeakerDrained, position: int, time_ms: int) -> None:
+    # No route of the Loc-RIB changes: what a speaker's own paths are worth is asked for by its Adj-RIB-Out.
+    state.ledger.maintenance.speaker_drained(event, position, time_ms)
+
+
+def _speaker_drain_elapsed(
+    state: ClusterState, event: decided.SpeakerDrainElapsed, _position: int, _time_ms: int
+) -> None:
+    state.ledger.maintenance.speaker_drain_elapsed(event.speaker)
+
+
+def _speaker_undrained(state: ClusterState, event: decided.SpeakerUndrained, _position: int, _time_ms: int) -> None:
+    state.ledger.maintenance.speakers.pop(event.speaker, None)
+
+
 def _withdrawal_held(state: ClusterState, event: decided.WithdrawalHeld, _position: int, time_ms: int) -> None:
     # The next hops at this position: whatever takes them away comes behind it.
     routes = state.loc_rib.routes
@@ -79,6 +94,9 @@ DRAIN_AND_HOLD_STEPS: dict[type, Callable[[Any, Any, int, int], None]] = {
     decided.ServiceDrained: _service_drained,
     decided.ServiceDrainElapsed: _service_drain_elapsed,
     decided.ServiceUndrained: _service_undrained,
+    decided.SpeakerDrained: _speaker_drained,
+    decided.SpeakerDrainElapsed: _speaker_drain_elapsed,
+    decided.SpeakerUndrained: _speaker_undrained,
     decided.WithdrawalHeld: _withdrawal_held,
     decided.WithdrawalApproved: _hold_ended,
     decided.HoldExpired: _hold_ended,

@@ -1,4 +1,4 @@
-"""The steps of the cluster's fold for what the journal says about itself, and for operators' drains of speakers."""
+"""The steps of the cluster's fold for what the journal says about itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from porter.events import decided, observed
 from porter.projections.cluster import ClusterState
-from porter.projections.ledger import Drain, WitnessedHead
+from porter.projections.ledger import WitnessedHead
 
 
 def _epoch_started(state: ClusterState, event: decided.EpochStarted, position: int, _time_ms: int) -> None:
@@ -41,14 +41,6 @@ def _head_witnessed(state: ClusterState, event: decided.HeadWitnessed, _position
     state.ledger.witnessed[event.stream] = WitnessedHead(event.epoch, event.position, event.hash)
 
 
-def _speaker_drained(state: ClusterState, event: decided.SpeakerDrained, position: int, _time_ms: int) -> None:
-    state.ledger.drained[event.speaker] = Drain(event.by, event.why, position)
-
-
-def _speaker_undrained(state: ClusterState, event: decided.SpeakerUndrained, _position: int, _time_ms: int) -> None:
-    state.ledger.drained.pop(event.speaker, None)
-
-
 JOURNAL_STEPS: dict[type, Callable[[ClusterState, Any, int, int], None]] = {
     observed.InventorySynced: _inventory_synced,
     decided.EpochStarted: _epoch_started,
@@ -58,6 +50,4 @@ JOURNAL_STEPS: dict[type, Callable[[ClusterState, Any, int, int], None]] = {
     decided.SchemaActivated: _schema_activated,
     decided.HeadWitnessed: _head_witnessed,
     decided.HeadSigned: lambda *_: None,  # A proof for readers: nothing follows from it.
-    decided.SpeakerDrained: _speaker_drained,
-    decided.SpeakerUndrained: _speaker_undrained,
 }

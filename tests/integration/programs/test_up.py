@@ -16,6 +16,7 @@ import pytest
 
 from porter.app.demo.routers import Router, choose_router, free_port
 from porter.app.demo.world import NAMESPACE, NODES, PEER, ROUTER_ADDRESS, SPEAKER_ADDRESS, World
+from porter.model.bgp import GRACEFUL_SHUTDOWN
 from tests.integration.programs.supervised import SOURCE, alive, pids, until
 from tests.schema_check import violations
 
@@ -255,18 +256,29 @@ def _address(up: Up, name: str) -> str:
     return ""
 
 
-def test_a_drained_speaker_withdraws_everything_and_announces_again(place, up):
+def test_a_drained_speaker_is_marked_first_then_withdraws_everything_and_announces_again(place, up):
     place.wait_route("203.0.113.0/32")
     refused = up.ask("drain", "speaker", "one", "--why", "maintenance")
     assert refused.returncode == 1
     assert "no other speaker announces" in refused.stderr
     assert "porter drain speaker one --force" in refused.stderr
-    assert up.ask("drain", "speaker", "one", "--why", "maintenance", "--force").returncode == 0
-    place.wait_route("203.0.113.0/32", frozenset())
+    begun = up.ask("drain", "speaker", "one", "--delay", "1h", "--why", "maintenance", "--force")
+    assert (begun.returncode, "speaker one leaves service" in begun.stdout) == (0, True)
+    until(
+        lambda: all(GRACEFUL_SHUTDOWN in one["attributes"]["communities"] for one in up.get("/v1/routes")[1]["routes"]),
+        "GRACEFUL_SHUTDOWN is announced",
+        READY_S,
+    )
+    place.wait_route("203.0.113.0/32")
     status = up.ask("status")
     assert status.returncode == 1
-    assert "drained by" in status.stderr
-    assert up.ask("drain", "speaker", "one", "--undo").returncode == 0
+    assert "speaker one leaves service and withdraws everything at " in status.stderr
+    assert ", still leaving: maintenance" in status.stdout
+    assert "withdraws everything in 3600 s" in up.ask("timeline").stdout
+    assert up.ask("drain", "speaker", "one", "--delay", "0s", "--force").returncode == 0
+    place.wait_route("203.0.113.0/32", frozenset())
+    assert "speaker one is drained by" in up.ask("status").stderr
+    assert up.ask("uncordon", "speaker", "one").returncode == 0
     place.wait_route("203.0.113.0/32")
 
 

@@ -181,6 +181,13 @@ def test_the_steps_of_drains_are_due_when_their_delays_are_over() -> None:
     assert list(elapsed(story.state, story.time_ms + 10_000)) == []
     story.says(decided.NodeDrained("n1", "n1", "ada", "now all of it", 10_000, force=True))
     assert next_ms(story.state) is None, "what has left service does not come back for another delay"
+    story.says(decided.SpeakerDrained("s1", "ada", "", 10_000), decided.SpeakerDrained("s2", "ada", ""))
+    until_ms, over = story.state.ledger.maintenance.speakers["s1"].until_ms, decided.SpeakerDrainElapsed("s1")
+    assert next_ms(story.state) == until_ms
+    assert list(elapsed(story.state, until_ms - 1)) == []
+    assert list(elapsed(story.state, until_ms)) == [(over, story.position - 1)]
+    story.says(over)
+    assert (next_ms(story.state), list(elapsed(story.state, until_ms))) == (None, [])
 
 
 def test_a_cordoned_node_is_drained_and_an_operators_drain_stands_above() -> None:

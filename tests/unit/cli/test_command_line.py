@@ -108,6 +108,7 @@ def test_the_supervisor_loads_no_vendor_library():
         (("routes", "-o", "xml"), "xml"),
         (("drain", "speaker"), "NAME"),
         (("drain", "node", "n1", "--delay", "ten"), "--delay 'ten' is no duration"),
+        (("drain", "speaker", "s1", "--delay", "ten"), "--delay 'ten' is no duration"),
         (("approve", "everything"), "'everything' is no hold"),
     ],
 )

@@ -147,7 +147,7 @@ def test_what_brought_a_session_down_before_is_no_reason_while_it_is_up():
 
     one = {
         **{"speaker": "s1", "state": "Established", "since": "", "cause": None, "reason": "", "drained": False},
-        **{"lastError": "hold timer expired", "paths": 1, "confirmed": 1, "flaps": 1},
+        **{"leaving": False, "lastError": "hold timer expired", "paths": 1, "confirmed": 1, "flaps": 1},
     }
     (up,), (down,) = (list(_sessions({"sessions": [each]}, utc=True)) for each in (one, {**one, "state": "Idle"}))
     assert (up[-1], down[-1]) == ("", "hold timer expired")

@@ -15,8 +15,8 @@ from porter.projections import baseline
 from porter.projections.cluster import ClusterState
 from tests.unit.projections.story import DUAL, Story, endpoints, node, pool, service
 
-EMPTY_DIGEST = "287638508c1d76764876c2749877c062a146f2fb5f4f293f0710806437f73210"
-FULL_DIGEST = "d27976576d6fe59f99c8b4a9440050f631c53676f9ee8fcf3577b9b91b6fdefc"
+EMPTY_DIGEST = "f9a5d89e37e66c4c886e19560a5d5285303acdaedf5fdfb4a06eb877200f2bf4"
+FULL_DIGEST = "4544d61cc76bb7fc01d1d1e4dd645cc41be142cdabb63280f6b367eb53c6ec68"
 
 
 def full() -> Story:
@@ -32,6 +32,7 @@ def full() -> Story:
         observed.PeerObserved("r1", "r1", "1", 1, "10.0.0.254", 64513),  # type: ignore[arg-type]
         decided.PositionsLost(3, 9, "cut"),
         decided.SpeakerDrained("s", "ops", "upgrade"),
+        decided.SpeakerDrained("t", "ops", "upgrade", 10_000),
         decided.HeadWitnessed("s", 1, 4, "ab"),
         service(**DUAL),
         service("local", traffic_policy="Local", held=("2001:db8:9::1",)),
@@ -70,7 +71,7 @@ def test_a_decoded_state_is_the_encoded_one() -> None:
 
 def test_digests_are_those_of_this_reducer_version() -> None:
     """A digest that changed means: raise `REDUCER_VERSION`, and keep older baselines readable or refold them."""
-    assert baseline.REDUCER_VERSION == 4
+    assert baseline.REDUCER_VERSION == 5
     assert baseline.digest(baseline.encode(ClusterState.empty())) == EMPTY_DIGEST
     assert baseline.digest(baseline.encode(full().state)) == FULL_DIGEST
 
@@ -93,6 +94,15 @@ def test_a_baseline_of_the_version_before_is_read() -> None:
     written = zlib.compress(msgpack.packb([3, *(older(part) for part in content[1:])]))
     assert set(shortened) == {"r1", "n1"}
     assert baseline.decode(written) == full().state
+
+
+def test_a_speaker_drained_in_a_baseline_from_before_there_were_delays_has_withdrawn_everything() -> None:
+    story = Story(decided.SpeakerDrained("s", "ops", "upgrade"))
+    content = msgpack.unpackb(zlib.decompress(baseline.encode(story.state)), strict_map_key=False)
+    ((name, row),) = content[1][10]
+    assert (name, row[:2]) == ("s", ["ops", "upgrade"])
+    content[0], content[1][10] = 4, [[name, row[:3]]]
+    assert baseline.decode(zlib.compress(msgpack.packb(content))) == story.state
 
 
 def test_the_digest_does_not_depend_on_the_compression() -> None:

@@ -36,7 +36,7 @@ def test_the_ledger_follows_the_journal() -> None:
     ledger = story.state.ledger
     assert (ledger.genesis, ledger.holder, ledger.position, ledger.epoch) == ("g", "leader", 4, 1)
     assert ledger.time_ms == story.time_ms
-    assert ledger.drained == {"s": ("ops", "upgrade", 2)}
+    assert ledger.maintenance.speakers == {"s": ("ops", "upgrade", 2, 0, True)}
     assert ledger.witnessed == {"s": (2, 9, "ab")}
     story.says(decided.BaselineRecorded(1, "", b""))
     assert ledger.baseline_position == story.position

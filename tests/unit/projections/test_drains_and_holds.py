@@ -9,7 +9,7 @@ from porter.events.catalogue import Event
 from porter.model.bgp import GRACEFUL_SHUTDOWN, Negotiated
 from porter.model.reasons import Reason
 from porter.projections import baseline
-from porter.projections.adj_rib_out import adj_rib_out
+from porter.projections.adj_rib_out import adj_rib_out, exported_from
 from tests.unit.projections.story import Story, endpoints, node, pool, service
 
 PREFIX = "192.0.2.0/32"
@@ -18,6 +18,10 @@ ONE_PATH = Negotiated(frozenset(("IPv4",)), frozenset(), 90)
 DRAIN = decided.NodeDrained("n1", "n1", "ada", "disk", 10_000)
 FORCED = DRAIN._replace(force=True)
 OVER = decided.NodeDrainElapsed("n1")
+SPEAKER = decided.SpeakerDrained("s", "ada", "memory", 10_000)
+SPEAKER_OVER = decided.SpeakerDrainElapsed("s")
+SPEAKER_BACK = decided.SpeakerUndrained("s", "ada", "")
+EVERY_HOP = {"10.0.0.1", "10.0.0.2", "10.0.0.3"}
 
 
 def served(*payloads: Event, nodes: int = 3, **fields: object) -> Story:
@@ -110,6 +114,59 @@ def test_of_services_that_share_an_address_only_the_drained_one_goes() -> None:
     assert story.hops() == ["n2"]
 
 
+def announced(story: Story, speaker: str = "s") -> dict[str, tuple[str, ...]]:
+    """Next hop -> communities of what a speaker announces."""
+    return {one.next_hop: one.communities for one in adj_rib_out(story.state, "ebgp", speaker, ADD_PATH).values()}
+
+
+@pytest.mark.parametrize("advertised", [False, True])
+def test_a_drained_speaker_is_marked_first_and_withdraws_everything_when_the_delay_is_over(advertised: bool) -> None:
+    facts = [observed.AdvertisementObserved("a", "a", "1", 1, 1, communities=("64500:5",))] if advertised else []
+    story = served(*facts)
+    before, computed_from = announced(story), exported_from(story.state, "s")
+    story.says(SPEAKER)
+    marks = {hop: (*communities, GRACEFUL_SHUTDOWN) for hop, communities in before.items()}
+    assert announced(story) == marks
+    assert before.keys() == EVERY_HOP
+    assert announced(story, "other") == before, "the routers have where to turn"
+    assert exported_from(story.state, "s") != computed_from, "its speaker tells everything anew"
+    paths = adj_rib_out(story.state, "ibgp", "s", ADD_PATH).values()
+    assert {path.local_pref for path in paths} == {0}
+    computed_from = exported_from(story.state, "s")
+    story.says(SPEAKER_OVER)
+    assert announced(story) == {}
+    assert announced(story, "other") == before
+    assert exported_from(story.state, "s") != computed_from
+    assert announced(story.says(SPEAKER_BACK)) == before
+
+
+def test_a_speakers_drain_is_undone_before_its_delay_is_over_as_well() -> None:
+    story = served(SPEAKER, SPEAKER_BACK)
+    assert announced(story) == dict.fromkeys(EVERY_HOP, ())
+    assert announced(story.says(SPEAKER_OVER)) == dict.fromkeys(EVERY_HOP, ()), "what comes late ends nothing"
+
+
+def test_a_speakers_drain_without_a_delay_withdraws_at_once() -> None:
+    assert announced(served(SPEAKER._replace(delay_ms=0))) == {}
+    assert announced(served(SPEAKER, SPEAKER._replace(delay_ms=0))) == {}, "and cuts a delay short"
+
+
+def test_a_speaker_that_has_left_service_does_not_come_back_for_another_delay() -> None:
+    story = served(SPEAKER, SPEAKER_OVER, SPEAKER)
+    assert announced(story) == {}
+    assert story.state.ledger.maintenance.speakers["s"].elapsed
+
+
+def test_a_leaving_speaker_that_tells_one_path_does_not_tell_that_of_a_leaving_node() -> None:
+    for drained in ("n1", "n2"):
+        story = served(decided.NodeDrained(drained, drained, "ada", "", 10_000), SPEAKER, nodes=2)
+        (path,) = adj_rib_out(story.state, "ebgp", "s", ONE_PATH).values()
+        assert (path.next_hop, path.communities) == (
+            "10.0.0.2" if drained == "n1" else "10.0.0.1",
+            (GRACEFUL_SHUTDOWN,),
+        )
+
+
 def test_a_drain_goes_with_its_service() -> None:
     story = served(decided.ServiceDrained("web", "shop", "web", "ada", "", 0))
     story.says(observed.ServiceGone("web", "shop", "web", "ServiceDeleted"), service(), endpoints("web", "n1"))
@@ -161,6 +218,7 @@ def test_a_deleted_or_drained_service_is_not_held() -> None:
 
 def test_a_baseline_in_the_middle_of_drains_and_holds_changes_nothing() -> None:
     story = served(DRAIN, held(PREFIX), endpoints("web"), decided.ServiceDrained("web", "shop", "web", "a", "", 0))
+    story.says(SPEAKER, SPEAKER._replace(speaker="gone"), decided.SpeakerDrainElapsed("gone"))
     again = baseline.decode(baseline.encode(story.state))
     assert again == story.state == story.state.fork()
     assert dict(again.loc_rib.routes) == dict(story.state.loc_rib.routes)

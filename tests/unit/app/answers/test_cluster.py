@@ -225,6 +225,26 @@ def test_the_status_names_what_is_not_as_it_should_be(story):
     assert any("shop/refused has no address" in problem for problem in problems)
 
 
+def test_the_status_tells_how_far_the_drain_of_a_speaker_is(story):
+    def told():
+        answer = answers.status(model(story), "porter")
+        assert violations(answer, "status") == []
+        (problem,) = [one for one in answer["problems"] if one.startswith("speaker s1 ")]
+        assert problem.endswith("`porter uncordon speaker s1` ends it")
+        (drain,) = answer["drained"]
+        return drain["elapsed"], drain["until"], problem
+
+    story.says(decided.SpeakerDrained("s1", "ada", "", 10_000))
+    elapsed, until, problem = told()
+    assert not elapsed
+    assert f"leaves service and withdraws everything at {until}, drained by ada" in problem
+    story.says(decided.SpeakerDrainElapsed("s1"))
+    assert told()[:2] == (True, until)
+    assert "speaker s1 is drained by ada" in told()[2]
+    story.says(decided.SpeakerUndrained("s1", "ada", ""), decided.SpeakerDrained("s1", "ada", ""))
+    assert told()[:2] == (True, ""), "there was no delay"
+
+
 def test_the_status_says_that_a_drained_node_is_still_the_last_next_hop(story):
     nodes = sorted(story.state.inventory.nodes)
     for name in nodes:

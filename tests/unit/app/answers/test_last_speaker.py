@@ -39,6 +39,7 @@ def model(*speakers: str, facts: tuple = (), families: tuple[str, ...] = ("IPv4"
         ((), (), 0),
         (("s2>r1",), (), 0),
         (("s1>r1", "s2>r1"), (decided.SpeakerDrained("s2", "ada", ""),), 2),
+        (("s1>r1", "s2>r1"), (decided.SpeakerDrained("s2", "ada", "", 10_000),), 2),
         (("s1>r1",), (decided.SpeakerDrained("s1", "ada", ""),), 0),
         (("s1>r1", "s2>r2"), (advertisement(peers=("r1",)),), 2),
         (("s1>r1", "s2>r1"), (advertisement(peers=("r1",)),), 0),
@@ -50,6 +51,7 @@ def model(*speakers: str, facts: tuple = (), families: tuple[str, ...] = ("IPv4"
         "no session",
         "of another",
         "the other one is drained",
+        "the other one is leaving",
         "drained already",
         "the other one's peer is given nothing",
         "both to the one peer that is given it",
@@ -71,6 +73,7 @@ def test_the_last_speaker_is_drained_by_force_alone():
     only = model("s1>r1")
     with pytest.raises(NotPossible, match=r"2 of 2 prefixes.*porter drain speaker s1 --force"):
         drain({"speaker": "s1"}, "ada", only)
-    assert drain({"speaker": "s1", "force": True}, "ada", only) == decided.SpeakerDrained("s1", "ada", "")
+    assert drain({"speaker": "s1", "force": True}, "ada", only) == decided.SpeakerDrained("s1", "ada", "", 10_000)
     assert drain({"speaker": "s1", "undo": True}, "ada", only) == decided.SpeakerUndrained("s1", "ada", "")
-    assert drain({"speaker": "s1"}, "ada", model("s1>r1", "s2>r1")) == decided.SpeakerDrained("s1", "ada", "")
+    at_once = drain({"speaker": "s1", "delayMs": 0}, "ada", model("s1>r1", "s2>r1"))
+    assert at_once == decided.SpeakerDrained("s1", "ada", "", 0)

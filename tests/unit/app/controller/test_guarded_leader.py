@@ -8,6 +8,7 @@ import pytest
 
 from porter.allocator.withdrawals import Rule
 from porter.events import decided, observed
+from porter.model.bgp import LEAVING
 from tests.unit.app.leading import World
 from tests.unit.projections.story import endpoints, node, pool, service
 
@@ -128,6 +129,20 @@ async def test_a_drain_takes_its_second_step_when_its_delay_is_over(world):
     over, begun = steps[decided.NodeDrainElapsed], steps[decided.NodeDrained]
     assert over.causation == begun.position
     assert over.time_ms >= begun.time_ms + 200
+
+
+async def test_the_next_leader_takes_the_second_step_of_a_speakers_drain(world):
+    async with world.leader() as leading:
+        await world.view.act(decided.SpeakerDrained("s1", "ada", "memory", 3_600_000))
+        assert leading.state.ledger.maintenance.speaker_standing("s1") == LEAVING
+    world.clock.added_s = 3601
+    async with world.leader() as leading:
+        await world.until(lambda: leading.state.ledger.maintenance.withdrawn_speakers == {"s1"})
+        await world.view.act(decided.SpeakerUndrained("s1", "ada", ""))
+        assert leading.state.ledger.maintenance.speakers == {}
+    (begun,) = await world.events(decided.SpeakerDrained)
+    (over,) = await world.events(decided.SpeakerDrainElapsed)
+    assert (begun.delay_ms, over.speaker) == (3_600_000, "s1")
 
 
 async def test_a_cordoned_node_is_drained_where_that_is_set(world):

@@ -88,10 +88,11 @@ async def test_a_cluster_in_order_has_no_finding(story):
         ([service("late", requested_pool="absent")], "services", "problem", "Service/shop/late", "absent"),
         ([observed.ConfGone("default")], "objects", "problem", "BgpConf/default", "create it"),
         ([decided.SpeakerDrained("s1", "ada", "")], "operated", "warning", "speaker s1", "porter uncordon speaker s1"),
+        ([decided.SpeakerDrained("s1", "a", "", 9)], "operated", "warning", "speaker s1", "porter uncordon speaker s1"),
         ([endpoints("web")], "routes", "warning", "Loc-RIB", "1 addresses in use are not announced: NoReadyEndpoint"),
         ([node(3)._replace(addresses=(Address("172.16.9.9"),))], "nextHops", "warning", "BgpPeer/tor-a", "n3"),
     ],
-    ids=["losses", "pool", "refused", "conf", "drained", "absent", "subnet"],
+    ids=["losses", "pool", "refused", "conf", "drained", "leaving", "absent", "subnet"],
 )  # fmt: skip
 async def test_each_defect_of_the_folds_is_told_where_it_is(story, says, check, verdict, where, text):
     story.says(*says)

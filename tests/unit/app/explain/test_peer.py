@@ -105,9 +105,19 @@ async def test_what_is_counted_is_what_the_routes_say(story, change, add_path):
 
 
 async def test_a_drained_speakers_session_says_so(story):
-    story.says(decided.SpeakerDrained("s1", "ada", ""))
-    answer = await story.asked(told(UP), peer="tor-a")
-    assert (answer["peer"]["sessions"][0]["drained"], answer["peer"]["prefixes"]) == (True, 0)
+    whole = (await story.asked(told(UP), peer="tor-a"))["peer"]
+    assert (whole["sessions"][0]["drained"], whole["sessions"][0]["leaving"]) == (False, False)
+    story.says(decided.SpeakerDrained("s1", "ada", "", 10_000))
+    leaving = (await story.asked(told(UP), peer="tor-a"))["peer"]
+    (session,) = leaving["sessions"]
+    assert (session["drained"], session["leaving"], leaving["prefixes"]) == (True, True, whole["prefixes"])
+    assert "its paths carry GRACEFUL_SHUTDOWN until " in session["message"]
+    assert "`porter uncordon speaker s1` ends that" in session["message"]
+    story.says(decided.SpeakerDrainElapsed("s1"))
+    gone = (await story.asked(told(UP), peer="tor-a"))["peer"]
+    (session,) = gone["sessions"]
+    assert (session["drained"], session["leaving"], gone["prefixes"]) == (True, False, 0)
+    assert "it announces nothing" in session["message"]
 
 
 async def test_a_bare_word_is_what_alone_has_this_name(story):

@@ -141,7 +141,10 @@ async def test_an_aggregate_that_stands_for_the_route_is_named(story):
 
 
 async def test_a_drained_speaker_is_told_with_the_way_back(story):
-    story.says(decided.SpeakerDrained("s1", "ada", "maintenance"))
+    story.says(decided.SpeakerDrained("s1", "ada", "maintenance", 10_000))
+    leaving = (await story.asked(told(UP), service="shop/web"))["service"]["holdings"][0]["route"]
+    assert (leaving["state"], leaving["reason"]) == ("announced", ""), "its routes are still there"
+    story.says(decided.SpeakerDrainElapsed("s1"))
     answer = await story.asked(told(UP), service="shop/web")
     route = answer["service"]["holdings"][0]["route"]
     assert route["reason"] == "Drained"

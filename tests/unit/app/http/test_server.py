@@ -283,9 +283,11 @@ async def test_a_drain_becomes_an_event_of_the_leader(client, view):
     status, answer = await client.post({"speaker": "s1", "why": "maintenance"})
     assert (status, answer) == (200, {"position": 42, "speaker": "s1", "drained": True})
     assert violations(answer, "action") == []
+    await client.post({"speaker": "s1", "delayMs": 5})
     await client.post({"speaker": "s1", "undo": True})
     assert acts == [
-        decided.SpeakerDrained("s1", "loopback:127.0.0.1", "maintenance"),
+        decided.SpeakerDrained("s1", "loopback:127.0.0.1", "maintenance", 10_000),
+        decided.SpeakerDrained("s1", "loopback:127.0.0.1", "", 5),
         decided.SpeakerUndrained("s1", "loopback:127.0.0.1", ""),
     ]
 
@@ -369,7 +371,7 @@ async def test_a_follower_names_the_leader(client, view):
         {"speaker": "s1", "revert": True},
         {"speaker": "s1", "node": "n1"},
         {"speaker": "s1", "force": "yes"},
-        {"speaker": "s1", "delayMs": 5},
+        {"speaker": "s1", "delayMs": -5},
         {"node": "n1", "delayMs": -1},
         {"node": "n1", "delayMs": "10s"},
         {"node": "n1", "delayMs": True},
