@@ -124,6 +124,6 @@ async def check_server(link: Link, unsafe: frozenset[str]) -> list[Finding]:
     refused = [finding for finding in findings if finding.code not in unsafe]
     if refused:
         lines = "\n".join(f"  {finding}" for finding in refused)
-        codes = ",".join(finding.code for finding in refused)
-        raise UnsafeServer(f"{redact(link.url)} is not safe for a journal:\n{lines}\n(or accept it: --unsafe {codes})")
+        accepting = " ".join(f"--unsafe {finding.code}" for finding in refused)
+        raise UnsafeServer(f"{redact(link.url)} is not safe for a journal:\n{lines}\n(or accept it: {accepting})")
     return findings

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree
@@ -10,11 +12,12 @@ from shutil import copytree
 import pytest
 import yaml
 
-from tests.chart.helm import chart
+from tests.chart.helm import ROOT, chart
 from tests.integration.kube.control_plane import ControlPlane
 from tests.lab import programs
 
 SPACE = "lifecycle"
+PORTER = Path(sys.executable).with_name("porter")
 EIPS = "eips.network.kubesphere.io"
 
 
@@ -53,6 +56,28 @@ def has_quota(plane: ControlPlane) -> bool:
     """Whether the CRD of pools knows quotas."""
     definition = json.loads(plane.kubectl("get", "crd", EIPS, "-o", "json"))
     return "quota" in json.dumps(definition["spec"])
+
+
+@pytest.mark.parametrize("page", ["openelb.md", "metallb.md"])
+def test_crds_that_another_installed_are_taken_over_as_the_page_says(
+    page: str, plane: ControlPlane, tmp_path: Path
+) -> None:
+    text = (ROOT / "docs/migrate" / page).read_text().partition("## Taking over")[2]
+    [options] = re.findall(r"`porter crds \| kubectl apply (.*) -f -`", text)
+    assert "`helm install`" in text and "`--take-ownership`" in text
+    crds = [path.read_text() for path in sorted((older_chart(tmp_path) / "files/crds").glob("*.yaml"))]
+    # As if a chart of OpenELB's had installed them: its fields are Helm's.
+    plane.kubectl(
+        "apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", "-", stdin="---\n".join(crds)
+    )
+    assert not has_quota(plane)
+    printed = subprocess.run([PORTER, "crds"], capture_output=True, text=True, check=True, timeout=30).stdout
+    plane.kubectl("apply", *options.split(), "-f", "-", stdin=printed)
+    assert has_quota(plane)
+    try:
+        assert "porter status" in release(plane, "install", "moved", str(chart()), "--take-ownership")
+    finally:
+        release(plane, "uninstall", "moved", "--ignore-not-found")
 
 
 def test_crds_are_upgraded_and_kept_and_passwords_stay(plane: ControlPlane, tmp_path: Path) -> None:

@@ -63,3 +63,11 @@ def test_the_readme_installs_by_five_commands() -> None:
     typed = block.splitlines()
     assert len(typed) == 5
     assert sum(line.startswith("helm install ") for line in typed) == 1
+
+
+def test_the_chart_tells_its_values_itself() -> None:
+    readme = helm("show", "readme", str(chart()))
+    page = (ROOT / "docs/reference/values.md").read_text()
+    for line in page.splitlines():
+        if line.startswith("| `"):
+            assert line in readme

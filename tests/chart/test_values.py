@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.helm import CHARTS, Refused, chart, helm, render
+from tests.chart.helm import CHARTS, ROOT, Refused, chart, find, helm, render
 from tests.chart.matrix import EXTERNAL_URL, MATRIX
 
 TYPOS_AND_TYPES: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
@@ -41,6 +41,8 @@ TYPOS_AND_TYPES: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
     ),
     "a time that is none": ({"journal": {"keep": "30 days"}}, ("journal", "keep")),
     "a name too long to be whole": ({"fullnameOverride": "a" * 46}, ("fullnameOverride",)),
+    "a name that no Service can have": ({"fullnameOverride": "lb.edge"}, ("fullnameOverride",)),
+    "a name that begins with a digit": ({"fullnameOverride": "1st"}, ("fullnameOverride",)),
     "a tag in the repository": ({"image": {"repository": "registry.example/porter:v1"}}, ("image", "repository")),
     "half an address": ({"speaker": {"replicas": 1, "localAddress": "192.0.2"}}, ("speaker", "localAddress")),
     "an address that no probe reaches": ({"controller": {"listenAddress": "127.0.0.1"}}, ("listenAddress",)),
@@ -121,6 +123,26 @@ CONTRADICTIONS: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
         {"controller": {"extraEnv": [{"name": "PORTER_REDIS_URL", "value": "redis://elsewhere:6379"}]}},
         ("controller.extraEnv", "PORTER_REDIS_URL"),
     ),
+    "a label that the chart sets": (
+        {"agent": {"podLabels": {"app.kubernetes.io/component": "mine"}}},
+        ("agent.podLabels", "app.kubernetes.io/component"),
+    ),
+    "an authority beside that of the journal": (
+        {
+            "redis": {"enabled": False},
+            "externalRedis": {"url": "rediss://host:6379", "tls": {"caSecret": "x"}},
+            "speaker": {"extraEnv": [{"name": "SSL_CERT_FILE", "value": "/mine"}]},
+        },
+        ("speaker.extraEnv", "SSL_CERT_FILE"),
+    ),
+    "a monitor that no policy lets in": (
+        {"monitoring": {"podMonitor": {"enabled": True}}},
+        ("monitoring.podMonitor.enabled", "networkPolicy.clientNamespaces"),
+    ),
+    "another monitor that no policy lets in": (
+        {"monitoring": {"serviceMonitor": {"enabled": True}}},
+        ("monitoring.serviceMonitor.enabled", "networkPolicy.clientNamespaces"),
+    ),
     "one port for two": ({"console": {"healthPort": 9180}}, ("console.port", "console.healthPort")),
     "two monitors": (
         {"monitoring": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}},
@@ -143,6 +165,26 @@ def test_a_value_with_a_typo_on_the_command_line_is_refused() -> None:
         render(options=["--set", "speaker.replicsa=1"])
 
 
+@pytest.mark.parametrize("release", ["1st", "lb.edge"])
+def test_a_release_whose_name_no_service_can_have_is_refused(release: str) -> None:
+    with pytest.raises(Refused, match=f"the release's, {release}"):
+        render(release=release)
+    other = {"redis": {"enabled": False}, "externalRedis": {"existingSecret": "x"}}
+    with pytest.raises(Refused, match="fullnameOverride"):
+        render(other, release=release)
+    assert render({**other, "fullnameOverride": "edge"}, release=release)
+
+
+def test_a_large_number_reaches_the_program_as_a_number() -> None:
+    large = {"maintenance": {"hold": {"minimum": 1_000_000}}, "journal": {"baselineEvents": 2_000_000}}
+    pod = find(render(large), "StatefulSet", "porter-controller")["spec"]["template"]["spec"]
+    assert {"--hold-minimum=1000000", "--baseline-events=2000000"} <= set(pod["containers"][0]["args"])
+
+
+def test_an_authority_for_traces_may_be_named_where_the_chart_names_none() -> None:
+    render({"controller": {"extraEnv": [{"name": "SSL_CERT_FILE", "value": "/etc/ssl/own.pem"}]}})
+
+
 @pytest.mark.parametrize("case", MATRIX)
 def test_lint_has_nothing_to_say(case: str, tmp_path: Path) -> None:
     values = tmp_path / "values.json"
@@ -150,6 +192,14 @@ def test_lint_has_nothing_to_say(case: str, tmp_path: Path) -> None:
     answer = helm("lint", "--strict", str(chart()), "--values", str(values))
     assert "0 chart(s) failed" in answer
     assert not re.search(r"\[(WARNING|ERROR)\]", answer), answer
+
+
+def test_every_refusal_of_the_journals_gate_can_be_overridden() -> None:
+    page = (ROOT / "docs/operate/redis.md").read_text().partition("| code |")[2].partition("\n\n")[0]
+    codes = re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)
+    assert set(codes) == set(re.findall(r'Finding\(\s*"([a-z-]+)"', (ROOT / "porter/journal/gate.py").read_text()))
+    arguments = find(render({"unsafe": codes}), "StatefulSet", "porter-controller")["spec"]["template"]["spec"]
+    assert {f"--unsafe={code}" for code in codes} <= set(arguments["containers"][0]["args"])
 
 
 @pytest.mark.parametrize("name", ["porter", "redis"])

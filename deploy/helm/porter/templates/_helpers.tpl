@@ -72,6 +72,40 @@ could read it. Call it with `root` and `component`.
 {{- end }}
 {{- end -}}
 
+{{/*
+A rule of a NetworkPolicy that lets a Pod reach the journal. The ports are those of the URL; where that stands in a
+Secret, which the chart does not read, they are the servers' and the sentinels' usual ones.
+*/}}
+{{- define "porter.journalEgress" -}}
+{{- $url := .Values.externalRedis.url -}}
+{{- $ports := list "6379" -}}
+{{- if .Values.redis.enabled -}}
+{{- else if not $url -}}
+{{- $ports = list "6379" "26379" -}}
+{{- else -}}
+{{- $sentinels := contains "+sentinel://" $url -}}
+{{- if not $sentinels -}}
+{{- $ports = list -}}
+{{- end -}}
+{{- range regexReplaceAll "^[^/]*//|[/?].*$" $url "" | splitList "," -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default (ternary "26379" "6379" $sentinels)) -}}
+{{- end -}}
+{{- end -}}
+# The journal.
+- ports:
+    {{- range uniq $ports }}
+    - protocol: TCP
+      port: {{ . }}
+    {{- end }}
+  {{- if .Values.redis.enabled }}
+  to:
+    - podSelector:
+        matchLabels:
+          app.kubernetes.io/name: redis
+          app.kubernetes.io/instance: {{ .Release.Name }}
+  {{- end }}
+{{- end -}}
+
 {{- define "porter.caMount" -}}
 {{- if and (not .Values.redis.enabled) .Values.externalRedis.tls.caSecret }}
 - name: redis-ca
@@ -139,6 +173,11 @@ seccompProfile:
 {{- if and .Values.monitoring.podMonitor.enabled .Values.monitoring.serviceMonitor.enabled -}}
 {{- fail "monitoring.podMonitor.enabled and monitoring.serviceMonitor.enabled are both true: every metric would be scraped twice; choose one" -}}
 {{- end -}}
+{{- range $key := list "podMonitor" "serviceMonitor" -}}
+{{- if and (get $.Values.monitoring $key).enabled $.Values.networkPolicy.enabled (not $.Values.networkPolicy.clientNamespaces) -}}
+{{- fail (printf "monitoring.%s.enabled is true, but networkPolicy.clientNamespaces is empty: no Prometheus could reach the controllers; name its namespace there, or set networkPolicy.enabled=false" $key) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.console.allowedFrom (not .Values.networkPolicy.enabled) -}}
 {{- fail "console.allowedFrom is set, but networkPolicy.enabled is false: nothing would keep others out; set networkPolicy.enabled=true, or leave console.allowedFrom empty" -}}
 {{- end -}}
@@ -150,8 +189,25 @@ seccompProfile:
 {{- fail (printf "externalRedis.%s names a key, but externalRedis.existingSecret names no Secret: set the one, or leave out the other" $key) -}}
 {{- end -}}
 {{- end -}}
+{{- include "porter.checkNames" . -}}
 {{- include "porter.checkSizes" . -}}
 {{- include "porter.checkVariables" . -}}
+{{- end -}}
+
+{{/* Names that Services can have (RFC 1035), and labels that selectors go by. */}}
+{{- define "porter.checkNames" -}}
+{{- $label := "^[a-z]([-a-z0-9]*[a-z0-9])?$" -}}
+{{- if not (and (regexMatch $label (include "porter.fullname" .)) (or (not .Values.redis.enabled) (regexMatch $label (include "porter.redisName" .)))) -}}
+{{- fail (printf "no Service can have a name that begins with the release's, %s: install it under another one, of small letters, digits and dashes, a letter first%s" .Release.Name (ternary "" ", or set fullnameOverride" .Values.redis.enabled)) -}}
+{{- end -}}
+{{- $own := include "porter.labels" (dict "root" . "component" "") | fromYaml -}}
+{{- range $component := list "controller" "speaker" "agent" "console" -}}
+{{- range $key, $_ := (get $.Values $component).podLabels -}}
+{{- if hasKey $own $key -}}
+{{- fail (printf "%s.podLabels sets %s, which the chart sets itself: leave it out" $component $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The bytes of a size as Kubernetes writes it, as Redis does, or as a number; nothing for what is not understood. */}}
@@ -205,7 +261,10 @@ seccompProfile:
 
 {{/* What the chart sets itself cannot be set beside it: a Pod with two variables of one name takes either. */}}
 {{- define "porter.checkVariables" -}}
-{{- $own := list "POD_NAME" "POD_NAMESPACE" "NODE_NAME" "HOST_IP" "PORTER_REDIS_URL" "PORTER_REDIS_PASSWORD" "PORTER_SIGNING_KEY" "SSL_CERT_FILE" -}}
+{{- $own := list "POD_NAME" "POD_NAMESPACE" "NODE_NAME" "HOST_IP" "PORTER_REDIS_URL" "PORTER_REDIS_PASSWORD" "PORTER_SIGNING_KEY" -}}
+{{- if .Values.externalRedis.tls.caSecret -}}
+{{- $own = append $own "SSL_CERT_FILE" -}}
+{{- end -}}
 {{- range $program := list "controller" "speaker" "agent" "console" -}}
 {{- range $variable := (get $.Values $program).extraEnv -}}
 {{- if has $variable.name $own -}}
