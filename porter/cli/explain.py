@@ -10,7 +10,7 @@ import typer
 from porter.cli import options
 from porter.cli.asking import ask
 from porter.cli.exits import FINDING, Finding
-from porter.cli.explained import print_causes, print_meanings, print_node, print_peer, print_prefix
+from porter.cli.explained import print_causes, print_meanings, print_next_hops, print_node, print_peer, print_prefix
 from porter.cli.groups import HERE, PLAIN, Shown, Where
 from porter.cli.render import print_answer, print_table, time_text
 
@@ -138,9 +138,7 @@ def _print_holding(holding: dict[str, Any], *, utc: bool) -> None:
     print_causes(holding["causes"], utc=utc)
     if route["nextHops"]:
         typer.echo("")
-        since = time_text(route["since"], utc=utc)
-        rows = [[hop["address"], hop["node"], hop["pathId"], since, f"#{route['cause']}"] for hop in route["nextHops"]]
-        print_table(["NEXT HOP", "NODE", "PATH ID", "PREFIX TOUCHED", "BY"], rows)
+        print_next_hops(route["nextHops"], utc=utc)
     if route["sessions"]:
         typer.echo("")
         names = ("peer", "speaker", "prefix", "paths", "confirmed")

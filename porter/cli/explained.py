@@ -28,8 +28,7 @@ def print_prefix(prefix: dict[str, Any], *, wide: bool, utc: bool) -> None:
             print_causes(holder["causes"], utc=utc)
     if prefix["nextHops"]:
         typer.echo("")
-        rows = [[hop["address"], hop["node"], hop["pathId"]] for hop in prefix["nextHops"]]
-        print_table(["NEXT HOP", "NODE", "PATH ID"], rows)
+        print_next_hops(prefix["nextHops"], utc=utc)
     if prefix["kind"] == "unused":
         return
     if prefix["peers"]:
@@ -52,6 +51,21 @@ def print_prefix(prefix: dict[str, Any], *, wide: bool, utc: bool) -> None:
         print_table(["PEER", "NODE", "REASON", "WHY"], left)
     if wide:
         print_meanings([prefix["reason"], *(peer["reason"] for peer in prefix["peers"]), *(one[2] for one in left)])
+
+
+def print_next_hops(hops: list[dict[str, Any]], *, utc: bool) -> None:
+    """The next hops of a route, each with since when it is one without a break, and by which event."""
+    rows = [
+        [
+            hop["address"],
+            hop["node"],
+            hop["pathId"],
+            time_text(hop["since"], utc=utc) or "-",
+            f"#{hop['cause']} {hop['causeType']}" if hop["cause"] else "-",
+        ]
+        for hop in hops
+    ]
+    print_table(["NEXT HOP", "NODE", "PATH ID", "SINCE", "CAUSE"], rows)
 
 
 def _peer_cells(peer: dict[str, Any]) -> list[Any]:

@@ -239,6 +239,11 @@ class LocRib:
         self._update()
         return self._routes
 
+    def derived(self, address: Address) -> LocRoute | None:
+        """The route of one address as it stands; for who follows a few addresses through a long history."""
+        holders = self._pools.by_address.get(address)
+        return None if holders is None else self._route(host_prefix(address), family_of(address), holders)[0]
+
     @property
     def absent(self) -> Mapping[Prefix, Reason]:
         """The prefixes of addresses in use that have no next hop, and why."""

@@ -6,6 +6,8 @@ from collections import defaultdict
 
 from porter.app.answer_json import Json, time_json
 from porter.app.answers.routes import CONFIRMED, RouteFilter, routes
+from porter.app.history.next_hops import Since
+from porter.app.history.route_watch import HopKey, Joined
 from porter.app.read_model import ReadModel
 from porter.model.address import IPV4, Address, Prefix, family_of, host_prefix
 from porter.model.reasons import Reason
@@ -52,6 +54,16 @@ def route_json(model: ReadModel, one: Allocation) -> Json:
         ],
         "sessions": sessions,
     }
+
+
+def with_since(hops: list[Json], address: Address, since: Since) -> list[Json]:
+    """The next hops of an address's route, each with the event by which it joined; empty where that is not known."""
+    joined = since.get(address, {})
+    return [_joined(hop, joined.get(HopKey(hop["node"], hop["address"]), Joined())) for hop in hops]
+
+
+def _joined(hop: Json, by: Joined) -> Json:
+    return {**hop, "since": time_json(by.time_ms) if by.position else "", "cause": by.position, "causeType": by.type}
 
 
 def _sessions(model: ReadModel, prefix: Prefix) -> list[Json]:

@@ -7,7 +7,7 @@ as it is still there. One answer serves the HTTP API and the command.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from porter.app.answer_json import Json, as_json, time_json
 from porter.app.answers.cluster import allocation_json
@@ -17,13 +17,14 @@ from porter.app.explain.node import tell_node
 from porter.app.explain.peer import tell_peer
 from porter.app.explain.prefix import tell_prefix
 from porter.app.explain.question import Question, Unknown
-from porter.app.explain.routes import NO_ROUTE, route_json
+from porter.app.explain.routes import NO_ROUTE, route_json, with_since
 from porter.app.history.causes import History, causes, recall
+from porter.app.history.next_hops import Since, routes_of, since
 from porter.app.read_model import ReadModel
 from porter.events.decided import AddressAllocated
 from porter.events.envelope import Envelope
 from porter.events.observed import ServiceObserved
-from porter.model.address import Address, host_prefix
+from porter.model.address import Address, host_prefix, is_aggregate, prefix_address
 from porter.ports import Journal
 from porter.projections.cluster import ClusterState
 from porter.projections.pools import Allocation
@@ -44,10 +45,24 @@ async def explain(model: ReadModel, journal: Journal, question: Question) -> Jso
     if question.service or question.address:
         return answer(model, question, await recall_for(model, journal, question))
     told, head = tell(model, question), model.state.ledger.position
-    return filled(told, await recall(journal, positions_told(told), head))
+    host = bool(question.prefix) and not is_aggregate(question.prefix)
+    routes = routes_of(model.state, [prefix_address(question.prefix)] if host else [])
+    answered = filled(told, await recall(journal, positions_told(told), head))
+    if question.prefix:
+        address = prefix_address(question.prefix) if host else Address("")
+        hops = answered["prefix"]["nextHops"]
+        answered["prefix"]["nextHops"] = with_since(hops, address, await since(journal, routes))
+    return answered
 
 
-async def recall_for(model: ReadModel, journal: Journal, question: Question) -> History:
+class Recalled(NamedTuple):
+    """What the journal tells of what is asked about: events by position, and since when each next hop is there."""
+
+    events: History
+    since: Since
+
+
+async def recall_for(model: ReadModel, journal: Journal, question: Question) -> Recalled:
     """Read what `answer` will tell of; the folds are not looked at any more once this waits.
 
     Raises:
@@ -57,10 +72,12 @@ async def recall_for(model: ReadModel, journal: Journal, question: Question) -> 
     if question.service and question.service not in model.state.inventory.service_uids:
         await refuse_departed(journal, question.service, head)
     positions = _positions(model.state, question)
-    return await recall(journal, positions, head)
+    held = [question.address] if question.address else [one.address for one in _held(model.state, question.service)]
+    routes = routes_of(model.state, held)
+    return Recalled(await recall(journal, positions, head), await since(journal, routes))
 
 
-def answer(model: ReadModel, question: Question, history: History) -> Json:
+def answer(model: ReadModel, question: Question, history: Recalled) -> Json:
     """Everything there is to say of a Service or an address, as JSON.
 
     Raises:
@@ -128,6 +145,10 @@ def _known(state: ClusterState, name: str) -> ServiceObserved:
     return state.inventory.services[uid]
 
 
+def _held(state: ClusterState, service: str) -> Sequence[Allocation]:
+    return state.pools.of(_known(state, service).uid)
+
+
 def _positions(state: ClusterState, question: Question) -> list[int]:
     if question.address:
         return [one.position for one in state.pools.by_address.get(question.address, ())]
@@ -140,11 +161,11 @@ def _positions(state: ClusterState, question: Question) -> list[int]:
 # ----------------------------------------------------------------------------------------------------------- a Service
 
 
-def _service(model: ReadModel, service: ServiceObserved, history: History) -> dict[str, Any]:
+def _service(model: ReadModel, service: ServiceObserved, history: Recalled) -> dict[str, Any]:
     state, uid = model.state, service.uid
     name = f"{service.namespace}/{service.name}"
     holdings = [_holding(model, one, history) for one in state.pools.of(uid)]
-    refusal = _refusal(state, uid, history)
+    refusal = _refusal(state, uid, history.events)
     conditions = service_conditions(state, uid)
     degraded = [one["message"] for one in conditions if one["type"] == DEGRADED]
     summary = [f"{name} holds {given(one)}." for one in state.pools.of(uid)]
@@ -169,7 +190,7 @@ def _service(model: ReadModel, service: ServiceObserved, history: History) -> di
         "refusal": refusal,
         "conditions": [{key: one[key] for key in ("type", "status", "reason", "message")} for one in conditions],
         "problems": as_json(service.problems),
-        "causes": _causes(history, state.inventory.position_of(uid)),
+        "causes": _causes(history.events, state.inventory.position_of(uid)),
         "summary": summary,
         "wrong": [
             *([f"{name} has no address: {_why_none(state, refusal)}"] if not holdings else []),
@@ -203,8 +224,9 @@ def _refusal(state: ClusterState, uid: str, history: History) -> Json:
     }
 
 
-def _holding(model: ReadModel, one: Allocation, history: History) -> dict[str, Any]:
-    decision = history.get(one.position)
+def _holding(model: ReadModel, one: Allocation, history: Recalled) -> dict[str, Any]:
+    decision = history.events.get(one.position)
+    route = route_json(model, one)
     candidates = None
     if decision is not None:
         # An adoption passed nobody over.
@@ -214,8 +236,8 @@ def _holding(model: ReadModel, one: Allocation, history: History) -> dict[str, A
         "allocation": allocation_json(one),
         "countsFor": model.state.pools.pool_of(one),
         "candidates": candidates,
-        "causes": _causes(history, one.position),
-        "route": route_json(model, one),
+        "causes": _causes(history.events, one.position),
+        "route": {**route, "nextHops": with_since(route["nextHops"], one.address, history.since)},
     }
 
 
@@ -240,7 +262,7 @@ def _cause(envelope: Envelope) -> Json:
 # ---------------------------------------------------------------------------------------------------------- an address
 
 
-def _address(model: ReadModel, address: Address, history: History) -> dict[str, Any]:
+def _address(model: ReadModel, address: Address, history: Recalled) -> dict[str, Any]:
     state = model.state
     now = standing(state, address, model.sessions.local_addresses())
     holders = state.pools.by_address.get(address, ())

@@ -195,11 +195,13 @@ class Api:
 
     async def explain(self, request: web.Request) -> web.StreamResponse:
         """Why what `service=`, `ip=`, `prefix=`, `node=`, `peer=`, or the bare `name=` names is as it is."""
-        model, asked = self._view.read_model(), explain_question.Question.from_query(request.query)
-        question = await resolve(model, self._journal, asked)
-        if not (question.service or question.address):
-            return _json(await explain.explain(model, self._journal, question))
-        history = await explain.recall_for(model, self._journal, question)
+        asked = explain_question.Question.from_query(request.query)
+        async with self._looking_back:
+            model = self._view.read_model()
+            question = await resolve(model, self._journal, asked)
+            if not (question.service or question.address):
+                return _json(await explain.explain(model, self._journal, question))
+            history = await explain.recall_for(model, self._journal, question)
         # The folds went on while the journal was read.
         return _json(explain.answer(self._view.read_model(), question, history))
 

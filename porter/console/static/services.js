@@ -75,7 +75,8 @@ function candidates(found) {
 
 export function routeParts(route) {
   return [
-    route.nextHops.length ? section("Next hops", small(["Address", "Node", "Path id"], route.nextHops.map((hop) => [mono(hop.address), hop.node, mono(String(hop.pathId))]))) : "",
+    route.nextHops.length ? section("Next hops", small(["Address", "Node", "Path id", "Since", "By"], route.nextHops.map((hop) =>
+      [mono(hop.address), hop.node, mono(String(hop.pathId)), hop.since ? when(hop.since) : "-", hop.cause ? eventLink(hop.cause) : "-"]))) : "",
     route.sessions.length ? section("Sessions", small(["Peer", "Speaker", "Prefix", "Paths", "Confirmed"], route.sessions.map((one) =>
       [one.peer, one.speaker, mono(one.prefix), String(one.paths), tag(one.confirmed === one.paths ? "good" : "warn", `${one.confirmed} of ${one.paths}`)]))) : "",
   ];

@@ -24,7 +24,7 @@ from tests.unit.projections.story import NOON_MS, Story, endpoints, node, pool, 
 
 def answer(story: Story, *, service: str = "", ip: str = "", history: dict[int, Envelope] | None = None) -> Any:
     question = Question(service, Address(ip))
-    return answers.answer(ReadModel(story.state, Sessions.empty()), question, history or {})
+    return answers.answer(ReadModel(story.state, Sessions.empty()), question, answers.Recalled(history or {}, {}))
 
 
 @pytest.fixture

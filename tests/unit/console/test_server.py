@@ -168,7 +168,10 @@ async def test_the_rib_is_searched(client, query, count):
     for row in answer["addresses"]:
         asked = {"ip": row["address"], **({"at": query["at"]} if "at" in query else {})}
         _, told = await client.get("/api/explain", asked)
-        assert row["route"] == told["address"]["holdings"][0]["route"]
+        route = told["address"]["holdings"][0]["route"]
+        # A page of many routes does not tell since when each next hop is one.
+        hops = [{name: hop[name] for name in ("node", "address", "pathId")} for hop in route["nextHops"]]
+        assert row["route"] == {**route, "nextHops": hops}
 
 
 async def test_events_are_turned_page_by_page_in_both_directions(client):

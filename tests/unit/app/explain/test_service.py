@@ -29,11 +29,13 @@ class Journaled(Story):
 
     def __init__(self, *payloads: Event) -> None:
         self.drafts: list[Draft] = []
+        self.times_ms: list[int] = []
         self.causation = 0
         super().__init__(*payloads)
 
     def says(self, *payloads: Event) -> Journaled:
         self.drafts += [Draft(payload, self.causation) for payload in payloads]
+        self.times_ms += [self.time_ms] * len(payloads)
         super().says(*payloads)
         return self
 
@@ -48,9 +50,9 @@ class Journaled(Story):
     async def journal(self):
         """The journal up to here."""
         stream = MemoryJournals(writer="a").journal()
-        await stream.claim(Claim("g", 1, None, 1, False, "a"), self.drafts[:1])
-        for draft in self.drafts[1:]:
-            await stream.append([draft], time_ms=self.time_ms)
+        await stream.claim(Claim("g", 1, None, 1, False, "a"), self.drafts[:1], time_ms=self.times_ms[0])
+        for draft, time_ms in zip(self.drafts[1:], self.times_ms[1:], strict=True):
+            await stream.append([draft], time_ms=time_ms)
         return stream
 
     async def asked(self, sessions: Sessions | None = None, **query: str) -> Any:
