@@ -6,7 +6,7 @@ as it is still there. One answer serves the HTTP API and the command.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from porter.app.answer_json import Json, as_json, time_json
@@ -53,6 +53,20 @@ async def explain(model: ReadModel, journal: Journal, question: Question) -> Jso
         hops = answered["prefix"]["nextHops"]
         answered["prefix"]["nextHops"] = with_since(hops, address, await since(journal, routes))
     return answered
+
+
+async def explain_live(present: Callable[[], ReadModel], journal: Journal, asked: Question) -> Json:
+    """The answer from folds that go on while the journal is read.
+
+    Raises:
+        Unknown, Ambiguous, JournalError: as `explain`.
+    """
+    model = present()
+    question = await resolve(model, journal, asked)
+    if not (question.service or question.address):
+        return await explain(model, journal, question)
+    history = await recall_for(model, journal, question)
+    return answer(present(), question, history)
 
 
 class Recalled(NamedTuple):

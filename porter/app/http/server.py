@@ -24,7 +24,6 @@ from porter.app.answers import routes as route_answers
 from porter.app.doctor.answer import of_controller
 from porter.app.explain import question as explain_question
 from porter.app.explain import service as explain
-from porter.app.explain.departed import resolve
 from porter.app.history.archived_streams import ArchivedStreams
 from porter.app.history.moments import Moment
 from porter.app.history.reading import BadQuestion, EventFilter, NotThere, read_events
@@ -197,13 +196,7 @@ class Api:
         """Why what `service=`, `ip=`, `prefix=`, `node=`, `peer=`, or the bare `name=` names is as it is."""
         asked = explain_question.Question.from_query(request.query)
         async with self._looking_back:
-            model = self._view.read_model()
-            question = await resolve(model, self._journal, asked)
-            if not (question.service or question.address):
-                return _json(await explain.explain(model, self._journal, question))
-            history = await explain.recall_for(model, self._journal, question)
-        # The folds went on while the journal was read.
-        return _json(explain.answer(self._view.read_model(), question, history))
+            return _json(await explain.explain_live(self._view.read_model, self._journal, asked))
 
     async def doctor(self, _request: web.Request) -> web.StreamResponse:
         """What is wrong, where, and the mend."""
