@@ -78,6 +78,7 @@ def test_crds_that_another_installed_are_taken_over_as_the_page_says(
         assert "porter status" in release(plane, "install", "moved", str(chart()), "--take-ownership")
     finally:
         release(plane, "uninstall", "moved", "--ignore-not-found")
+        plane.kubectl("-n", SPACE, "delete", "secret", "moved-porter-signing-key", "--ignore-not-found")
 
 
 def test_crds_are_upgraded_and_kept_and_passwords_stay(plane: ControlPlane, tmp_path: Path) -> None:
@@ -104,6 +105,16 @@ def test_crds_are_upgraded_and_kept_and_passwords_stay(plane: ControlPlane, tmp_
     assert has_quota(plane)
     assert "kept" in plane.kubectl("get", "eips", "-o", "name")
     left = plane.kubectl("-n", SPACE, "get", "statefulsets,secrets,serviceaccounts,roles,networkpolicies", "-o", "name")
-    assert "porter" not in left
+    # The claims outlive the release, with what this key has signed.
+    assert re.findall(r"\S*porter\S*", left) == ["secret/porter-signing-key"]
     assert not plane.kubectl("get", "clusterroles", "-o", "name", "-l", "app.kubernetes.io/part-of=porter")
     plane.kubectl("delete", "eip", "kept")
+
+    release(plane, "install", "porter", str(chart()))
+    assert plane.kubectl("-n", SPACE, "get", "secret", "porter-signing-key", "-o", "jsonpath={.data}") == key
+    plane.kubectl("-n", SPACE, "delete", "secret", "porter-redis")
+    release(plane, "upgrade", "porter", str(chart()))
+    made = plane.kubectl("-n", SPACE, "get", "secret", "porter-redis", "-o", "jsonpath={.data}")
+    assert made != secret and json.loads(made).keys() == json.loads(secret).keys()
+    release(plane, "uninstall", "porter")
+    plane.kubectl("-n", SPACE, "delete", "secret", "porter-signing-key")

@@ -57,6 +57,13 @@ def test_what_a_page_has_installed_can_be_rendered(page: Path) -> None:
             assert words[1:3] in (["dependency", "build"], ["test", "porter"], ["upgrade", "porter"]), words
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_page_has_typed_can_be_pasted(page: Path) -> None:
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
+        # A shell would read the file `digest`.
+        assert not re.search(r"<[a-z-]+>", block), block
+
+
 def test_the_readme_installs_by_five_commands() -> None:
     section = (ROOT / "README.md").read_text().partition("## Install it in a cluster")[2].partition("\n## ")[0]
     [block] = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)

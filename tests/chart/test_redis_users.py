@@ -27,7 +27,7 @@ from porter.journal.redis import RedisJournals
 from porter.journal.redis_stream import RedisJournal
 from porter.journal.restore import restore
 from porter.ports import Claim, Declaration, JournalError
-from tests.chart.helm import find, render
+from tests.chart.helm import ROOT, find, render
 from tests.integration.kube.control_plane import free_port
 from tests.lab import programs
 from tests.unit.console.test_server import Client, serving
@@ -300,6 +300,18 @@ async def test_an_operator_brings_an_export_back(server: Server, tmp_path: Path)
         await each.close()
 
 
+async def test_an_operator_could_cut_off_a_journal_that_is_there_and_the_page_says_so(server: Server) -> None:
+    leader = RedisJournals(server.url("controller"), CLUSTER, writer="a")
+    await begin(leader.journal())
+    await leader.close()
+    link = Link(server.url("operator"))
+    await link.call("XADD", f"{{porter:{CLUSTER}}}:j", "MAXLEN", "1", "9-9", "e", "x")
+    await link.close()
+    assert await server.call("XLEN", f"{{porter:{CLUSTER}}}:j") == 1
+    [row] = re.findall(r"^\| Redis user `porter-operator` .*$", (ROOT / "docs/operate/security.md").read_text(), re.M)
+    assert "write and cut off any of the cluster's streams" in row
+
+
 @pytest.mark.parametrize(
     ("user", "command"),
     [
@@ -317,6 +329,10 @@ async def test_an_operator_brings_an_export_back(server: Server, tmp_path: Path)
         ("reader", ("SADD", "{porter:rack-7}:speakers", "x")),
         ("reader", ("DEL", "{porter:rack-7}:j")),
         ("reader", ("KEYS", "*")),
+        ("operator", ("XRANGE", "{porter:rack-7}:j", "-", "+")),
+        ("operator", ("DEL", "{porter:rack-7}:j")),
+        ("operator", ("XADD", "{porter:other}:j", "*", "e", "x")),
+        ("operator", ("CONFIG", "GET", "*")),
     ],
 )
 async def test_what_is_none_of_a_users_business_is_refused(server: Server, user: str, command: tuple[str, ...]) -> None:
