@@ -1,17 +1,77 @@
-"""Everything that stands in an export, decoded down to the last value, for tests that search it."""
+"""Exports for tests: every value that stands in one, its frames, and the same history in format 1."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 import msgpack
 
 from porter.events.codec import decode_commit
 from porter.journal.export import ExportJournals
+from porter.journal.export_contents import COMMITS, END, FOOTER, MAGIC, STREAM, TRAILER
+from porter.journal.frames import FRAME, frame
 
 Scalar = str | int
+
+
+def frames(content: bytes) -> list[bytes]:
+    """The frames of an export of any format; what may stand behind the last one is left out."""
+    parts, start, end = [], len(MAGIC), len(content)
+    if content.endswith(END):
+        end -= TRAILER.size
+    while start < end:
+        (length, _) = FRAME.unpack_from(content, start)
+        parts.append(content[start : start + FRAME.size + length])
+        start += FRAME.size + length
+    return parts
+
+
+def rows(content: bytes) -> list[list[Any]]:
+    """What the frames of an export hold."""
+    return [list(msgpack.unpackb(part[FRAME.size :], use_list=False)) for part in frames(content)]
+
+
+def format_1(content: bytes) -> bytes:
+    """An export as the first releases wrote it."""
+    heading, *others, footer = rows(content)
+    raw = MAGIC + b"".join(map(frame, ([heading[0], 1, *heading[2:]], *others)))
+    sums, _, _ = msgpack.unpackb(footer[1], use_list=False)
+    return raw + frame([FOOTER, sums, sha256(raw).digest()])
+
+
+class Forged(NamedTuple):
+    """What an export holds, to be changed: the bodies of its frames before the footer, and the footer's lists."""
+
+    bodies: list[list[Any]]
+    sums: list[Any]
+    marks: list[Any]
+    rows: list[Any]
+
+
+def forged(content: bytes, change: Callable[[Forged], object]) -> bytes:
+    """An export that was changed, with every checksum and digest made anew."""
+    *bodies, footer = rows(content)
+    sums, marks, told = msgpack.unpackb(footer[1])
+    told_of, marked, streams = list[Any](), iter(marks), iter(told)
+    of_stream: Iterator[Any] = iter(())
+    for kind, *_ in bodies:
+        if kind == STREAM:
+            of_stream = iter(next(streams))
+        told_of.append(next(of_stream) if kind == COMMITS else next(marked))
+    it = Forged(bodies, sums, marks, told)
+    kept = [frame(body) for body in bodies]
+    change(it)
+    made = [frame(body) for body in it.bodies]
+    for row, before, after in zip(told_of, kept, made, strict=True):
+        if before != after:
+            row[:2] = [len(after), sha256(after).digest()]
+    raw = b"".join(made)
+    packed = msgpack.packb([it.sums, it.marks, it.rows])
+    end = frame([FOOTER, packed, sha256(packed).digest()])
+    return MAGIC + raw + end + TRAILER.pack(len(end), END)
 
 
 def scalars(value: object) -> Iterator[Scalar]:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from porter.app.answer_json import Json, time_json
 from porter.app.history.follow import from_newest_baseline
 from porter.app.history.moments import Moment
-from porter.app.history.streams import SpeakerStreams, Streams
+from porter.app.history.speaker_streams import SpeakerStreams
+from porter.app.history.streams import Streams
 from porter.app.history.time_travel import FOREVER_MS, AsOf, as_of
 from porter.app.read_model import ReadModel
 from porter.events.envelope import Head

@@ -88,6 +88,10 @@ class FileStore:
             raise Corrupt(f"{self._path} was cut at position {stored.checkpoint.position} while being read")
         return body
 
+    def blobs(self, first: int, end: int) -> Iterator[bytes]:
+        """See `porter.journal.local.Store`."""
+        return map(self.blob, self.entries[first:end])
+
     def start(self, genesis: str) -> None:
         """See `porter.journal.local.Store`."""
         self._write_anew(genesis, NOTHING_TRIMMED, [])

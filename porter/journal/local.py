@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -58,6 +58,10 @@ class Store(Protocol):
 
     def blob(self, stored: Stored) -> bytes:
         """The bytes of one entry."""
+        ...
+
+    def blobs(self, first: int, end: int) -> Iterable[bytes]:
+        """The bytes of the entries from an index up to another, or as many as there are."""
         ...
 
     def start(self, genesis: str) -> None:
@@ -160,7 +164,7 @@ class LocalJournal:
         store = self._store
         async for page in self.read(after):
             last = self._index_after(page[-1].last_position)
-            yield [store.blob(stored) for stored in store.entries[last - len(page) : last]]
+            yield list(store.blobs(last - len(page), last))
 
     async def newest_baseline(self, at: int = 0) -> Baseline | None:
         """See `porter.ports.Journal`."""
@@ -279,9 +283,8 @@ class LocalJournal:
         index = self._index_after(chain.position)
         if chain.started:
             self._check_start(chain, index)
-        entries = store.entries[index : index + PAGE_COMMITS]
         try:
-            return chain.decode(store.blob(stored) for stored in entries)
+            return chain.decode(store.blobs(index, index + PAGE_COMMITS))
         except MissingPositions:
             if self._bound or store.trimmed.position > chain.position:
                 raise self._trimmed(chain.position) from None

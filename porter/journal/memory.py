@@ -48,6 +48,10 @@ class MemoryStore:
         """See `porter.journal.local.Store`."""
         return self._blobs[stored.checkpoint.position]
 
+    def blobs(self, first: int, end: int) -> Iterator[bytes]:
+        """See `porter.journal.local.Store`."""
+        return map(self.blob, self.entries[first:end])
+
     def start(self, genesis: str) -> None:
         """See `porter.journal.local.Store`."""
         self.clear()

@@ -1,105 +1,148 @@
-"""The commits of an export where they are: packed in frames, of which only what is asked for is decompressed."""
+"""The commits of an export where they are: packed in frames, of which only what is asked for is read."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
-from typing import SupportsIndex, overload
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import NamedTuple, SupportsIndex, overload
 
 from porter.events.codec import hash_commit
 from porter.events.envelope import Checkpoint
-from porter.journal.entries import Stored
-from porter.journal.frames import decompress, unpack, unpack_index
+from porter.journal.entries import Stored as Entry
+from porter.journal.export_contents import FrameRow, Stored, StreamContents, check_frame, named, packed_of
+from porter.journal.frames import FRAME, Index, decompress, unpack
+from porter.ports import Corrupt
 
 FRAMES_KEPT = 8
 """How many frames are kept decompressed: time travel reads a few neighbours again and again."""
 
 
+class Opened(NamedTuple):
+    """A frame decompressed: its bytes, where in them each commit begins and the last one ends, and its index."""
+
+    raw: bytes
+    offsets: Sequence[int]
+    told: Index
+
+
 class Frames:
-    """The compressed frames of a file, and the last few of them decompressed."""
+    """The frames of a file, and the last few of them decompressed."""
 
-    def __init__(self) -> None:
-        self.compressed: list[bytes | memoryview] = []
-        self._open: OrderedDict[int, tuple[bytes, list[int]]] = OrderedDict()
+    def __init__(self, stored: Stored, path: Path) -> None:
+        self._stored, self._path = stored, path
+        self._rows: list[tuple[int, FrameRow]] = []
+        self._open: OrderedDict[int, Opened] = OrderedDict()
 
-    def get(self, number: int) -> tuple[bytes, list[int]]:
-        """The bytes of a frame, and where in them each commit begins, and the last one ends.
+    def add(self, rows: Iterable[tuple[int, FrameRow]]) -> range:
+        """Take note of where a stream's frames begin; return their numbers."""
+        first = len(self._rows)
+        self._rows += rows
+        return range(first, len(self._rows))
+
+    def get(self, number: int) -> Opened:
+        """One frame.
 
         Raises:
-            Corrupt: it does not hold what its index says.
+            Corrupt: it does not hold what its index, or the file's footer, says.
         """
         if number not in self._open:
-            told = f"frame {number} of the export"
-            raw = decompress(self.compressed[number], told)
-            index, offset = unpack(raw, told)
-            self._open[number] = raw, list(accumulate(index.lengths, initial=offset))
+            self._open[number] = self._read(number)
             if len(self._open) > FRAMES_KEPT:
                 self._open.popitem(last=False)
         self._open.move_to_end(number)
         return self._open[number]
 
+    def _read(self, number: int) -> Opened:
+        start, row = self._rows[number]
+        told = f"frame {number} of {self._path}"
+        framed = self._stored.read(start, row.length)
+        if row.sha256:
+            check_frame(framed, (row.length, row.sha256), f"frame {number}", self._path)
+        packed = packed_of(memoryview(framed)[FRAME.size :])
+        if packed is None:
+            raise Corrupt(f"{told} holds no commits")
+        raw = decompress(packed, told)
+        index, offset = unpack(raw, told)
+        held = tuple((each, index.positions[each]) for each in index.baselines)
+        told_by_index = (len(index.lengths), sum(index.lengths), index.positions[-1], index.times_ms[-1], held)
+        if told_by_index != row[2:]:
+            raise Corrupt(f"{told} does not hold what the footer says")
+        return Opened(raw, list(accumulate(index.lengths, initial=offset)), index)
+
 
 class PackedEntries:
-    """`porter.journal.entries.Entries` of an export: of a frame that nobody asks for, only the index is decoded."""
+    """`porter.journal.entries.Entries` of an export: a frame that nobody asks for is not read."""
 
-    def __init__(self, frames: Frames) -> None:
-        self.last_ms = 0
+    def __init__(self, frames: Frames, contents: StreamContents) -> None:
+        rows = [row for _, row in contents.frames]
+        self.last_ms = rows[-1].last_ms if rows else 0
         """The time of the last commit."""
-        self.size_bytes = 0
+        self.size_bytes = sum(row.size for row in rows)
         """What all commits take."""
         self._frames = frames
-        self._numbers: list[int] = []
-        self._starts: list[int] = []
-        self._epochs: list[int] = []
-        self._positions: list[int] = []
-        self._baselines: list[int] = []
-
-    def take(self, number: int) -> None:
-        """Take note of one frame's commits."""
-        index = unpack_index(self._frames.compressed[number], f"frame {number} of the export")
-        start = len(self._positions)
-        self._numbers.append(number)
-        self._starts.append(start)
-        self._epochs += index.epochs
-        self._positions += index.positions
-        self._baselines += [start + row for row in index.baselines]
-        self.size_bytes += sum(index.lengths)
-        self.last_ms = index.times_ms[-1] if index.times_ms else self.last_ms
+        self._sum = contents.sum
+        self._numbers = frames.add(contents.frames)
+        self._starts = list(accumulate((row.commits for row in rows), initial=0))
+        """Which commit of the stream is the first one of each frame, and how many there are."""
+        self._lasts = [row.last for row in rows]
+        held = [
+            (start + number, at) for start, row in zip(self._starts, rows, strict=False) for number, at in row.baselines
+        ]
+        self._baselines = [index for index, _ in held]
+        self._baseline_positions = [at for _, at in held]
 
     def __len__(self) -> int:
-        return len(self._positions)
+        return self._starts[-1]
 
     @overload
-    def __getitem__(self, index: SupportsIndex, /) -> Stored: ...
+    def __getitem__(self, index: SupportsIndex, /) -> Entry: ...
 
     @overload
-    def __getitem__(self, index: slice, /) -> list[Stored]: ...
+    def __getitem__(self, index: slice, /) -> list[Entry]: ...
 
-    def __getitem__(self, index: SupportsIndex | slice, /) -> Stored | list[Stored]:
+    def __getitem__(self, index: SupportsIndex | slice, /) -> Entry | list[Entry]:
         if isinstance(index, slice):
             return [self._stored(one) for one in range(*index.indices(len(self)))]
         return self._stored(range(len(self))[index])
 
-    def _stored(self, index: int) -> Stored:
+    def _stored(self, index: int) -> Entry:
         at = bisect_right(self._starts, index) - 1
-        number, row = self._numbers[at], index - self._starts[at]
-        raw, offsets = self._frames.get(number)
+        raw, offsets, told = self._frames.get(self._numbers[at])
+        row = index - self._starts[at]
         offset, end = offsets[row], offsets[row + 1]
-        checkpoint = Checkpoint(self._epochs[index], self._positions[index], hash_commit(raw[offset:end]))
-        return Stored(checkpoint, _holds(self._baselines, index), number << 32 | offset, end - offset)
+        checkpoint = Checkpoint(told.epochs[row], told.positions[row], hash_commit(raw[offset:end]))
+        if index == self._starts[-1] - 1 and checkpoint != self._sum.head.checkpoint:
+            raise Corrupt(f"{named(self._sum)} of the export does not end where the footer says")
+        return Entry(checkpoint, _holds(self._baselines, index), self._numbers[at] << 32 | offset, end - offset)
+
+    def blobs(self, first: int, end: int) -> Iterator[bytes]:
+        """The bytes of the entries from an index up to another, or as many as there are."""
+        first, end = max(0, first), min(end, len(self))
+        while first < end:
+            at = bisect_right(self._starts, first) - 1
+            raw, offsets, _ = self._frames.get(self._numbers[at])
+            start = self._starts[at]
+            through = min(end, self._starts[at + 1])
+            for offset, after in pairwise(offsets[first - start : through - start + 1]):
+                yield raw[offset:after]
+            first = through
 
     def index_after(self, position: int) -> int:
         """See `porter.journal.entries.Entries`."""
-        return bisect_right(self._positions, position)
+        at = bisect_right(self._lasts, position)
+        if at == len(self._lasts):
+            return len(self)
+        return self._starts[at] + bisect_right(self._frames.get(self._numbers[at]).told.positions, position)
 
-    def newest_baseline(self, at: int) -> Stored | None:
+    def newest_baseline(self, at: int) -> Entry | None:
         """See `porter.journal.entries.Entries`."""
-        end = bisect_right(self._baselines, self.index_after(at) - 1) if at else len(self._baselines)
+        end = bisect_right(self._baseline_positions, at) if at else len(self._baselines)
         return self[self._baselines[end - 1]] if end else None
 
-    def baselines(self) -> Iterator[Stored]:
+    def baselines(self) -> Iterator[Entry]:
         """Every entry that holds a baseline, the oldest first."""
         return (self[index] for index in self._baselines)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from itertools import islice
 
 from porter.journal.chain import entry_id
-from porter.journal.export import ExportJournals, StreamSum
+from porter.journal.export import ExportJournals
+from porter.journal.export_contents import StreamSum
 from porter.journal.link import Argument, Link
 from porter.journal.local import NOTHING_TRIMMED
 from porter.journal.names import check_name

@@ -79,7 +79,11 @@ def prefix_address(prefix: Prefix) -> Address:
 @lru_cache(maxsize=65536)
 def address_number(address: Address) -> int:
     """The address as an unsigned integer."""
-    return int(ip_address(address))
+    if ":" in address:
+        return int(ip_address(address))
+    # A state holds tens of thousands of them, each checked already when it became an address.
+    first, second, third, fourth = address.split(".")
+    return int(first) << 24 | int(second) << 16 | int(third) << 8 | int(fourth)
 
 
 def address_from_number(number: int, family: Family) -> Address:

@@ -27,14 +27,8 @@ class Told(NamedTuple):
     envelope: Envelope
 
 
-class _Placed(NamedTuple):
-    """An event's place: behind which position, the journal's own before the others, and then by time."""
-
-    anchor: int
-    outcome: bool
-    time_ms: int
-    stream: str
-    position: int
+_Place = tuple[int, bool, int, str, int]
+"""Behind which position, whether it is an outcome (they come behind the journal's own), time, stream and position."""
 
 
 def realised(envelope: Envelope) -> int:
@@ -45,7 +39,7 @@ def realised(envelope: Envelope) -> int:
 
 def merged(journal: Sequence[Envelope], outcomes: Mapping[str, Sequence[Envelope]]) -> list[Told]:
     """Merge a stretch of the journal with the outcomes told meanwhile; both in their own order."""
-    placed = [(_Placed(one.position, False, 0, "", one.position), Told("", one)) for one in journal]
+    placed: list[tuple[_Place, Told]] = [((one.position, False, 0, "", one.position), Told("", one)) for one in journal]
     positions = [one.position for one in journal]
     times_ms = list(accumulate((one.time_ms for one in journal), max))
     before = positions[0] - 1 if positions else 0
@@ -64,6 +58,6 @@ def merged(journal: Sequence[Envelope], outcomes: Mapping[str, Sequence[Envelope
             if witness < len(witnessed):
                 behind = min(behind, witnessed[witness][1] - 1)
             anchor, time_ms = max(anchor, behind), max(time_ms, one.time_ms)
-            placed.append((_Placed(anchor, True, time_ms, stream, one.position), Told(stream, one)))
+            placed.append(((anchor, True, time_ms, stream, one.position), Told(stream, one)))
     placed.sort(key=lambda each: each[0])
     return [told for _, told in placed]

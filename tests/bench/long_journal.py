@@ -29,7 +29,7 @@ class Stream:
 
     def __init__(self, server: Server, key: str, genesis: str) -> None:
         self._client = server.client()
-        self._key = key
+        self.key = key
         self._genesis = genesis
         self._pipeline = self._client.pipeline(transaction=False)
         self._hash = GENESIS_HASH
@@ -49,7 +49,7 @@ class Stream:
         if isinstance(drafts[0].payload, BaselineRecorded):
             self.baseline = self.position
             self._baselines += f"1-{self.position} "
-        self._pipeline.xadd(self._key, {"e": blob}, id=f"1-{self.position}")
+        self._pipeline.xadd(self.key, {"e": blob}, id=f"1-{self.position}")
         self._waiting += 1
         if self._waiting >= PIPELINED:
             self._pipeline.execute()
@@ -62,7 +62,7 @@ class Stream:
         head = {"genesis": self._genesis, "epoch": 1, "position": self.position, "hash": self._hash}
         if self.baseline:
             head |= {"baseline": f"1-{self.baseline}", "baselines": self._baselines}
-        self._client.hset(f"{self._key}:h", mapping=head)
+        self._client.hset(f"{self.key}:h", mapping=head)
 
 
 def load(server: Server, events: int, services: int) -> int:
@@ -95,4 +95,5 @@ def load(server: Server, events: int, services: int) -> int:
                 one.add([Draft(told)], TIME_MS + stream.position)
     for one in (stream, *speakers):
         one.finish()
+    server.client().sadd(f"{{porter:{CLUSTER}}}:speakers", *(one.key for one in speakers))
     return stream.position

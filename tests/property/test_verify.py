@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from io import BytesIO
 
 import pytest
@@ -12,17 +11,21 @@ from hypothesis import strategies as st
 
 from porter.app.answers.verify import verify
 from porter.events.envelope import Checkpoint
-from porter.journal.export import MAGIC, ExportJournals, ExportWriter
+from porter.journal.export import ExportJournals
+from porter.journal.export_contents import END, MAGIC, TRAILER
+from porter.journal.export_writer import ExportWriter
 from porter.ports import Corrupt
+from tests.exports import format_1, frames
 from tests.unit.app.scripted_incident import exported, incident
 
 
-@pytest.fixture(scope="module")
-def content() -> bytes:
+@pytest.fixture(scope="module", params=[2, 1], ids="format {}".format)
+def content(request) -> bytes:
     async def made() -> bytes:
         return await exported(await incident())
 
-    return asyncio.run(made())
+    whole = asyncio.run(made())
+    return whole if request.param == 2 else format_1(whole)
 
 
 def found(content: bytes) -> bool:
@@ -31,15 +34,6 @@ def found(content: bytes) -> bool:
     except Corrupt:
         return True
     return bool(asyncio.run(verify(opened))["problems"])
-
-
-def frames(content: bytes) -> list[bytes]:
-    parts, start = [], len(MAGIC)
-    while start < len(content):
-        (length,) = struct.unpack_from(">I", content, start)
-        parts.append(content[start : start + 8 + length])
-        start += 8 + length
-    return parts
 
 
 def test_every_single_bit_counts(content):
@@ -85,7 +79,8 @@ def test_any_removal_swap_or_repetition_of_frames_is_found(content, data):
     else:
         damaged.insert(other, damaged[one])
     assume(damaged != parts)
-    assert found(MAGIC + b"".join(damaged))
+    whole = MAGIC + b"".join(damaged)
+    assert found(whole + content[-TRAILER.size :] if content.endswith(END) else whole)
 
 
 @given(data=st.data())

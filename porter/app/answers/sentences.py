@@ -59,14 +59,17 @@ class Teller:
         self._last: dict[tuple[str, type, str], Event] = {}
         self._before = before
 
+    def see(self, stream: str, payload: Event) -> None:
+        """Remember an event that need not be told."""
+        self._last[(stream, type(payload), payload.aggregate)] = payload
+
     def tell(self, stream: str, envelope: Envelope) -> str:
         """The event in a few words."""
         payload = envelope.payload
-        key = (stream, type(payload), payload.aggregate)
-        last = self._last.get(key)
+        last = self._last.get((stream, type(payload), payload.aggregate))
         if last is None and not stream and self._before is not None:
             last = self._before(payload)
-        self._last[key] = payload
+        self.see(stream, payload)
         if stream and isinstance(payload, decided.EpochStarted):
             return f"{payload.holder} claims its stream, epoch {envelope.epoch}"
         sentence = _SENTENCES.get(type(payload))

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from typing import NamedTuple
 
 from porter.app.answer_json import Json, event_json
@@ -97,16 +97,27 @@ async def timeline(streams: Streams, question: TimelineQuestion, *, events_max: 
     told = [one for one in merged(events, outcomes) if not isinstance(one.envelope.payload, NOT_TOLD)]
     concerned = Concerned(question.subject, state, events)
     teller, times = Teller(before_of(state)), {one.position: one for one in events}
-    # Every event is told, because the next one about the same thing is told by what it changed.
-    summaries = [teller.tell(one.stream, one.envelope) for one in told]
     wanted = [number for number, one in enumerate(told) if concerned.holds(one)]
+    shown = wanted[-question.limit :]
+    summaries = _summaries(told, teller, frozenset(shown))
     return {
         "position": stretch.last,
         "first": stretch.first,
         "left": max(0, len(wanted) - question.limit),
-        "entries": [entry(told[number], summaries[number], times) for number in wanted[-question.limit :]],
+        "entries": [entry(told[number], summaries[number], times) for number in shown],
         "problems": _unknown(question.subject, before, told),
     }
+
+
+def _summaries(told: Sequence[Told], teller: Teller, shown: Container[int]) -> dict[int, str]:
+    """What is shown, in a few words; the teller sees all, since each event is told by what it changed."""
+    summaries = {}
+    for number, (stream, envelope) in enumerate(told):
+        if number in shown:
+            summaries[number] = teller.tell(stream, envelope)
+        else:
+            teller.see(stream, envelope.payload)
+    return summaries
 
 
 def _unknown(subject: Subject, before: ClusterState | None, told: Sequence[Told]) -> list[str]:

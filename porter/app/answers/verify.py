@@ -25,6 +25,7 @@ from porter.events.routed import HeadSeen
 from porter.journal.archive import OPEN_NAME
 from porter.journal.chain import checkpoint_before
 from porter.journal.export import ExportJournals
+from porter.journal.frames import holds_baseline
 from porter.journal.segment import check_segment, list_segments
 from porter.journal.shelves import FolderShelf
 from porter.ports import Journal, JournalError, JournalUnavailable
@@ -156,20 +157,20 @@ async def _archive(found: _Findings, streams: ArchivedStreams) -> None:
 
 
 class _Index:
-    """Sees that each commit of an export ends where the file's index says, by which it is looked for and imported."""
+    """Sees that the file says of each commit where it ends, and whether it holds a baseline: by that it is found."""
 
     def __init__(self, found: _Findings, told: str, name: str) -> None:
         self._found, self._told = found, told
         self._behind = found.exported.trimmed(name).position if found.exported is not None else 0
-        self._ends = found.exported.checkpoints(name) if found.exported is not None else None
+        self._rows = found.exported.index(name) if found.exported is not None else None
 
     def take(self, commit: Commit) -> None:
         # What comes from an archive stands in no export.
-        if self._ends is None or commit.last_position <= self._behind:
+        if self._rows is None or commit.last_position <= self._behind:
             return
-        if next(self._ends, None) != commit.checkpoint:
+        if next(self._rows, None) != (commit.checkpoint, holds_baseline(commit)):
             self._found.add(self._told, f"the file's index says something else than #{commit.last_position}")
-            self._ends = None
+            self._rows = None
 
 
 class _SpeakerReader:

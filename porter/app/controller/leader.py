@@ -29,7 +29,7 @@ from porter.app.controller.status import StatusDesk
 from porter.app.controller.traces import ChangeTraces
 from porter.app.controller.writer import Writer
 from porter.app.history.follow import from_newest_baseline, up_to_head
-from porter.app.history.streams import SpeakerStreams
+from porter.app.history.speaker_streams import SpeakerStreams
 from porter.app.http import actions
 from porter.app.retention.upkeep import NOT_KEPT, Keeping, Upkeep
 from porter.app.upgrade.activation import Activation

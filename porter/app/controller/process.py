@@ -20,7 +20,7 @@ from porter.app.controller.start import Beginning, Recovery, Seen, begin, positi
 from porter.app.controller.status import StatusDesk
 from porter.app.edge import connect
 from porter.app.history.follow import Folded, from_newest_baseline, up_to_head
-from porter.app.history.streams import SpeakerStreams
+from porter.app.history.speaker_streams import SpeakerStreams
 from porter.app.metrics.route_latency import RouteLatency
 from porter.app.passwords import keep_inline
 from porter.app.process import set_imports_aside

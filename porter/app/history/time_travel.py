@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from porter.app.history.follow import Folded, folded_from
@@ -122,13 +122,23 @@ async def sessions_until(streams: Streams, state: ClusterState, until_ms: int) -
     for name in await streams.speakers():
         witnessed = state.ledger.witnessed.get(name)
         least = witnessed.position if witnessed is not None else 0
-        async for envelope in _events(streams.speaker(name)):
-            realises = getattr(envelope.payload, "position", 0)
-            later = envelope.time_ms >= until_ms or realises > state.ledger.position
-            if envelope.position > least and until_ms != FOREVER_MS and later:
+        async for page in streams.speaker(name).read(BEGINNING):
+            told = [envelope for commit in page for envelope in commit.events]
+            kept = told if until_ms == FOREVER_MS else list(_before(told, least, until_ms, state.ledger.position))
+            for envelope in kept:
+                sessions = evolve_sessions(sessions, name, envelope)
+            if len(kept) < len(told):
                 break
-            sessions = evolve_sessions(sessions, name, envelope)
     return sessions
+
+
+def _before(told: Iterable[Envelope], least: int, until_ms: int, position: int) -> Iterator[Envelope]:
+    """The outcomes up to the first that came later than a time and a position of the journal; `least` are certain."""
+    for envelope in told:
+        realises = getattr(envelope.payload, "position", 0)
+        if envelope.position > least and (envelope.time_ms >= until_ms or realises > position):
+            return
+        yield envelope
 
 
 async def _forgotten(streams: Streams, until_ms: int) -> tuple[str, ...]:
@@ -138,10 +148,3 @@ async def _forgotten(streams: Streams, until_ms: int) -> tuple[str, ...]:
         if first is not None and first.first_position > 1 and first.time_ms >= until_ms:
             found.append(name)
     return tuple(found)
-
-
-async def _events(journal: Journal) -> AsyncIterator[Envelope]:
-    async for page in journal.read(BEGINNING):
-        for commit in page:
-            for envelope in commit.events:
-                yield envelope

@@ -3,6 +3,9 @@
 The journal is a server's, or an exported file's.
 """
 
+# A command answers one question, and a second is short: only what that question needs is imported.
+# ruff: noqa: PLC0415
+
 from __future__ import annotations
 
 import asyncio
@@ -11,12 +14,6 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from porter.app.answer_json import Json
-from porter.app.answers import cluster as answers
-from porter.app.answers import diff, timeline
-from porter.app.answers import routes as route_answers
-from porter.app.doctor.answer import of_journal
-from porter.app.explain import question as explain_question
-from porter.app.explain import service as explain
 from porter.app.history.moments import Moment
 from porter.app.history.reading import EventFilter, read_events
 from porter.app.history.streams import Streams
@@ -27,21 +24,58 @@ from porter.ports import JournalMissing
 Answer = Callable[[AsOf, Mapping[str, str], str], Json]
 T = TypeVar("T")
 
+
+def _status(then: AsOf, _query: Mapping[str, str], cluster: str) -> Json:
+    from porter.app.answers.cluster import status
+
+    return status(then.model, cluster, then.head)
+
+
+def _routes(then: AsOf, query: Mapping[str, str], _cluster: str) -> Json:
+    from porter.app.answers.routes import RouteFilter, routes
+
+    return routes(then.model, RouteFilter.from_query(query))
+
+
+def _pools(then: AsOf, _query: Mapping[str, str], _cluster: str) -> Json:
+    from porter.app.answers.cluster import pools
+
+    return pools(then.model)
+
+
+def _services(then: AsOf, _query: Mapping[str, str], _cluster: str) -> Json:
+    from porter.app.answers.cluster import services
+
+    return services(then.model)
+
+
+def _peers(then: AsOf, _query: Mapping[str, str], _cluster: str) -> Json:
+    from porter.app.answers.routes import peers
+
+    return peers(then.model)
+
+
+async def _timeline(streams: Streams, query: Mapping[str, str]) -> Json:
+    from porter.app.answers.timeline import TimelineQuestion, timeline
+
+    return await timeline(streams, TimelineQuestion.from_query(query))
+
+
+async def _diff(streams: Streams, query: Mapping[str, str]) -> Json:
+    from porter.app.answers.diff import diff
+
+    return await diff(streams, query)
+
+
 ANSWERS: dict[str, Answer] = {
-    "status": lambda then, _query, cluster: answers.status(then.model, cluster, then.head),
-    "routes": lambda then, query, _cluster: route_answers.routes(
-        then.model, route_answers.RouteFilter.from_query(query)
-    ),
-    "pools": lambda then, _query, _cluster: answers.pools(then.model),
-    "services": lambda then, _query, _cluster: answers.services(then.model),
-    "peers": lambda then, _query, _cluster: route_answers.peers(then.model),
+    "status": _status,
+    "routes": _routes,
+    "pools": _pools,
+    "services": _services,
+    "peers": _peers,
 }
 
-
-HISTORY: dict[str, Callable[[Streams, Mapping[str, str]], Awaitable[Json]]] = {
-    "timeline": lambda streams, query: timeline.timeline(streams, timeline.TimelineQuestion.from_query(query)),
-    "diff": diff.diff,
-}
+HISTORY: dict[str, Callable[[Streams, Mapping[str, str]], Awaitable[Json]]] = {"timeline": _timeline, "diff": _diff}
 """Answers that are about a stretch of the journal and not about one moment."""
 
 
@@ -90,7 +124,7 @@ async def open_streams(place: Place) -> tuple[OpenStreams, str]:
         JournalError: the journal could not be read, or there is none of this cluster.
     """
     if place.archive:
-        from porter.app.history.archived_streams import ArchivedStreams, archive_alone, shelf_of  # noqa: PLC0415 -- as below.
+        from porter.app.history.archived_streams import ArchivedStreams, archive_alone, shelf_of
 
         if not place.redis_url and place.file is None and place.content is None:
             alone, named = archive_alone(place.archive, place.archive_token)
@@ -100,11 +134,11 @@ async def open_streams(place: Place) -> tuple[OpenStreams, str]:
         streams, cluster = await open_streams(place._replace(archive=""))
         return ArchivedStreams(streams, shelf), cluster
     if place.file is not None or place.content is not None:
-        from porter.journal.export import ExportJournals  # noqa: PLC0415 -- a server's journal needs no file.
+        from porter.journal.export import ExportJournals
 
         exported = ExportJournals(place.file or Path("the export"), place.content)
         return exported, exported.cluster
-    from porter.journal.redis import RedisJournals  # noqa: PLC0415 -- a file needs no client of the server.
+    from porter.journal.redis import RedisJournals
 
     journals = RedisJournals(place.redis_url, place.cluster)
     head = None
@@ -146,8 +180,13 @@ async def _answer(streams: Streams, cluster: str, question: str, query: Mapping[
     then = await as_of(streams, Moment.from_query(query, "at"))
     if question == "explain":
         # This one asks the journal, too, how it came to what the folds say.
+        from porter.app.explain import question as explain_question
+        from porter.app.explain import service as explain
+
         told = await explain.explain(then.model, streams.journal(), explain_question.Question.from_query(query))
     elif question == "doctor":
+        from porter.app.doctor.answer import of_journal
+
         told = await of_journal(streams, cluster, then.model, then.head)
     else:
         told = ANSWERS[question](then, query, cluster)

@@ -13,7 +13,8 @@ from porter.app.history.streams import Streams
 from porter.app.history.time_travel import baseline_before
 from porter.events.envelope import BEGINNING, Checkpoint
 from porter.journal.chain import checkpoint_before
-from porter.journal.export import ExportJournals, ExportWriter
+from porter.journal.export import ExportJournals
+from porter.journal.export_writer import ExportWriter
 from porter.journal.limits import Trim
 from porter.journal.local import NOTHING_TRIMMED
 from porter.journal.names import check_name

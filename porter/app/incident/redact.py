@@ -15,7 +15,9 @@ from porter.events.codec import decode_commit, encode_commit
 from porter.events.decided import BaselineRecorded, EpochStarted, HeadSigned, HeadWitnessed
 from porter.events.envelope import GENESIS_HASH, Commit, Draft
 from porter.events.routed import HeadSeen
-from porter.journal.export import ExportJournals, ExportWriter, Source
+from porter.journal.export import ExportJournals
+from porter.journal.export_contents import Source
+from porter.journal.export_writer import ExportWriter
 from porter.journal.limits import Trim
 from porter.journal.local import NOTHING_TRIMMED
 from porter.projections import baseline

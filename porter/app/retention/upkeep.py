@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from porter.app.history.streams import SpeakerStreams
+from porter.app.history.speaker_streams import SpeakerStreams
 from porter.app.retention.trimming import Retention
 from porter.events.catalogue import Event
 from porter.events.decided import BaselineRecorded, HeadSigned

@@ -22,7 +22,7 @@ from porter.app.incident import direct
 from porter.events.envelope import BEGINNING
 from porter.journal.chain import decode
 from porter.journal.embedded import EmbeddedServer
-from porter.journal.export import ExportWriter
+from porter.journal.export_writer import ExportWriter
 from porter.journal.redis import RedisJournals
 from porter.journal.signing import Verifier
 from porter.ports import JournalError

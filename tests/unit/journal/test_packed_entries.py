@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from porter.app.answers.verify import verify
+from porter.app.incident.export import export
 from porter.events.codec import encode_commit, hash_commit
 from porter.events.decided import BaselineRecorded, EpochStarted
 from porter.events.envelope import GENESIS_HASH, Checkpoint, Draft
 from porter.events.observed import ServiceGone
-from porter.journal import export, packed_entries
+from porter.journal import export_writer, packed_entries
 from porter.journal.entries import EntryList, Stored
-from porter.journal.export import ExportJournals, ExportWriter
+from porter.journal.export import ExportJournals
+from porter.journal.export_contents import OnDisk
+from porter.journal.export_writer import ExportWriter
 from porter.ports import Corrupt
+from tests.exports import format_1, frames
 
 GENESIS = "5e" * 16
 BASELINES = (4, 9, 10, 25)
 COMMITS = 30
+FORMAT_1 = Path(__file__).parents[2] / "golden/exports/format-1.porter-export"
 FRAME_COMMITS = 4
 
 
 @pytest.fixture
 def known(monkeypatch) -> tuple[EntryList, list[bytes], bytes]:
     """The entries as they are, their bytes, and the file; positions go by twos, and the epoch changes."""
-    monkeypatch.setattr(export, "FRAME_COMMITS", FRAME_COMMITS)
+    monkeypatch.setattr(export_writer, "FRAME_COMMITS", FRAME_COMMITS)
     entries, blobs, previous = EntryList(), [], GENESIS_HASH
     for number in range(COMMITS):
         epoch, first = 1 + number // 12, 1 + 2 * number
@@ -89,10 +98,70 @@ async def test_only_the_frames_that_are_asked_for_are_decompressed(known, monkey
     assert opened == [f"frame {number} of the export" for number in (7, 2, 1)]
 
 
-def test_a_changed_byte_is_found_when_the_file_is_opened(known):
-    content = known[2]
+async def test_only_the_beginning_the_end_and_the_frames_that_are_asked_for_are_read(known, monkeypatch, tmp_path):
+    entries, _, content = known
+    (tmp_path / "it").write_bytes(content)
+    read = []
+    there = OnDisk.read
+    monkeypatch.setattr(OnDisk, "read", lambda self, start, length: read.append(start) or there(self, start, length))
+    exported = ExportJournals(tmp_path / "it")
+    opening = len(read)
+    assert (await exported.journal().newest_baseline(12)).checkpoint == entries[4].checkpoint
+    assert len(read) == opening + 1
+    assert opening < len(frames(content))
+
+
+async def test_every_page_holds_the_bytes_of_its_entries(known):
+    _, blobs, content = known
+    packed = ExportJournals.from_bytes(content)._stores[""].entries
+    for first, end in ((0, 99), (3, 9), (7, 8), (5, 5), (28, 40), (40, 50)):
+        assert list(packed.blobs(first, end)) == blobs[first:end]
+
+
+@pytest.mark.parametrize("format_", [1, 2])
+def test_a_changed_byte_is_found_when_it_is_read(known, format_):
+    content = known[2] if format_ == 2 else format_1(known[2])
     for at in range(0, len(content), 7):
         changed = bytearray(content)
         changed[at] ^= 1
         with pytest.raises(Corrupt):
-            ExportJournals.from_bytes(bytes(changed))
+            list(ExportJournals.from_bytes(bytes(changed)).entries(""))
+
+
+async def test_what_a_changed_byte_does_not_touch_is_still_told(known):
+    """A file of which one sector is gone tells the rest of the incident, and never what was changed."""
+    entries, _, content = known
+    parts = frames(content)
+    place = content.index(parts[5]) + len(parts[5]) - 1
+    changed = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+    journal = ExportJournals.from_bytes(changed).journal()
+    told = []
+    for index, entry in enumerate(entries):
+        try:
+            assert (await journal.commit_at(entry.checkpoint.position)).checkpoint == entry.checkpoint
+            told.append(index)
+        except Corrupt as error:
+            assert "frame 3 has another digest than the footer says" in str(error)
+    assert told == [index for index in range(COMMITS) if index // FRAME_COMMITS != 3]
+
+
+def test_a_pipe_is_read_as_a_file_is(known, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writing = Thread(target=(tmp_path / "pipe").write_bytes, args=(known[2],))
+    writing.start()
+    assert [blob for _, blob in ExportJournals(tmp_path / "pipe").entries("")] == known[1]
+    writing.join()
+
+
+async def test_an_export_of_the_first_releases_tells_the_same():
+    old, file = ExportJournals(FORMAT_1), io.BytesIO()
+    await export(old, old.cluster, file, None)
+    new = ExportJournals.from_bytes(file.getvalue())
+    assert (await verify(old))["problems"] == []
+    assert old.digest == "8b2778c84239f83313b9da97ef7f20890b321db8e30b9b6a47c6446a46b06c8a"
+    assert [(one.name, one.position) for one in old.sums] == [("", 23), ("speaker-0", 10)]
+    assert (old.cluster, old.time_ms, old.sums) == (new.cluster, new.time_ms, new.sums)
+    for one in old.sums:
+        assert old.trimmed(one.name) == new.trimmed(one.name)
+        assert list(old.entries(one.name)) == list(new.entries(one.name))
+        assert list(old.index(one.name)) == list(new.index(one.name))
