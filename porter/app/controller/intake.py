@@ -5,7 +5,8 @@ together, and what comes back at once is no change. Nothing gets worse by the wa
 No such fact is given out before it was judged, whatever the source says meanwhile: it is looked at when it is taken.
 
 So it is with a fact that would take a prefix from its last peer. If such facts are too many they are not given out at
-all while the hold stands that is journaled for them: what is watched is compared again by every leader.
+all while the hold stands that is journaled for them: what is watched is compared again by every leader. Of a Node only
+its labels are withheld: whatever else becomes of it is journaled, with the labels that the journal has.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ from porter.allocator.withdrawals import (
 from porter.app.controller import facts
 from porter.events.catalogue import Event
 from porter.events.decided import WithdrawalHeld
-from porter.events.observed import EndpointsObserved, ServiceGone, ServiceObserved
+from porter.events.observed import EndpointsObserved, NodeObserved, ServiceGone, ServiceObserved
 from porter.model.address import Prefix
+from porter.model.selector import Pairs
+from porter.policy.facts import same_fact
 from porter.ports import Clock, FactKey, FactKind, Source
 from porter.projections.cluster import ClusterState
 
@@ -57,13 +60,20 @@ class Taken(NamedTuple):
 class Intake:
     """The keys of objects that changed, those among them that wait, and those that were judged and may pass."""
 
-    def __init__(self, source: Source, rule: Rule, clock: Clock) -> None:
+    def __init__(
+        self, source: Source, rule: Rule, clock: Clock, speakers: Callable[[], lost_peers.Speakers] = lambda: None
+    ) -> None:
+        """`speakers` tells which there are; a change of topology is judged by it."""
         self.dirty: set[FactKey] = set()
         self._source = source
         self._rule = rule
         self._clock = clock
         self._waiting: set[FactKey] = set()
+        self._speakers = speakers
         self._withheld: set[FactKey] = set()
+        # Of Nodes among them: the labels that are withheld.
+        self._labels: dict[FactKey, Pairs] = {}
+        self._judged_by: lost_peers.Speakers = None
         # What vanished, or was put off, while its kind was being listed: what is so is known when that is through.
         self._unseen: set[FactKey] = set()
         # What facts took from their last peer lately (monotonic); a new leader begins to count anew.
@@ -109,6 +119,8 @@ class Intake:
         self.dirty |= seen
         self._unseen -= seen
         self._release(state())
+        if self._withheld and self._speakers() != self._judged_by:
+            self._judge_again()
         self._keep_nodes(state())
         due_s = self.due_s
         if due_s is not None and (self._clock.monotonic_s() >= due_s or (hurry and not self.dirty)):
@@ -125,12 +137,10 @@ class Intake:
                 self._passed.pop(key, None)
 
     def _of_key(self, state: Callable[[], ClusterState], key: FactKey) -> Iterator[Taken]:
-        if self._withheld and key.kind in _OF_PEERS:
+        if self._withheld and (key.kind in _OF_PEERS or self._relabels(state(), key)):
             # It may bring back what the withheld facts take.
-            for withheld in self._withheld:
-                self._wait(withheld)
-            self._withheld.clear()
-        for fact in facts.differences(state(), self._source, key):
+            self._judge_again()
+        for fact in self._differences(state(), key):
             if self._waits(state(), key, fact):
                 return
             yield Taken(fact, f"{fact.aggregate}@{getattr(fact, 'resource_version', '')}")
@@ -151,6 +161,29 @@ class Intake:
         self._wait(key)
         return True
 
+    def _differences(self, state: ClusterState, key: FactKey) -> Iterator[Event]:
+        """What the journal lags behind one object by, but for labels that are withheld."""
+        for fact in facts.differences(state, self._source, key):
+            before = state.inventory.nodes.get(key.name) if key in self._labels else None
+            if before is None or not isinstance(fact, NodeObserved):
+                yield fact
+            elif not same_fact(before, as_labelled := fact._replace(labels=before.labels), frozenset(), False):
+                yield as_labelled
+
+    def _relabels(self, state: ClusterState, key: FactKey) -> bool:
+        """Whether a Node has other labels than were judged last."""
+        if key.kind != "Node":
+            return False
+        now, before = self._source.facts.get(key), state.inventory.nodes.get(key.name)
+        judged = self._labels.get(key, before.labels if before is not None else None)
+        return judged is not None and judged != (now.labels if isinstance(now, NodeObserved) else None)
+
+    def _judge_again(self) -> None:
+        for withheld in self._withheld:
+            self._wait(withheld)
+        self._withheld.clear()
+        self._labels.clear()
+
     def _wait(self, key: FactKey) -> None:
         now_s = self._clock.monotonic_s()
         if not self._waiting:
@@ -168,7 +201,7 @@ class Intake:
         removing = {
             key: fact
             for key in (*keys, *waiting)
-            for fact in facts.differences(state, self._source, key)
+            for fact in self._differences(state, key)
             if fact not in self._passed.get(key, ()) and removes_next_hop(state, fact)
         }
         if removing and nodes_take_last(state, removing.values()) and may_hold(state, self._rule):
@@ -181,8 +214,9 @@ class Intake:
         standing = any(hold.of_facts for hold in state.ledger.holds.open.values())
         if not self._withheld or (standing and may_hold(state, self._rule)):
             return
+        self._labels.clear()
         for key in self._withheld:
-            self._passed[key] = tuple(facts.differences(state, self._source, key))
+            self._passed[key] = tuple(self._differences(state, key))
         self.dirty |= self._withheld
         self._withheld.clear()
         self._lost_s.clear()
@@ -192,26 +226,35 @@ class Intake:
         keys, self._waiting = facts.in_order(self._waiting), set()
         self.dirty.update(keys)
         for key in keys:
-            self._passed[key] = tuple(facts.differences(state(), self._source, key))
+            self._passed[key] = tuple(self._differences(state(), key))
         losing = [fact for key in keys if key.kind not in _OF_PEERS for fact in self._passed[key]]
         for held in withdrawals(state(), losing, self._rule, time_ms=time_ms):
             _tell(held, "too many prefixes would lose their last next hop at once")
             yield held
-        of_peers = {fact: key for key in keys if key.kind in _OF_PEERS for fact in self._passed[key]}
+        of_peers = {
+            fact: key
+            for key in keys
+            for fact in self._passed[key]
+            if key.kind in _OF_PEERS or (isinstance(fact, NodeObserved) and lost_peers.may_lose(state(), fact))
+        }
         if of_peers:
             yield from self._judge_of_peers(state(), of_peers)
 
     def _judge_of_peers(self, state: ClusterState, of_peers: dict[Event, FactKey]) -> Iterator[WithdrawalHeld]:
         now_s = self._clock.monotonic_s()
         self._lost_s = {each: at_s for each, at_s in self._lost_s.items() if now_s - at_s < WINDOW_MS / 1000}
-        found = lost_peers.withheld(state, tuple(of_peers), self._rule, frozenset(self._lost_s))
+        self._judged_by = self._speakers()
+        found = lost_peers.withheld(state, tuple(of_peers), self._rule, frozenset(self._lost_s), self._judged_by)
         if not found.facts:
             self._lost_s |= dict.fromkeys(found.prefixes, now_s)
             return
         self._withheld = {of_peers[fact] for fact in found.facts}
-        self.dirty -= self._withheld
-        for key in self._withheld:
+        self._labels = {of_peers[fact]: fact.labels for fact in found.facts if isinstance(fact, NodeObserved)}
+        for key in self._withheld - self._labels.keys():
+            self.dirty.discard(key)
             del self._passed[key]
+        for key in self._labels:
+            self._passed[key] = tuple(self._differences(state, key))
         objects = sorted(f"{key.kind} {key.name}" for key in self._withheld)
         for held in lost_peers.hold(state, found, self._rule):
             _tell(held, "too many prefixes would go to no peer any more", changes_of=objects[:OBJECTS_TOLD_MAX])

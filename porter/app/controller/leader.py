@@ -97,12 +97,12 @@ class Leading:
         self._speakers = speakers
         self._view = view
         self._clock = clock
-        self._intake = Intake(source, rule, clock)
         self._cordon_delay_ms = cordon_delay_ms
         self._actions: deque[tuple[OperatorAction, asyncio.Future[int]]] = deque()
         self._answers: list[asyncio.Future[int]] = []
         self._wake = asyncio.Event()
         self._activation = activation or Activation(None, clock, None)
+        self._intake = Intake(source, rule, clock, self._activation.speakers)
         self._upkeep = Upkeep(speakers, clock, keeping)
         self._traces = ChangeTraces(instrumentation)
 

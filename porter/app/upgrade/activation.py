@@ -54,6 +54,10 @@ class Activation:
         self._versions_of: dict[str, int] = {}
         self._told: set[str] = set()
 
+    def speakers(self) -> frozenset[str] | None:
+        """The speakers among the readers, as `LiveReaders.speakers` tells them; None where nobody looks."""
+        return None if self._live is None else self._live.speakers()
+
     def version(self, activated: Mapping[str, int], payload: Event) -> int | None:
         """The version that an event is to be written in, as a `Draft` has it; None: it is held back."""
         if activated != self._versions_of:

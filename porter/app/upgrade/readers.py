@@ -16,13 +16,16 @@ import structlog
 from porter import __version__
 from porter.events import schema
 from porter.events.catalogue import RELEASED
-from porter.ports import CONTROLLER, Clock, Declaration, Declared, JournalError, Readers
+from porter.ports import CONTROLLER, SPEAKER, Clock, Declaration, Declared, JournalError, Readers
 
 BEAT_S = 5.0
 """How often a reader says that it lives, and how often a controller looks."""
 GONE_S = 3600.0
 """A reader that was not heard for so long is gone for good."""
 UNKNOWN_RELEASE = "unknown"
+
+HEARD_S = 30.0
+"""A speaker that was not heard for so long is not counted on."""
 
 _log = structlog.get_logger(__name__)
 
@@ -118,6 +121,14 @@ class LiveReaders:
         self._heard.pop(name, None)
         await self.look()
         return True
+
+    def speakers(self) -> frozenset[str] | None:
+        """The names of the speakers that were heard lately, and of those too old to say so; None where the last look
+        did not succeed."""
+        if not self.known:
+            return None
+        heard = (one for one in self.live().values() if not one.declared or one.silent_s < HEARD_S)
+        return frozenset(one.name.removeprefix(f"{SPEAKER}/") for one in heard if one.name.startswith(f"{SPEAKER}/"))
 
     def live(self) -> dict[str, Reader]:
         """Every reader that counts, by name."""

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from porter.allocator.withdrawals import Rule
-from porter.events import decided, observed
+from porter.app.upgrade.activation import Activation
+from porter.app.upgrade.readers import HEARD_S, LiveReaders
+from porter.events import decided, observed, schema
 from porter.model.reasons import Reason
 from porter.model.selector import Selector
+from porter.ports import Declaration
 from porter.projections.cluster import ClusterState
 from porter.projections.fold import fold
 from tests.unit.app.leading import World
@@ -170,6 +173,148 @@ async def test_a_pools_labels_count(world):
         await world.until(lambda: len(leading.state.loc_rib.routes) == 2)
         # Fewer prefixes than the rule's minimum may go at any time.
         await world.until(lambda: leading.state.inventory.pools["p"].labels == () and not holds(leading))
+
+
+RACK = (("rack", "x"),)
+BY_RACK = [advertisement("all", node_selectors=(Selector(RACK),)), peer("r1", node_selector=RACK)]
+
+
+async def select_by_rack(world: World, choosing: Any) -> None:
+    """Two nodes in a rack, one that is not, and an object that chooses the rack: r1 is the only peer then."""
+    world.objects.put(node(1, labels=RACK), node(2, labels=RACK), node(3))
+    async with world.leader() as leading:
+        await world.until(lambda: len(leading.state.inventory.nodes) == 3)
+        world.objects.take(("Peer", "r2"))
+        await world.until(lambda: "r2" not in leading.state.inventory.peers)
+        world.objects.put(choosing)
+        table = leading.state.inventory
+        await world.until(lambda: choosing in (*table.advertisements.values(), *table.peers.values()))
+
+
+def labels_of(leading: Any) -> list[Any]:
+    return [leading.state.inventory.nodes[name].labels for name in ("n1", "n2")]
+
+
+@pytest.mark.parametrize("choosing", BY_RACK, ids=["advertisement", "peer"])
+async def test_labels_that_unselect_the_last_nodes_are_held_and_all_else_of_the_nodes_goes_on(world, choosing):
+    await select_by_rack(world, choosing)
+    async with world.leader() as leading:
+        world.objects.put(node(1, labels=(("os", "new"),)))
+        await world.until(lambda: labels_of(leading) == [(("os", "new"),), RACK])
+        world.objects.put(node(1, labels=RACK))
+        await world.until(lambda: labels_of(leading) == [RACK, RACK])
+        assert holds(leading) == [], "another node of the rack was left"
+        world.objects.put(node(1), node(2))
+        await world.until(lambda: holds(leading) == [Reason.NOT_ADVERTISED])
+        world.objects.put(node(1, ready=False))
+        await world.until(lambda: not leading.state.inventory.nodes["n1"].ready)
+        assert labels_of(leading) == [RACK, RACK]
+    async with world.leader() as leading:
+        assert holds(leading) == [Reason.NOT_ADVERTISED], "a restart forgets nothing"
+        world.objects.put(node(1, ready=True))
+        await world.until(lambda: leading.state.inventory.nodes["n1"].ready)
+        assert labels_of(leading) == [(), RACK], "the labels of a node that was no next hop took nothing"
+        world.objects.put(node(2, labels=RACK))
+        await world.until(lambda: holds(leading) == [])
+        await world.until(lambda: labels_of(leading) == [(), RACK])
+    assert min(await given(world)) == SIZE
+    assert len(await world.events(decided.HoldEnded)) == 1
+
+
+async def test_withheld_labels_are_journaled_when_it_is_approved(world):
+    await select_by_rack(world, BY_RACK[0])
+    async with world.leader() as leading:
+        world.objects.put(node(1), node(2))
+        await world.until(lambda: holds(leading) == [Reason.NOT_ADVERTISED])
+        await approve(world, leading)
+        await world.until(lambda: labels_of(leading) == [(), ()])
+        await asyncio.sleep(LATER_S)
+        assert holds(leading) == []
+
+
+async def test_a_node_whose_labels_are_withheld_may_go(world):
+    await select_by_rack(world, BY_RACK[0])
+    async with world.leader() as leading:
+        world.objects.put(node(1), node(2))
+        await world.until(lambda: holds(leading) == [Reason.NOT_ADVERTISED])
+        world.objects.take(("Node", "n1"))
+        await world.until(lambda: leading.state.inventory.nodes.keys() == {"n2", "n3"})
+        await world.until(lambda: holds(leading) == [Reason.NOT_ADVERTISED])
+        assert leading.state.inventory.nodes["n2"].labels == RACK
+
+
+async def test_labels_of_services_are_said_of_each_of_them_and_go_at_once(world):
+    await add(world, advertisement("all", service_selector=(TEAM_A, Selector((("team", "b"),)))))
+    async with world.leader() as leading:
+        for number, name in enumerate(NAMES):
+            world.objects.put(service(name, created_ms=number, requested_pool="pq"[number % 2]))
+        await world.until(lambda: not any(one.labels for one in leading.state.inventory.services.values()))
+    assert await world.events(decided.WithdrawalHeld) == []
+
+
+async def declare(world: World, *speakers: str) -> None:
+    """Speakers that declare themselves as readers of the journal, and a look at them."""
+    readers = world.journals.readers()
+    if world.activation is None:
+        world.live = LiveReaders(readers, world.clock)
+        world.activation = Activation(world.live, world.clock, None)
+    for name in speakers:
+        await readers.declare(f"speaker/{name}", Declaration(schema.reads(), "9"))
+    await world.live.look()
+
+
+NODE_TOPOLOGY = CONF._replace(topology="node")
+
+
+@pytest.mark.parametrize(
+    "moves",
+    [(NODE_TOPOLOGY,), (peer("r1", topology="node"), peer("r2", 253, topology="node"))],
+    ids=["the conf", "every peer"],
+)
+async def test_a_topology_that_no_speaker_serves_is_held_until_one_does(world, moves):
+    await declare(world, "speaker-0")
+    async with world.leader() as leading:
+        inventory = leading.state.inventory
+        before = inventory.confs["default"], *inventory.peers.values()
+        world.objects.put(*moves)
+        await world.until(lambda: holds(leading) == [Reason.NO_PEER])
+        inventory = leading.state.inventory
+        assert (inventory.confs["default"], *inventory.peers.values()) == before
+        # An agent of a node that is no next hop has nothing to announce.
+        await declare(world, "agent_n9")
+        await asyncio.sleep(LATER_S)
+        assert holds(leading) == [Reason.NO_PEER]
+        await declare(world, "agent_n1")
+        await world.until(lambda: holds(leading) == [])
+        inventory = leading.state.inventory
+        assert set(moves) <= {inventory.confs["default"], *inventory.peers.values()}
+
+
+async def test_a_topology_is_changed_at_once_where_it_is_served_or_one_peer_keeps_the_former(world):
+    await declare(world, "speaker-0", "agent_n1")
+    async with world.leader() as leading:
+        world.objects.put(NODE_TOPOLOGY)
+        await world.until(lambda: leading.state.inventory.confs["default"] == NODE_TOPOLOGY)
+        world.objects.put(CONF)
+        await world.until(lambda: leading.state.inventory.confs["default"] == CONF)
+    world.clock.added_s += HEARD_S + 1
+    await declare(world, "speaker-0")
+    async with world.leader() as leading:
+        world.objects.put(peer("r1", topology="node"))
+        await world.until(lambda: leading.state.inventory.peers["r1"].topology == "node")
+    assert await world.events(decided.WithdrawalHeld) == []
+
+
+async def test_while_nobody_can_say_which_speakers_there_are_a_topology_is_not_judged(world):
+    async with world.leader() as leading:
+        world.objects.put(NODE_TOPOLOGY)
+        await world.until(lambda: leading.state.inventory.confs["default"] == NODE_TOPOLOGY)
+    await declare(world, "agent_n1")
+    world.live.known = False
+    async with world.leader() as leading:
+        world.objects.put(CONF)
+        await world.until(lambda: leading.state.inventory.confs["default"] == CONF)
+    assert await world.events(decided.WithdrawalHeld) == []
 
 
 async def test_removals_that_trickle_in_are_counted_together(world):
