@@ -116,14 +116,21 @@ def print_entry(entry: dict[str, Any], *, wide: bool, utc: bool) -> None:
         lane = typer.style(lane, fg=LANE_COLOURS[entry["lane"]])
     # An outcome's sentence names its peer already.
     about = "" if entry["stream"] and entry["aggregate"].startswith("peer/") else f"{entry['aggregate']}  "
-    cause = ""
-    if entry["cause"]:
-        # A speaker tells up to which position its routes are those of the journal, and not which event changed them.
-        kind = f" {entry['causeType']}" if entry["causeType"] and not entry["stream"] else ""
-        late = f", {entry['afterMs']} ms" if entry["afterMs"] is not None else ""
-        cause = f"  {'realises' if entry['stream'] else 'cause'} #{entry['cause']}{kind}{late}"
+    cause = _because(entry)
     trace = f"  trace {entry['trace']}" if entry["trace"] and wide else ""
     typer.echo(f"{when} {place:<14} {lane} {entry['type']:<20} {about}{entry['summary']}{cause}{trace}")
+
+
+def _because(entry: dict[str, Any]) -> str:
+    """What led to an event, and how long that took; of a speaker's, where no event is known to have done so alone, up
+    to which position its routes are those of the journal."""
+    if not entry["cause"] and not entry["realises"]:
+        return ""
+    late = f", {entry['afterMs']} ms" if entry["afterMs"] is not None else ""
+    if not entry["cause"]:
+        return f"  realises #{entry['realises']}{late}"
+    kind = f" {entry['causeType']}" if entry["causeType"] else ""
+    return f"  cause #{entry['cause']}{kind}{late}"
 
 
 def _print_diff(answer: dict[str, Any], *, utc: bool) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from porter.app.answer_json import Json, event_json, time_json
 from porter.app.answers.cluster import service_json
+from porter.app.answers.outcome_causes import outcome_cause
 from porter.app.answers.sentences import Teller, lane
 from porter.app.explain.routes import route_json
 from porter.app.history.causes import MAX_CAUSES, event_at
@@ -246,8 +247,9 @@ async def causes(streams: Streams, query: Mapping[str, str]) -> Json:
         raise BadQuestion(f"#{position} is not kept, or not there yet; see the first and last positions of the journal")
     while envelope is not None and len(chain) < MAX_CAUSES:
         told = {"stream": stream, "lane": lane(stream, envelope.payload), **event_json(envelope)}
-        cause = realised(envelope) if stream else envelope.causation
-        chain.append({**told, "cause": cause, "summary": Teller().tell(stream, envelope)})
+        realises = realised(envelope) if stream else 0
+        cause = (await outcome_cause(streams, stream, envelope)) or realises if stream else envelope.causation
+        chain.append({**told, "cause": cause, "realises": realises, "summary": Teller().tell(stream, envelope)})
         stream = ""
         envelope = await event_at(journal, cause) if cause else None
     return {"position": position, "causes": chain}

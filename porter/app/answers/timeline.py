@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequenc
 from typing import NamedTuple
 
 from porter.app.answer_json import Json, event_json
+from porter.app.answers.outcome_causes import ByOutcome, outcome_causes
 from porter.app.answers.routes import not_known
 from porter.app.answers.sentences import Teller, lane
 from porter.app.history.moments import Moment, position_of, refuse_future
@@ -100,12 +101,14 @@ async def timeline(streams: Streams, question: TimelineQuestion, *, events_max: 
     wanted = [number for number, one in enumerate(told) if concerned.holds(one)]
     shown = wanted[-question.limit :]
     summaries = _summaries(told, teller, frozenset(shown))
+    problems = _unknown(question.subject, before, told)
+    causes = await outcome_causes(told, shown, before, events) if before is not None else {}
     return {
         "position": stretch.last,
         "first": stretch.first,
         "left": max(0, len(wanted) - question.limit),
-        "entries": [entry(told[number], summaries[number], times) for number in shown],
-        "problems": _unknown(question.subject, before, told),
+        "entries": [entry(told[number], summaries[number], times, causes) for number in shown],
+        "problems": problems,
     }
 
 
@@ -134,16 +137,18 @@ def _unknown(subject: Subject, before: ClusterState | None, told: Sequence[Told]
     return problems
 
 
-def entry(told: Told, summary: str, times: Mapping[int, Envelope]) -> Json:
-    """One event of the history."""
+def entry(told: Told, summary: str, times: Mapping[int, Envelope], causes: ByOutcome | None = None) -> Json:
+    """One event of the history; `causes` are those of outcomes."""
     stream, envelope = told
-    cause = realised(envelope) if stream else envelope.causation
-    because = times.get(cause)
+    cause = (causes or {}).get((stream, envelope.position), 0) if stream else envelope.causation
+    realises = realised(envelope) if stream else 0
+    because = times.get(cause or realises)
     return {
         "stream": stream,
         "lane": lane(stream, envelope.payload),
         **event_json(envelope),
         "cause": cause,
+        "realises": realises,
         "causeType": because.type if because is not None else "",
         "afterMs": max(0, envelope.time_ms - because.time_ms) if because is not None else None,
         "summary": summary,

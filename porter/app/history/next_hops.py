@@ -53,7 +53,7 @@ async def since(journal: Journal, routes: Collection[LocRoute]) -> Since:
         if not wanted:
             break
         last = max(touched[address] for address in wanted)
-        start = await _start(journal, last)
+        start = await state_before(journal, last)
         if start is None or last - start.checkpoint.position > left:
             break
         left -= last - start.checkpoint.position
@@ -61,7 +61,7 @@ async def since(journal: Journal, routes: Collection[LocRoute]) -> Since:
         # Before a baseline, each is next looked for at the event that touched it last until then.
         earlier = {address: route for address in wanted if (route := start.state.loc_rib.derived(address)) is not None}
         try:
-            async for envelope in _events(journal, start, last):
+            async for envelope in events_until(journal, start, last):
                 watch.fold(envelope)
         except Trimmed:
             break
@@ -73,8 +73,12 @@ async def since(journal: Journal, routes: Collection[LocRoute]) -> Since:
     return found
 
 
-async def _start(journal: Journal, last: int) -> Folded | None:
-    """The state of the newest baseline before the event at a position; None where it cannot be read."""
+async def state_before(journal: Journal, last: int) -> Folded | None:
+    """The state of the newest baseline before the event at a position; None where it cannot be read.
+
+    Raises:
+        JournalError: the journal could not be read.
+    """
     baseline = await baseline_before(journal, last - 1) if last > 1 else None
     try:
         return Folded(ClusterState.empty(), BEGINNING) if baseline is None else folded_from(baseline)
@@ -83,7 +87,12 @@ async def _start(journal: Journal, last: int) -> Folded | None:
         return None
 
 
-async def _events(journal: Journal, start: Folded, last: int) -> AsyncIterator[Envelope]:
+async def events_until(journal: Journal, start: Folded, last: int) -> AsyncIterator[Envelope]:
+    """The events behind a state, up to a position.
+
+    Raises:
+        JournalError: the journal could not be read.
+    """
     async for page in journal.read(start.checkpoint):
         for commit in page:
             for envelope in commit.events:

@@ -47,6 +47,14 @@ class Joined(NamedTuple):
 CARRIED = Joined()
 
 
+class Change(NamedTuple):
+    """An event that changed the next hops of an address, and the addresses of those that joined and that left."""
+
+    position: int
+    joined: frozenset[Address]
+    left: frozenset[Address]
+
+
 def key_of(hop: NextHop) -> HopKey:
     """The key of a next hop."""
     return HopKey(hop.node, hop.address)
@@ -59,8 +67,8 @@ class RouteWatch:
         self.state = state
         self.joined: dict[Address, dict[HopKey, Joined]] = {}
         """The next hops of each address as they stand, and since when."""
-        self.changes: dict[Address, list[int]] = {address: [] for address in addresses}
-        """The positions of the events that changed the next hops of each address, in order."""
+        self.changes: dict[Address, list[Change]] = {address: [] for address in addresses}
+        """What changed the next hops of each address, in order."""
         self._hops: dict[Address, tuple[NextHop, ...]] = {}
         self._of_service: dict[str, set[Address]] = {}
         for address in addresses:
@@ -81,9 +89,14 @@ class RouteWatch:
             if now == before:
                 continue
             self._hops[address] = now
-            self.changes[address].append(envelope.position)
+            old, new = _addresses_of(before), _addresses_of(now)
+            self.changes[address].append(Change(envelope.position, new - old, old - new))
             known, since = self.joined[address], Joined(envelope.position, envelope.time_ms, envelope.type)
             self.joined[address] = {key: known.get(key, since) for key in map(key_of, now)}
+
+    def services_of(self, address: Address) -> frozenset[str]:
+        """The Services ("namespace/name") that held an address while it was watched."""
+        return frozenset(name for name, addresses in self._of_service.items() if address in addresses)
 
     def _concerned(self, envelope: Envelope) -> Collection[Address]:
         event = envelope.payload
@@ -104,3 +117,8 @@ class RouteWatch:
     def _derived(self, address: Address) -> tuple[NextHop, ...]:
         route = self.state.loc_rib.derived(address)
         return () if route is None else route.next_hops
+
+
+def _addresses_of(hops: tuple[NextHop, ...]) -> frozenset[Address]:
+    """By which outcomes may tell these next hops: the extended ones (RFC 8950) by the node's other address."""
+    return frozenset(address for hop in hops for address in (hop.address, hop.extended) if address)

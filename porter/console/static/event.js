@@ -19,7 +19,7 @@ export async function eventDetail(which, about, signal) {
   }
   const one = answer.causes[0];
   // An outcome stands for the position that it realises.
-  const then = stream ? one.cause : one.position;
+  const then = stream ? one.realises : one.position;
   return aside(`${stream ? `${stream}/` : "#"}${one.position} ${one.type}`, "event",
     section("", h("p", {}, one.summary), facts([
       ["About", one.aggregate], ["Time", h("span", { class: "mono" }, whole(one.time))], ["Lane", tag(one.lane, stream ? `BGP, ${stream}` : LANES[one.lane])],

@@ -75,7 +75,8 @@ function chainOf(entries, byName, chosen) {
   let index = byName.get(chosen);
   while (index !== undefined && found.length < 8) {
     found.push(index);
-    index = entries[index].cause ? byName.get(String(entries[index].cause)) : undefined;
+    const { cause, realises } = entries[index];
+    index = cause || realises ? byName.get(String(cause || realises)) : undefined;
   }
   return found;
 }

@@ -72,7 +72,7 @@ function rows(entries, chosen) {
       cells: [
         h("a", { href: address(name), class: "mono", key: `row ${name}`, "data-row": "", "aria-current": name === chosen ? "true" : undefined }, one.stream ? name : `#${name}`),
         clockOf(one.time), typeOf(one), one.aggregate, one.summary,
-        one.cause ? [eventLink(one.cause), one.afterMs === null ? "" : h("span", { class: "sub" }, `${span(one.afterMs)} later`)] : "-",
+        one.cause || one.realises ? [one.cause ? "" : h("span", { class: "sub" }, "realises "), eventLink(one.cause || one.realises), one.afterMs === null ? "" : h("span", { class: "sub" }, `${span(one.afterMs)} later`)] : "-",
       ],
     };
   }), "Nothing happened that is like that.");

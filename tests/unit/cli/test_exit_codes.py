@@ -235,13 +235,16 @@ def test_a_replay_that_is_ended_early_tells_the_state_at_the_last_event_that_it_
     assert last.startswith(f"at {journal[-1]}: ")
 
 
-def test_what_a_speaker_realises_is_not_told_as_its_cause(monkeypatch, capsys, file):
+def test_what_a_speaker_realises_is_told_as_its_cause_only_where_one_event_led_to_it(monkeypatch, capsys, file):
     monkeypatch.setattr(sys, "argv", ["porter", "timeline", "--service", "shop/web", "--from", str(file)])
     with pytest.raises(SystemExit):
         main.main()
-    (withdrawn,) = [line for line in capsys.readouterr().out.splitlines() if "RoutesWithdrawn" in line]
-    assert "  realises #" in withdrawn
-    assert "EndpointsObserved" not in withdrawn
+    lines = capsys.readouterr().out.splitlines()
+    (withdrawn,) = [line for line in lines if "RoutesWithdrawn" in line]
+    assert withdrawn.endswith("  cause #15 EndpointsObserved, 12 ms")
+    synced = [line for line in lines if "RibSynced" in line]
+    assert synced
+    assert all("  realises #" in line and "Observed" not in line for line in synced)
 
 
 def test_a_replay_is_told_in_json_lines(monkeypatch, capsys, file):
