@@ -40,6 +40,8 @@ ByOutcome = Mapping[tuple[str, int], int]
 """The position of the event, by an outcome's stream and its position there."""
 
 _GIVEN = (
+    observed.PeerObserved,
+    observed.PeerGone,
     observed.AdvertisementObserved,
     observed.AdvertisementGone,
     observed.ConfObserved,
@@ -48,8 +50,11 @@ _GIVEN = (
     observed.PoolGone,
     observed.NodeObserved,
     observed.NodeGone,
+    observed.ServiceObserved,
+    decided.SpeakerDrained,
+    decided.SpeakerUndrained,
 )
-"""What a peer is given may hang on each of these, beside its own object, the speaker's drain and the Service."""
+"""What a peer is given may hang on each of these."""
 
 
 class _Before:
@@ -105,9 +110,7 @@ async def outcome_causes(
             # A leader has more to do than to answer.
             await asyncio.sleep(0)
         watch.fold(envelope)
-        if isinstance(envelope.payload, (*_GIVEN, observed.PeerObserved, observed.PeerGone, observed.ServiceObserved)):
-            given.append(envelope)
-        elif isinstance(envelope.payload, decided.SpeakerDrained | decided.SpeakerUndrained):
+        if isinstance(envelope.payload, _GIVEN):
             given.append(envelope)
     found = {(one.stream, one.position): _cause(one, watch, given, events[0].position) for one in outcomes}
     return {key: position for key, position in found.items() if position}
