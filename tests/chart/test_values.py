@@ -41,6 +41,22 @@ TYPOS_AND_TYPES: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
     ),
     "a time that is none": ({"journal": {"keep": "30 days"}}, ("journal", "keep")),
     "a name too long to be whole": ({"fullnameOverride": "a" * 46}, ("fullnameOverride",)),
+    "a section whose keys are all commented out": ({"console": None}, ("console",)),
+    "an inner section without its keys": ({"maintenance": {"hold": None}}, ("maintenance", "hold")),
+    "a section of the sub-chart without its keys": ({"redis": {"persistence": None}}, ("redis", "persistence")),
+    "no ports": ({"networkPolicy": {"apiServerPorts": None}}, ("networkPolicy", "apiServerPorts")),
+    "an amount that is none": ({"speaker": {"resources": {"limits": {"memory": "1Go"}}}}, ("speaker", "limits/memory")),
+    "an amount of the sub-chart that is none": (
+        {"redis": {"resources": {"requests": {"cpu": "lots"}}}},
+        ("redis", "requests/cpu"),
+    ),
+    "a typo in what the server tolerates": ({"redis": {"tolerations": [{"operatr": "Exists"}]}}, ("redis", "operatr")),
+    "an effect that is none": ({"agent": {"tolerations": [{"effect": "NoSchedul"}]}}, ("agent", "effect")),
+    "a tag in the server's repository": ({"redis": {"image": {"repository": "valkey:9"}}}, ("redis", "repository")),
+    "a budget that stops every drain": (
+        {"speaker": {"podDisruptionBudget": {"maxUnavailable": "0%"}}},
+        ("speaker", "maxUnavailable"),
+    ),
     "a name that no Service can have": ({"fullnameOverride": "lb.edge"}, ("fullnameOverride",)),
     "a name that begins with a digit": ({"fullnameOverride": "1st"}, ("fullnameOverride",)),
     "a tag in the repository": ({"image": {"repository": "registry.example/porter:v1"}}, ("image", "repository")),
@@ -165,6 +181,17 @@ def test_a_value_with_a_typo_on_the_command_line_is_refused() -> None:
         render(options=["--set", "speaker.replicsa=1"])
 
 
+def test_what_may_be_left_out_may_be_left_out() -> None:
+    sparse = {
+        "controller": {"resources": {"limits": None, "requests": {"cpu": 0.5, "memory": "1e9"}}, "tolerations": None},
+        "speaker": {"resources": None, "podLabels": None},
+        "monitoring": {"dashboard": {"enabled": True, "labels": {"grafana_dashboard": None}}},
+        "redis": {"resources": {"limits": {"memory": "2.5Gi", "cpu": "1500m"}}, "maxmemory": None},
+    }
+    objects = render(sparse)
+    assert "grafana_dashboard" not in find(objects, "ConfigMap", "porter-dashboard")["metadata"]["labels"]
+
+
 @pytest.mark.parametrize("release", ["1st", "lb.edge"])
 def test_a_release_whose_name_no_service_can_have_is_refused(release: str) -> None:
     with pytest.raises(Refused, match=f"the release's, {release}"):
@@ -210,7 +237,7 @@ def test_no_object_of_the_schema_takes_unknown_keys(name: str) -> None:
         {"global"} if name == "redis" else set()
     )
     for path, each in _objects(schema, ()):
-        if (path and path[-1] in free) or path[-2:] in {("claims", "items"), ("tolerations", "items")}:
+        if (path and path[-1] in free) or path[-2:] == ("claims", "items"):
             continue
         assert "additionalProperties" in each, ".".join(path)
         assert each["additionalProperties"] in (False, {"type": "string"}), ".".join(path)
