@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from porter.app.history.next_hops import since
+from porter.app.history.next_hops import Since, routes_of, since
 from porter.app.history.route_watch import HopKey
 from porter.events import decided
 from porter.events.envelope import Draft
@@ -64,8 +64,7 @@ def test_the_journal_tells_since_when_each_next_hop_is_there(history):
             apply(world, operation)
             world.settles()
     wanted = by_hand(world)
-    routes = tuple(world.state.loc_rib.routes.values())
-    found = asyncio.run(_since(world, routes))
+    found = asyncio.run(told_by_the_journal(world))
     told = {(address, key): one.position for address, keys in found.items() for key, one in keys.items()}
     # Beyond a few baselines back nothing is told, and nothing else.
     assert told.items() <= wanted.items()
@@ -73,5 +72,6 @@ def test_the_journal_tells_since_when_each_next_hop_is_there(history):
         assert told == wanted
 
 
-async def _since(world: World, routes):
-    return await since(await written(world), routes)
+async def told_by_the_journal(world: World) -> Since:
+    addresses = [prefix_address(prefix) for prefix in world.state.loc_rib.routes]
+    return await since(await written(world), routes_of(world.state, addresses))

@@ -8,12 +8,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from typing import NamedTuple
 
 from porter.app.history.follow import Folded, folded_from
 from porter.app.history.route_watch import CARRIED, HopKey, Joined, RouteWatch, key_of
 from porter.app.history.time_travel import baseline_before
+from porter.events.decided import AddressAllocated
 from porter.events.envelope import BEGINNING, Envelope
 from porter.model.address import Address, host_prefix, prefix_address
+from porter.model.reasons import Reason
 from porter.ports import Corrupt, Journal, Newer, Trimmed
 from porter.projections.cluster import ClusterState
 from porter.projections.loc_rib import LocRoute
@@ -22,31 +25,46 @@ BASELINES_MAX = 4
 """How many times it is looked further back."""
 FOLDED_MAX = 40_000
 """Most events that are folded for one question: it must not cost seconds."""
+ADOPTED = frozenset({Reason.ADOPTED_FROM_STATUS, Reason.ADOPTED_FROM_SPEAKER})
 
 Since = Mapping[Address, Mapping[HopKey, Joined]]
 """By address, the event by which each next hop joined; those of which the journal does not tell any more, or only far
 back, are left out."""
 
 
-def routes_of(state: ClusterState, addresses: Iterable[Address]) -> list[LocRoute]:
+class Asked(NamedTuple):
+    """A host route as it stands at the moment that a question is about; `granted` if all of its next hops joined when
+    the address was given to its Service alone, and nothing touched them since: then the journal need not be read."""
+
+    route: LocRoute
+    granted: bool
+
+
+def routes_of(state: ClusterState, addresses: Iterable[Address]) -> list[Asked]:
     """The routes that some addresses have."""
-    routes = (state.loc_rib.routes.get(host_prefix(address)) for address in addresses)
-    return [route for route in routes if route is not None]
+    found = []
+    for address in addresses:
+        route = state.loc_rib.routes.get(host_prefix(address))
+        if route is not None:
+            holders = state.pools.by_address.get(address, ())
+            alone = len(holders) == 1 and not holders[0].sharing_key and holders[0].reason not in ADOPTED
+            found.append(Asked(route, alone and holders[0].position == route.position))
+    return found
 
 
-async def since(journal: Journal, routes: Collection[LocRoute]) -> Since:
+async def since(journal: Journal, asked: Collection[Asked]) -> Since:
     """When the next hops of some host routes joined.
-
-    Args:
-        journal: where to read.
-        routes: as they stand at the moment that the question is about.
 
     Raises:
         JournalError: the journal could not be read.
     """
     found: dict[Address, dict[HopKey, Joined]] = {}
-    wanted = {prefix_address(route.prefix): set(map(key_of, route.next_hops)) for route in routes}
-    touched = {address: route.position for address, route in zip(wanted, routes, strict=True)}
+    for route in (one.route for one in asked if one.granted):
+        granted = Joined(route.position, route.since_ms, AddressAllocated.__name__)
+        found[prefix_address(route.prefix)] = dict.fromkeys(map(key_of, route.next_hops), granted)
+    routes = {prefix_address(one.route.prefix): one.route for one in asked if not one.granted}
+    wanted = {address: set(map(key_of, route.next_hops)) for address, route in routes.items()}
+    touched = {address: route.position for address, route in routes.items()}
     left = FOLDED_MAX
     for _ in range(BASELINES_MAX):
         wanted = {address: keys for address, keys in wanted.items() if keys}
