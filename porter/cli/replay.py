@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import re
@@ -17,7 +18,7 @@ import typer
 from porter.app.settings import InvalidSettings
 from porter.cli import options
 from porter.cli.asking import ask, events_behind, history_of, journal_errors, with_moments
-from porter.cli.exits import Finding
+from porter.cli.exits import Finding, Unreachable
 from porter.cli.groups import HERE, PLAIN, Shown, Where
 from porter.cli.history import print_entry, print_entry_as
 from porter.cli.options import Output
@@ -121,8 +122,13 @@ def bisect(
         with journal_errors(where):
             assertion = Assertion(expression)
             begin, end = Moment.from_query(wanted, "since"), Moment.from_query(wanted, "until")
-            place = history_of({}, where)
+            # Without a beginning all of it is looked through.
+            place = history_of({"since": wanted.get("since", "")}, where)
             answer = direct.with_streams(place, lambda streams, name: bisected(streams, name, assertion, begin, end))
+            if begin is not None and answer["position"] and not where.directly:
+                # What led to it may lie before what was fetched, and before what is kept.
+                with contextlib.suppress(Finding, Unreachable):
+                    answer["causes"] = _chain(answer["position"], CAUSES_MAX, where)[1:]
     except ExpressionsMissing as error:
         raise InvalidSettings(str(error)) from error
     if not print_answer(answer, shown.output):
@@ -149,20 +155,23 @@ def journal_show(
     number = position.removeprefix("#")
     if not number.isdecimal() or int(number) < 1:
         raise InvalidSettings(f"{position!r} is no position; write one like 41877")
-    found: list[dict[str, Any]] = []
-    wanted = int(number)
-    while wanted and len(found) < (CAUSES_MAX if cause_chain else 1):
-        query = {"after": str(wanted - 1), "limit": "1"}
-        events = events_behind(query, where)
-        event = next(iter(events), None)
-        if event is None or event["position"] != wanted:
-            break
-        found.append(event)
-        wanted = event["cause"]
+    found = _chain(int(number), CAUSES_MAX if cause_chain else 1, where)
     if not found:
         raise Finding(f"the journal does not hold #{number}")
     chosen: Any = found if cause_chain else found[0]
     print_answer(chosen, Output.JSON if output is Output.JSON else Output.YAML)
+
+
+def _chain(position: int, most: int, where: Where) -> list[dict[str, Any]]:
+    """The event at a position and what led to it, the newest first, as far as the journal holds it."""
+    found: list[dict[str, Any]] = []
+    while position and len(found) < most:
+        event = next(iter(events_behind({"after": str(position - 1), "limit": "1"}, where)), None)
+        if event is None or event["position"] != position:
+            break
+        found.append(event)
+        position = event["cause"]
+    return found
 
 
 def journal_cat(
