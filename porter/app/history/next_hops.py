@@ -59,9 +59,9 @@ async def since(journal: Journal, asked: Collection[Asked]) -> Since:
         JournalError: the journal could not be read.
     """
     found: dict[Address, dict[HopKey, Joined]] = {}
-    for route in (one.route for one in asked if one.granted):
-        granted = Joined(route.position, route.since_ms, AddressAllocated.__name__)
-        found[prefix_address(route.prefix)] = dict.fromkeys(map(key_of, route.next_hops), granted)
+    for given, _ in (one for one in asked if one.granted):
+        by = Joined(given.position, given.since_ms, AddressAllocated.__name__)
+        found[prefix_address(given.prefix)] = dict.fromkeys(map(key_of, given.next_hops), by)
     routes = {prefix_address(one.route.prefix): one.route for one in asked if not one.granted}
     wanted = {address: set(map(key_of, route.next_hops)) for address, route in routes.items()}
     touched = {address: route.position for address, route in routes.items()}
