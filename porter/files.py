@@ -34,8 +34,24 @@ def write_atomically(path: Path, content: bytes, *, durable: bool, mode: int = S
             temporary.unlink()
         raise
     if durable:
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync_folder(path.parent)
+
+
+def move_durably(source: Path, target: Path) -> None:
+    """Move a file to another name on the same volume; content and name survive a power failure once this returns.
+
+    Raises:
+        OSError: no permission, or another volume.
+    """
+    with source.open("rb") as file:
+        os.fsync(file.fileno())
+    source.replace(target)
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -82,6 +82,10 @@ class Settings:
     """The oldest segments go when the archive takes more (0: no bound),"""
     archive_keep_s: int = 0
     """or are older than this (0: no bound)."""
+    archive_peers: tuple[str, ...] = ()
+    """HOST:PORT of other controllers, from whose archives this one takes what its own lacks,"""
+    token_file: Path | None = None
+    """with the bearer token in this file."""
     signing_key: Path | None = None
     """The private key that heads of the journal are signed with."""
 
@@ -145,6 +149,14 @@ class Settings:
     def archive_directory(self) -> Path:
         """Where this controller archives the journal."""
         return (self.archive_dir or self.directory / "archive").expanduser().absolute()
+
+    def token(self) -> str:
+        """The bearer token for other controllers, as it is now: those of Pods are replaced every hour; "" for none.
+
+        Raises:
+            OSError: its file cannot be read.
+        """
+        return self.token_file.read_text().strip() if self.token_file is not None else ""
 
     @property
     def own_signing_key(self) -> Path:

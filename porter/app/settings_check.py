@@ -45,6 +45,20 @@ def check_http(settings: Settings) -> None:
         )
 
 
+def check_archive_peers(settings: Settings) -> None:
+    """Refuse names of other controllers that cannot be asked.
+
+    Raises:
+        InvalidSettings: one is no HOST:PORT.
+    """
+    for peer in settings.archive_peers:
+        host, _, port = peer.rpartition(":")
+        if not host or "/" in peer or not port.isdecimal() or not 0 < int(port) <= 65535:
+            raise InvalidSettings(
+                f"--archive-peer {peer} is no HOST:PORT of a controller; write one like 10.0.0.2:9179"
+            )
+
+
 def check_local_address(settings: Settings) -> None:
     """Refuse a speaker's own address that is none.
 

@@ -21,6 +21,8 @@ class KeptOptions:
     archive_dir: options.ArchiveDir = None
     archive_max: options.ArchiveMax = "8Gi"
     archive_keep: options.ArchiveKeep = "0"
+    archive_peer: options.ArchivePeer = None
+    token_file: options.TokenFile = None
     signing_key: options.SigningKey = None
 
     def settings(self) -> dict[str, Any]:
@@ -43,6 +45,8 @@ class KeptOptions:
             "archive_dir": self.archive_dir,
             "archive_max_bytes": size_bytes(self.archive_max, "--archive-max"),
             "archive_keep_s": keep_s(self.archive_keep, "--archive-keep"),
+            "archive_peers": tuple(self.archive_peer or ()),
+            "token_file": self.token_file,
             "signing_key": self.signing_key,
         }
 

@@ -126,6 +126,24 @@ ArchiveMax = Annotated[str, typer.Option(metavar="SIZE", help="Delete the oldest
 ArchiveKeep = Annotated[
     str, typer.Option(metavar="DURATION", help="Delete segments older than this, such as 365d; 0: no bound by time.")
 ]
+ArchivePeer = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        envvar="PORTER_ARCHIVE_PEER",
+        show_envvar=True,
+        help="Other controllers, from whose archives this one takes what its own lacks; repeat it for several.",
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        envvar="PORTER_TOKEN_FILE",
+        show_envvar=True,
+        help="The bearer token that other controllers are asked with.",
+    ),
+]
 SigningKey = Annotated[
     Path | None,
     typer.Option(

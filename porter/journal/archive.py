@@ -13,13 +13,15 @@ belongs into a thread.
 from __future__ import annotations
 
 import fcntl
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import file_digest
 from pathlib import Path
 from typing import IO, TypeVar
 
 from porter.events.envelope import Checkpoint
-from porter.files import write_atomically
+from porter.files import move_durably, write_atomically
+from porter.journal.archive_gaps import Link, gaps, loose
 from porter.journal.chain import Chain, checkpoint_before, decode
 from porter.journal.file import FileStore
 from porter.journal.limits import Trim
@@ -27,11 +29,14 @@ from porter.journal.segment import (
     SUFFIX,
     Segment,
     check_segment,
+    checkpoint_at,
     entries_of,
     file_name,
     list_segments,
+    open_segment,
     write_segment,
 )
+from porter.journal.shelves import FETCHING
 from porter.ports import Corrupt, Fork, JournalUnavailable
 
 T = TypeVar("T")
@@ -67,6 +72,8 @@ class Archive:
             self._take_lock()
             for leftover in self.folder.glob(f".*{SUFFIX}.*"):
                 leftover.unlink()
+            for fetched in self.folder.glob(f"{FETCHING}*"):
+                shutil.rmtree(fetched)
             self._list()
             self._open_store()
         except OSError as error:
@@ -160,10 +167,10 @@ class Archive:
                 return f"#{at.position + 1} is not archived"
             try:
                 self._reread(found)
-                if found.first <= at.position and _at(found, at.position).hash != at.hash:
+                if found.first <= at.position and checkpoint_at(found, at.position).hash != at.hash:
                     return f"{found.path} holds another #{at.position} than the journal"
                 if found.last.position >= through.position:
-                    there = _at(found, through.position)
+                    there = checkpoint_at(found, through.position)
                     return "" if there.hash == through.hash else f"{found.path} holds another #{through.position}"
             except Corrupt as error:
                 self._set_aside(found)
@@ -203,19 +210,41 @@ class Archive:
         Raises:
             JournalError: the folder cannot be read.
         """
-        found, _ = list_segments(self.folder, {one.name: one for one in self.segments})
-        ends = {one.last.hash for one in found if self._own(one)}
-        begins = [(one.first, one.last.position, one.previous.hash) for one in found if self._own(one)]
-        if self._store.genesis and begins:
-            last = self._store.entries[-1].checkpoint.position if self._store.entries else self._store.trimmed.position
-            begins.append((self._store.trimmed.position + 1, last, self._store.trimmed.hash))
-        missing, through = [], 0
-        for first, last, behind in sorted(begins):
-            # Positions that are declared lost lie between two commits that are linked.
-            if through and first > through + 1 and behind not in ends:
-                missing.append((through + 1, first - 1))
-            through = max(through, last)
-        return missing
+        last = self._store.entries[-1].checkpoint.position if self._store.entries else self._store.trimmed.position
+        return gaps(self._there(), self._begun, last)
+
+    def loose(self) -> list[Link]:
+        """What its own journal's segments link to and it does not hold, the newest first; see `gaps` for what counts.
+
+        Raises:
+            JournalError: the folder cannot be read.
+        """
+        return loose(self._there(), self._begun)
+
+    def take_over(self, segment: Segment, link: Link, origin: str) -> Segment:
+        """Take a segment of another archive, which lies on the same volume: it is checked whole, and moved here.
+
+        Raises:
+            Corrupt: it is not whole, of another journal, does not hold the commit that is linked to, or tells another
+                history than a segment that is here.
+            JournalUnavailable: the disk refused.
+        """
+        checked = self._guard(lambda: check_segment(segment.path))
+        told = f"{checked.name} of {origin}"
+        if (checked.genesis, checked.cluster) != (self.genesis, self._cluster):
+            raise Corrupt(f"{told} is of another journal, {checked.genesis} of the cluster {checked.cluster!r}")
+        if checkpoint_at(checked, link.position).hash != link.hash:
+            raise Corrupt(f"{told} holds another #{link.position} than the one that is linked to here")
+        for one in self._there():
+            within = checked.first <= one.last.position <= checked.last.position
+            if within and checkpoint_at(checked, one.last.position).hash != one.last.hash:
+                raise Corrupt(f"{told} holds another #{one.last.position} than {one.path}")
+        self._make_way(checked.name)
+        path = self.folder / checked.name
+        self._guard(lambda: move_durably(checked.path, path))
+        taken = self._guard(lambda: open_segment(path))
+        self._take(taken)
+        return taken
 
     def stretches(self) -> Iterator[list[Checkpoint]]:
         """The ends of all commits of the open segment and of each sealed one, the newest segment first.
@@ -262,6 +291,16 @@ class Archive:
         if entries:
             self._guard(lambda: write_segment(self.folder, self._cluster, segment.genesis, entries))
         self._guard(lambda: segment.path.replace(lost / segment.name))
+
+    @property
+    def _begun(self) -> Trim | None:
+        """What the open segment links to."""
+        return self._store.trimmed if self._store.genesis else None
+
+    def _there(self) -> list[Segment]:
+        """Its own journal's segments, and those among them that somebody copied into the folder meanwhile."""
+        found, _ = list_segments(self.folder, {one.name: one for one in self.segments})
+        return [one for one in found if self._own(one)]
 
     def _own(self, segment: Segment) -> bool:
         """Whether a segment is of the journal whose commits come next, and not of one before it on this volume."""
@@ -351,17 +390,3 @@ class Archive:
 def _digest(path: Path) -> bytes:
     with path.open("rb") as file:
         return file_digest(file, "sha256").digest()
-
-
-def _at(segment: Segment, position: int) -> Checkpoint:
-    """The checkpoint of a commit of a segment.
-
-    Raises:
-        Corrupt: none ends there.
-    """
-    for page in entries_of(segment, position - 1):
-        commit = decode(page[0])
-        if commit.last_position == position:
-            return commit.checkpoint
-        break
-    raise Corrupt(f"no commit of {segment.path} ends at #{position}")

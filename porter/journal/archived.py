@@ -162,17 +162,12 @@ class ArchivedJournal:
         if edge is None:
             last = await self._last()
             edge = last.last if last is not None else BEGINNING
-        found = await asyncio.to_thread(_linked, listing, edge, self._holds)
+        found = await asyncio.to_thread(linked, listing, edge, looking_into(self._shelf))
         if edge.position and not found:
             # What was sealed since the shelf was listed has been trimmed meanwhile.
             listing = await asyncio.to_thread(lambda: self._shelf.listing(anew=True))
-            found = await asyncio.to_thread(_linked, listing, edge, self._holds)
+            found = await asyncio.to_thread(linked, listing, edge, looking_into(self._shelf))
         return Run(found, edge)
-
-    def _holds(self, shelved: Shelved, position: int, hash_: str) -> bool:
-        """Whether a commit of a segment ends there with that hash, and not one of another history."""
-        commit = _commit_at(self._shelf.segment(shelved), position)
-        return commit is not None and (commit.last_position, commit.hash.hex()) == (position, hash_)
 
     async def _start_of_live(self, after: Checkpoint) -> Checkpoint | None:
         """From where the stream goes on; None where it has nothing more."""
@@ -264,7 +259,17 @@ def _baseline_of(commit: Commit) -> Baseline:
     raise Corrupt(f"#{commit.last_position} holds no baseline, though its segment says so")
 
 
-def _linked(
+def looking_into(shelf: Shelf) -> Callable[[Shelved, int, str], bool]:
+    """Says whether a commit of a segment ends at a position with a hash (hex), and not one of another history."""
+
+    def holds(shelved: Shelved, position: int, hash_: str) -> bool:
+        commit = _commit_at(shelf.segment(shelved), position)
+        return commit is not None and (commit.last_position, commit.hash.hex()) == (position, hash_)
+
+    return holds
+
+
+def linked(
     listing: Sequence[Shelved], edge: Checkpoint, holds: Callable[[Shelved, int, str], bool]
 ) -> tuple[Shelved, ...]:
     """The segments that lead to the edge, by the hashes that they say; of those that overlap only what is needed."""

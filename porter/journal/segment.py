@@ -26,7 +26,7 @@ import msgpack
 from porter.events.codec import CodecError, decode_commits
 from porter.events.envelope import Checkpoint, Commit
 from porter.files import write_atomically
-from porter.journal.chain import Chain, checkpoint_before, declares_lost
+from porter.journal.chain import Chain, checkpoint_before, declares_lost, decode
 from porter.journal.frames import FRAME, FRAME_BYTES, FRAME_COMMITS, decompress, frame, holds_baseline, pack, unpack
 from porter.journal.limits import Trim
 from porter.ports import Corrupt, JournalError
@@ -242,6 +242,20 @@ def entries_of(segment: Segment, after: int) -> Iterator[list[bytes]]:
             raw = heading + file.read(FRAME.unpack(heading)[0] if len(heading) == FRAME.size else 0)
             stretch, _ = _read_row(raw, row._replace(offset=0), segment.path)
             yield [blob for (_, position), blob in stretch if position > after]
+
+
+def checkpoint_at(segment: Segment, position: int) -> Checkpoint:
+    """The checkpoint of a commit of a segment.
+
+    Raises:
+        Corrupt: none ends there.
+    """
+    for page in entries_of(segment, position - 1):
+        commit = decode(page[0])
+        if commit.last_position == position:
+            return commit.checkpoint
+        break
+    raise Corrupt(f"no commit of {segment.path} ends at #{position}")
 
 
 def _read_row(raw: bytes, row: Row, path: Path) -> tuple[list[tuple[tuple[int, int], bytes]], int]:

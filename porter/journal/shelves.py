@@ -30,6 +30,8 @@ SEGMENT_BYTES_MAX = 1024 * 1024 * 1024
 FETCHED_MAX = 64
 """How many segments are kept on this machine, the ones that were read last."""
 TIMEOUT_S = 60.0
+FETCHING = "porter-archive-"
+"""What the names of folders begin with that hold what was fetched."""
 
 
 class Shelved(NamedTuple):
@@ -105,11 +107,15 @@ class _NoArchive(JournalUnavailable):
 class HttpShelf:
     """The segments of a controller, fetched into a temporary folder when they are wanted."""
 
-    def __init__(self, address: str, token: Callable[[], str] = str) -> None:
-        """`token` gives the bearer token at the time of asking: those of Pods are replaced every hour."""
+    def __init__(self, address: str, token: Callable[[], str] = str, place: Path | None = None) -> None:
+        """`token` gives the bearer token at the time of asking: those of Pods are replaced every hour.
+
+        In `place` a folder is made for what is fetched; None is the machine's own for such files.
+        """
         self.told = f"the archive of the controller at {address}"
         self._token = token
         self._base = f"http://{address}"
+        self._place = place
         self._folder: Path | None = None
         self._fetched: OrderedDict[str, Segment] = OrderedDict()
         self._listing: Sequence[Shelved] | None = None
@@ -130,7 +136,7 @@ class HttpShelf:
     def segment(self, shelved: Shelved) -> Segment:
         """See `Shelf`."""
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="porter-archive-"))
+            self._folder = Path(tempfile.mkdtemp(prefix=FETCHING, dir=self._place))
         path = self._folder / shelved.name
         if shelved.name not in self._fetched:
             with self._get(f"{CONTENT}?{urllib.parse.urlencode({'name': shelved.name})}") as answer:
@@ -143,6 +149,10 @@ class HttpShelf:
                 (self._folder / self._fetched.popitem(last=False)[0]).unlink(missing_ok=True)
         self._fetched.move_to_end(shelved.name)
         return self._fetched[shelved.name]
+
+    def let_go(self, shelved: Shelved) -> None:
+        """Somebody took the file of a segment: it is fetched anew where it is wanted again."""
+        self._fetched.pop(shelved.name, None)
 
     def close(self) -> None:
         """See `Shelf`."""

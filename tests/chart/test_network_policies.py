@@ -47,3 +47,23 @@ def test_the_bundled_server_can_be_reached_and_no_other(name: str) -> None:
     rule = journal(render(CONSOLE), name)
     assert ports(rule) == {6379}
     assert rule["to"] == [BUNDLED]
+
+
+def test_controllers_reach_each_other_for_what_their_archives_lack() -> None:
+    objects = render()
+    [policy] = find(objects, "NetworkPolicy", "porter-controller")["spec"]["egress"][-1]["to"]
+    template = find(objects, "StatefulSet", "porter-controller")["spec"]["template"]
+    wanted = policy["podSelector"]["matchLabels"]
+    assert wanted.items() <= template["metadata"]["labels"].items()
+    [container] = template["spec"]["containers"]
+    assert {"--archive-peer=porter-controller.$(POD_NAMESPACE):9179", "--token-file=/var/run/porter/token"} <= {
+        *container["args"]
+    }
+    role = find(objects, "ClusterRole", "porter-system:porter-archive")
+    assert role["rules"] == [{"nonResourceURLs": ["/v1/archive", "/v1/segment"], "verbs": ["get"]}]
+
+
+def test_a_controller_alone_asks_nobody() -> None:
+    template = find(render({"controller": {"replicas": 1}}), "StatefulSet", "porter-controller")["spec"]["template"]
+    assert not [word for word in template["spec"]["containers"][0]["args"] if "peer" in word or "token" in word]
+    assert "token" not in {one["name"] for one in template["spec"]["volumes"]}

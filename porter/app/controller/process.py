@@ -376,6 +376,7 @@ async def run_controller(settings: Settings) -> None:
                 ("controller", controller.run()),
                 ("passwords", keep_inline(settings.passwords_file, passwords)),
                 ("archive", kept.archiver.run()),
+                ("archive's gaps", kept.fill()),
                 ("http", serve(settings, view, kept.streams, access)),
             ):
                 tasks.create_task(part, name=name)

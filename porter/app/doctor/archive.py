@@ -13,7 +13,10 @@ from porter.journal.shelves import FolderShelf
 from porter.ports import JournalError
 
 NAME = "archive"
-COPY = "copy the segments (*.pjs) that hold them from another controller's archive (docs/operate/archive.md)"
+COPY = (
+    "copy the segments (*.pjs) that hold them from another controller's archive, or name that controller by "
+    "--archive-peer (docs/operate/archive.md)"
+)
 
 
 class Held(Protocol):

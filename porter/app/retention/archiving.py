@@ -103,6 +103,19 @@ class Archiver:
             await self._try(step)
             return self.problem or reason
 
+    async def use(self, job: Callable[[Archive], T]) -> T:
+        """Do something with the archive, beside nothing else.
+
+        Raises:
+            ArchiveFailed: it is not open, or the job failed.
+        """
+        async with self._lock:
+            if not self._is_open:
+                raise ArchiveFailed(f"{self.folder}: {self.problem}")
+            done = await self._do(lambda: job(self._archive))
+            self._tell()
+            return done
+
     async def _try(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
             await step()

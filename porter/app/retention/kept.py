@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from porter.app.history.archived_streams import ArchivedStreams
 from porter.app.history.streams import Streams
 from porter.app.retention.archiving import Archiver
+from porter.app.retention.filling import Bounds, Filling
 from porter.app.retention.trimming import Retention
 from porter.app.retention.upkeep import Keeping
 from porter.app.settings import InvalidSettings, Settings
@@ -23,14 +24,27 @@ class Kept:
     archiver: Archiver
     keeping: Keeping
     streams: ArchivedStreams
+    filling: Filling | None = None
 
     def parts(self) -> Mapping[str, str]:
         """The archive's state for `/readyz`. Without it a controller does all its work, so that it is never unready."""
         problem = self.archiver.problem or (self.keeping.retention.problem if self.keeping.retention else "")
         lacks = self.archiver.standing.lacks
         told = [f"the journal is not trimmed: {problem}"] if problem else []
-        told += [f"{lacks}; another controller's may hold them"] if lacks else []
+        told += [f"{lacks}; {self._others}"] if lacks else []
         return {"archive": f"ok, but {'; '.join(told)}" if told else "ok"}
+
+    async def fill(self) -> None:
+        """Take from other controllers what the archive lacks, until cancelled; ends where none is named."""
+        if self.filling is not None:
+            await self.filling.run()
+
+    @property
+    def _others(self) -> str:
+        """What is known of the other controllers' archives."""
+        if self.filling is None or not self.filling.peers:
+            return "another controller's may hold them"
+        return self.filling.problem or "no other controller's holds them yet"
 
 
 def keep(settings: Settings, streams: Streams, clock: Clock) -> Kept:
@@ -58,4 +72,6 @@ def keep(settings: Settings, streams: Streams, clock: Clock) -> Kept:
     except InvalidKey as error:
         raise InvalidSettings(f"--signing-key: {error}") from error
     keeping = Keeping(retention, signer, settings.baseline_events)
-    return Kept(archiver, keeping, ArchivedStreams(streams, FolderShelf(settings.archive_directory)))
+    bounds = Bounds(settings.archive_keep_s, settings.archive_max_bytes)
+    filling = Filling(archiver, settings.archive_peers, settings.token, clock, bounds)
+    return Kept(archiver, keeping, ArchivedStreams(streams, FolderShelf(settings.archive_directory)), filling)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from porter.app.settings import Settings
 from porter.app.settings_check import (
+    check_archive_peers,
     check_http,
     check_local_address,
     check_name,
@@ -45,6 +46,7 @@ def check_settings(settings: Settings) -> None:
     check_engine(settings)
     check_sources(settings)
     check_http(settings)
+    check_archive_peers(settings)
     check_local_address(settings)
     check_name(settings)
     if settings.topology == NODE:
@@ -163,6 +165,10 @@ def _controller_options(settings: Settings) -> list[str]:
     options += ["--archive-dir", str(settings.archive_directory), "--archive-max", str(settings.archive_max_bytes)]
     for option, seconds in (("--journal-keep", settings.journal_keep_s), ("--archive-keep", settings.archive_keep_s)):
         options += [option, f"{seconds}s" if seconds else "0"]
+    for peer in settings.archive_peers:
+        options += ["--archive-peer", peer]
+    if settings.token_file is not None:
+        options += ["--token-file", str(settings.token_file.absolute())]
     if settings.signing_key is not None:
         options += ["--signing-key", str(settings.signing_key.absolute())]
     for name in sorted(settings.unsafe):

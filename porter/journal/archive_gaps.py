@@ -1,0 +1,54 @@
+"""What an archive does not hold: by positions, for people; and by what its segments link to, for what fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from porter.events.envelope import GENESIS_HASH
+from porter.journal.limits import Trim
+from porter.journal.segment import Segment
+
+
+def gaps(segments: Sequence[Segment], begun: Trim | None, last: int) -> list[tuple[int, int]]:
+    """The positions between segments of one journal that are in none of them, as (first, last), the oldest first.
+
+    Args:
+        segments: all sealed ones.
+        begun: what the open segment links to; None where there is none.
+        last: the position at which the open segment ends.
+    """
+    ends = {one.last.hash for one in segments}
+    begins = [(one.first, one.last.position, one.previous.hash) for one in segments]
+    if begun is not None and begins:
+        begins.append((begun.position + 1, last, begun.hash))
+    missing, through = [], 0
+    for first, end, behind in sorted(begins):
+        # Positions that are declared lost lie between two commits that are linked.
+        if through and first > through + 1 and behind not in ends:
+            missing.append((through + 1, first - 1))
+        through = max(through, end)
+    return missing
+
+
+class Link(NamedTuple):
+    """The end of a commit that is linked to; `inner` where something older is there, so that this is a gap."""
+
+    position: int
+    hash: bytes
+    inner: bool
+
+
+def loose(segments: Sequence[Segment], begun: Trim | None) -> list[Link]:
+    """What segments, and the open one, link to that no segment holds: the newest first."""
+    ends = {one.last.hash for one in segments}
+    links = {one.previous for one in segments} | ({begun} if begun is not None else set())
+    oldest = min((one.first for one in segments), default=0)
+    found = [
+        Link(position, hash_, 0 < oldest <= position)
+        for position, hash_ in links
+        if hash_ not in ends
+        and hash_ != GENESIS_HASH
+        and not any(one.first <= position <= one.last.position for one in segments)
+    ]
+    return sorted(found, reverse=True)
