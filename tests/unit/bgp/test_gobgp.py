@@ -206,6 +206,7 @@ def test_a_setting_that_no_daemon_is_told_makes_no_other_session(tmp_path):
     timers = {"bfd_receive_ms": 300, "bfd_transmit_ms": 300, "bfd_multiplier": 3, "bfd_passive": True}
     assert place_of(tmp_path, SETTINGS._replace(description="the router in rack 7", **timers), None) == place
     assert place_of(tmp_path, SETTINGS._replace(connect_retry_s=60), None) == place
+    assert place_of(tmp_path, SETTINGS._replace(peer=PeerKey("renamed")), None) == place
     assert place_of(tmp_path, SETTINGS._replace(hold_time_s=60), None) != place
 
 

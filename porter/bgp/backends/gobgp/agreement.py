@@ -36,6 +36,11 @@ class Agreement:
             with contextlib.suppress(OSError):
                 write_private(self._file, msgspec.json.encode(negotiated).decode())
 
+    def inherit(self, other: Agreement) -> None:
+        """The session goes on under this peer's name: what it agreed on is this peer's last agreement, too."""
+        if other._last is not None:
+            self.learn(other._last)
+
     def refused(self) -> bool:
         """The peer ended the session by a NOTIFICATION: perhaps over a next hop that it does not take any more.
 

@@ -68,7 +68,7 @@ class SessionDriver:
         self._wake = asyncio.Event()
         self._evidence = Evidence()
         self.table = Table(settings)
-        self._agreement = Agreement(agreement_file(place.directory, settings.peer), settings)
+        self.agreement = Agreement(agreement_file(place.directory, settings.peer), settings)
         self._inherited: dict[RouteKey, PathAttributes] = {}
         self._lost_s, self._purge_due = -math.inf, False  # When the last session ended, as far as is known.
         self._fresh = True  # The daemon's table was not filled yet: the peer may have more than it holds.
@@ -95,7 +95,7 @@ class SessionDriver:
 
     def presumed(self) -> Negotiated:
         """What the next session will agree on: what the last one did, as far as is known."""
-        return self._agreement.presumed
+        return self.agreement.presumed
 
     @property
     def missing(self) -> bool:
@@ -215,7 +215,7 @@ class SessionDriver:
         self.reached, self._complaint = True, ""
         self._up, self._uptime = True, messages.uptime(peer)
         negotiated = messages.read_negotiated(self.settings, peer)
-        self._agreement.learn(negotiated)
+        self.agreement.learn(negotiated)
         self.session.attached(negotiated, self.table.held, self._now(), same_engine=same_engine)
         self._introduced = True
         self._break_off.up(self._now() - max(0.0, time.time() - self._uptime[0] - self._uptime[1] / 1e9))
@@ -264,7 +264,7 @@ class SessionDriver:
             return
         keeps = seen.look.may_keep(told_before=self._said_restart and bool(self._inherited))
         await self._fill(client)
-        offer = self.settings._replace(families=self._agreement.offered)
+        offer = self.settings._replace(families=self.agreement.offered)
         await client.add_peer(messages.peer_message(offer, self._password, keeps=keeps))
         self._introduced, self._fresh = True, False
         self._since_s = self._now()
@@ -292,7 +292,7 @@ class SessionDriver:
 
     async def _wait_on(self, client: DaemonClient, peer: wire.Peer) -> None:
         """No session. Once the peer has dropped what it kept, nothing must be withdrawn by name any more."""
-        if peer.state.messages.received.notification and self._agreement.refused():
+        if peer.state.messages.received.notification and self.agreement.refused():
             await client.delete_peer(self.settings.peer_address)
             self._introduced = False
             return
@@ -303,7 +303,7 @@ class SessionDriver:
     async def _offers_fit(self, client: DaemonClient, peer: wire.Peer) -> bool:
         """Whether an established session was offered what its peer has; otherwise it is offered that anew."""
         negotiated = messages.read_negotiated(self.settings, peer)
-        self._agreement.learn(negotiated)
+        self.agreement.learn(negotiated)
         offered = {messages.family_of_message(one.config.family) for one in peer.afi_safis}
         if not negotiated.families or negotiated.families == offered:
             return True
@@ -333,7 +333,7 @@ class SessionDriver:
         self._up = False
         self._break_off.down()
         if received := peer.state.messages.received.notification:
-            self._agreement.refused()
+            self.agreement.refused()
         reason = "the peer sent a NOTIFICATION" if received else "the connection was lost, or the hold time ran out"
         self.session.closed(reason, self._now())
         self._lost_s = self._now()

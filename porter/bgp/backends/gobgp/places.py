@@ -6,7 +6,7 @@
     <session>.end      written by the speaker: the process that is to end, without a word to its peer
 
 A session's name follows from its settings: one of them changes, and it is another session, with a daemon of its own.
-Those by which a session is no other one, as the description, count for nothing.
+Those by which a session is no other one, as the peer's name and the description, count for nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from porter.bgp.configuration import write_private
 from porter.model.bgp import PeerKey, SessionSettings
 
 UNTOLD: Mapping[str, Any] = MappingProxyType(
-    {
+    {"peer": PeerKey("")}
+    | {
         name: SessionSettings._field_defaults[name]
         for name in (
             "description",

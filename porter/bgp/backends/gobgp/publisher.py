@@ -12,7 +12,7 @@ import structlog
 
 from porter.bgp.backends.gobgp.client import dismiss
 from porter.bgp.backends.gobgp.driver import SessionDriver
-from porter.bgp.backends.gobgp.places import agreement_file, place_of
+from porter.bgp.backends.gobgp.places import Place, agreement_file, place_of
 from porter.bgp.backends.gobgp.table import held_by
 from porter.bgp.configuration import (
     GOBGP_RETRIES,
@@ -110,7 +110,7 @@ class GoBgpPublisher:
 
         A session that is refused is told as `PeerRejected`, and so is the end of that. It is left out; one that there
         has been stays as it was. One that changed gets a daemon of its own in place of the former, which breaks off
-        without a word, so that the peer keeps its routes meanwhile.
+        without a word, so that the peer keeps its routes meanwhile. One that is another peer's by now goes on.
         """
         async with self._configuring:
             self._rejections.begin()
@@ -118,12 +118,20 @@ class GoBgpPublisher:
             self._tell(self._rejections.news())
             self._tell_unsupported(accepted.values())
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            going = [driver for peer, driver in self._drivers.items() if peer not in accepted]
+            places = {peer: self._place(settings) for peer, settings in accepted.items()}
+            owners = {place: peer for peer, place in places.items()}
+            passed = [driver for peer, driver in self._drivers.items() if owners.get(driver.place, peer) != peer]
+            going = [driver for peer, driver in self._drivers.items() if peer not in accepted and driver not in passed]
             self._leaving = frozenset(driver.settings.peer for driver in going)
             await self._remove(going)
             self._leaving = frozenset()
-            for settings in accepted.values():
-                await self._set(settings)
+            for driver in passed:
+                await self._pass_on(driver, owners[driver.place])
+            for peer, settings in accepted.items():
+                await self._set(settings, places[peer], passed)
+            for driver in passed:
+                if driver.settings.peer not in accepted:
+                    agreement_file(self._directory, driver.settings.peer).unlink(missing_ok=True)
             self._forget_others()
             self._changed.set()
             self._flush()
@@ -220,25 +228,31 @@ class GoBgpPublisher:
         self._tell([FieldsUnsupported(peer, problems) for peer, problems in changed.items()])
         self._unsupported = found
 
-    async def _set(self, settings: SessionSettings) -> None:
-        password = self._password(settings)
-        place = place_of(self._directory, settings, password)
+    def _place(self, settings: SessionSettings) -> Place:
+        return place_of(self._directory, settings, self._password(settings))
+
+    async def _set(self, settings: SessionSettings, place: Place, passed: Sequence[SessionDriver]) -> None:
+        """Set one session; `passed` had sessions that go on as other peers'."""
         former = self._drivers.get(settings.peer)
         if former is not None and former.place == place:
             former.take(settings)
             return
-        driver = SessionDriver(settings, password, place, self._clock.monotonic_s, self._flush)
+        driver = SessionDriver(settings, self._password(settings), place, self._clock.monotonic_s, self._flush)
         if former is not None:
             await self._end(former)
             if former.session.session_state == "Established":
                 self._tell([SessionStateChanged(settings.peer, "Idle", "its settings changed")])
             driver.session.flaps = former.session.flaps
             driver.inherit(former.table.held)
-            if former.session.desired is not None:
-                driver.session.desire(former.session.desired)
+        for one in passed:
+            if one.place == place:
+                driver.agreement.inherit(one.agreement)
+            if one.settings.peer == settings.peer:
+                former = one
+        if former is not None and former.session.desired is not None:
+            driver.session.desire(former.session.desired)
         self._drivers[settings.peer] = driver
-        if not place.wanted.exists():
-            write_private(place.wanted, f"{settings.peer}\n")
+        write_private(place.wanted, f"{settings.peer}\n")
         if self._running:
             self._begin(driver)
 
@@ -252,6 +266,15 @@ class GoBgpPublisher:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    async def _pass_on(self, driver: SessionDriver, heir: PeerKey) -> None:
+        """Leave a daemon as it is: its session is another peer's by now, whose driver will take stock of it."""
+        peer = driver.settings.peer
+        await self._stop(peer)
+        self._drivers.pop(peer)
+        self._tell(_taken(driver))
+        if driver.session.session_state == "Established":
+            self._tell([SessionStateChanged(peer, "Idle", f"BgpPeer {heir} has its session")])
 
     async def _end(self, driver: SessionDriver) -> None:
         await self._stop(driver.settings.peer)
