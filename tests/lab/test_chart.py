@@ -15,7 +15,7 @@ from tests.lab.client import ApiError, Client
 from tests.lab.container_entry import CAPABILITIES
 from tests.lab.installation import READY_TIMEOUT_S, Installation, install
 from tests.lab.lab import Lab
-from tests.lab.pods import token_of
+from tests.lab.pods import Pod, token_of
 from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.lab
@@ -110,6 +110,14 @@ def test_bfd_watches_the_paths_with_the_rights_that_the_chart_names(lab: Lab, in
         lab.client.patch("BgpPeer", bird.name, {"spec": {"bfd": {"enabled": False}}})
         bird.set_bfd()
         bird.wait_sessions({pod.address for pod in installed.speakers}, READY_TIMEOUT_S)
+
+
+def test_a_controller_may_ask_another_for_its_archive_and_for_nothing_else(lab: Lab, installed: Installation) -> None:
+    asking, asked = installed.controllers
+    token = (asking.volume("token") / "token").read_text().strip()
+    assert ask_between(asking, asked, token, "/v1/archive") == 200
+    assert ask_between(asking, asked, token, "/v1/segment?name=none.pjs") == 404
+    assert ask_between(asking, asked, token, "/v1/status") == 403
 
 
 def test_every_right_is_used_and_none_is_missing(lab: Lab, installed: Installation) -> None:
@@ -247,6 +255,13 @@ def test_an_upgrade_keeps_the_passwords(lab: Lab, installed: Installation) -> No
     assert installed.workload("porter-controller")["spec"]["replicas"] == 1
 
 
+def ask_between(asking: Pod, asked: Pod, token: str, path: str, *options: str) -> int:
+    """The HTTP status of a controller's answer to another Pod with a token."""
+    words = ("--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--header", "@-", *options)
+    url = f"http://{asked.address}:9179{path}"
+    return int(asking.namespace.run("curl", *words, url, stdin=f"Authorization: Bearer {token}"))
+
+
 def ask_from_elsewhere(installed: Installation, role: str | None, path: str, *options: str) -> int:
     """The HTTP status of a controller's answer to an account in another Pod, bound to a role or to none."""
     plane, account = installed.plane, role or "nobody"
@@ -256,10 +271,7 @@ def ask_from_elsewhere(installed: Installation, role: str | None, path: str, *op
             bound = (f"--clusterrole={NAMESPACE}:{role}", f"--serviceaccount={NAMESPACE}:{account}")
             plane.kubectl("create", "clusterrolebinding", account, *bound)
         token = plane.kubectl("-n", NAMESPACE, "create", "token", account, "--audience", "porter").strip()
-        pod = installed.controllers[0]
-        words = ("--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--header", "@-", *options)
-        url = f"http://{pod.address}:9179{path}"
-        return int(installed.speakers[0].namespace.run("curl", *words, url, stdin=f"Authorization: Bearer {token}"))
+        return ask_between(installed.speakers[0], installed.controllers[0], token, path, *options)
     finally:
         plane.kubectl("-n", NAMESPACE, "delete", "serviceaccount", account)
         plane.kubectl("delete", "clusterrolebinding", account, "--ignore-not-found")
