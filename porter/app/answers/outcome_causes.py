@@ -16,9 +16,10 @@ same event; else none is named.
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from porter.app.history.next_hops import FOLDED_MAX, events_until, state_before
 from porter.app.history.route_watch import Change, RouteWatch
@@ -35,6 +36,8 @@ PATHS_MAX = 256
 outcomes."""
 FOLDED_AT_A_TIME = 1024
 """After so many events the process's other tasks have their turn."""
+
+Positioned = TypeVar("Positioned", Envelope, Change)
 
 ByOutcome = Mapping[tuple[str, int], int]
 """The position of the event, by an outcome's stream and its position there."""
@@ -58,19 +61,19 @@ _GIVEN = (
 
 
 class _Before:
-    """What each speaker had told of a prefix and a peer before, by the positions that it realised."""
+    """What each speaker had told of a prefix and a peer before: the positions that it realised, in their order."""
 
     def __init__(self) -> None:
         self._told: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
 
     def add(self, stream: str, peer: str, prefix: str, position: int) -> None:
         """Note an outcome; "" is every prefix."""
-        self._told[stream, peer, prefix].append(position)
+        insort(self._told[stream, peer, prefix], position)
 
     def position(self, stream: str, peer: str, prefix: str, position: int) -> int:
         """The newest position before one that was realised for a prefix; 0 for none."""
-        told = (*self._told.get((stream, peer, prefix), ()), *self._told.get((stream, peer, ""), ()))
-        return max((one for one in told if one < position), default=0)
+        told = (self._told.get((stream, peer, one), ()) for one in (prefix, ""))
+        return max(one[at - 1] if (at := bisect_left(one, position)) else 0 for one in told)
 
 
 class _Outcome(NamedTuple):
@@ -103,7 +106,7 @@ async def outcome_causes(
             addresses.update(dict.fromkeys(more))
     watch, last = RouteWatch(state, tuple(addresses)), max(one.event.position for one in outcomes)
     given: list[Envelope] = []
-    for number, envelope in enumerate(events):
+    for number, envelope in enumerate(watch.relevant(events)):
         if envelope.position > last:
             break
         if not number % FOLDED_AT_A_TIME:
@@ -142,7 +145,7 @@ def _cause(one: _Outcome, watch: RouteWatch, given: Sequence[Envelope], first: i
         address, behind = prefix_address(path.prefix), one.behind[path.prefix]
         if address not in watch.changes:
             return 0
-        changes = [each for each in watch.changes[address] if behind < each.position <= one.event.position]
+        changes = _between(watch.changes[address], behind, one.event.position)
         moved = [each.position for each in changes if path.next_hop in _moved(each, one.event)]
         if moved:
             causes.add(moved[-1])
@@ -154,17 +157,20 @@ def _cause(one: _Outcome, watch: RouteWatch, given: Sequence[Envelope], first: i
     return causes.pop() if len(causes) == 1 else 0
 
 
+def _between(ordered: Sequence[Positioned], behind: int, last: int) -> Sequence[Positioned]:
+    """Those of a sequence in order that lie behind a position, up to another."""
+    first, end = (bisect_right(ordered, at, key=lambda one: one.position) for at in (behind, last))
+    return ordered[first:end]
+
+
 def _moved(change: Change, event: routed.RoutesAnnounced | routed.RoutesWithdrawn) -> frozenset[Address]:
     return change.joined if isinstance(event, routed.RoutesAnnounced) else change.left
 
 
 def _given(one: _Outcome, behind: int, services: frozenset[str], given: Sequence[Envelope]) -> int:
     """The one event that what the peer is given may hang on; 0 for none or several."""
-    found = [
-        envelope.position
-        for envelope in given
-        if behind < envelope.position <= one.event.position and _matters(one, services, envelope)
-    ]
+    candidates = _between(given, behind, one.event.position)
+    found = [envelope.position for envelope in candidates if _matters(one, services, envelope)]
     return found[0] if len(found) == 1 else 0
 
 

@@ -79,7 +79,7 @@ async def since(journal: Journal, asked: Collection[Asked]) -> Since:
         # Before a baseline, each is next looked for at the event that touched it last until then.
         earlier = {address: route for address in wanted if (route := start.state.loc_rib.derived(address)) is not None}
         try:
-            async for envelope in events_until(journal, start, last):
+            for envelope in watch.relevant([one async for one in events_until(journal, start, last)]):
                 watch.fold(envelope)
         except Trimmed:
             break

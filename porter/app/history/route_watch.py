@@ -7,7 +7,7 @@ journal alone. Only the watched routes are derived, and only behind events that 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from porter.events import decided, observed
@@ -76,6 +76,19 @@ class RouteWatch:
             self.joined[address] = dict.fromkeys(map(key_of, self._hops[address]), CARRIED)
             for one in state.pools.by_address.get(address, ()):
                 self._of_service.setdefault(one.service, set()).add(address)
+
+    def relevant(self, events: Sequence[Envelope]) -> list[Envelope]:
+        """The events that follow without those that change no next hop of these addresses, of which most are:
+        endpoints of Services that hold none of them meanwhile."""
+        given = (one.payload for one in events if isinstance(one.payload, _ADDRESSES))
+        services = {f"{one.namespace}/{one.name}" for one in given if one.address in self._hops}
+        services.update(self._of_service)
+        return [
+            one
+            for one in events
+            if not isinstance(one.payload, observed.EndpointsObserved)
+            or f"{one.payload.namespace}/{one.payload.name}" in services
+        ]
 
     def fold(self, envelope: Envelope) -> None:
         """Apply the next event.
