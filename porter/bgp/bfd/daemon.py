@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -15,6 +17,9 @@ SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 VALIDATION_TIMEOUT_S = 10.0
 CONTROL_PRIORITY = 7
 """The priority of BIRD's packets in the machine's own queues, which it insists on."""
+SINGLE_HOP_PORT, MULTIHOP_PORT = 3784, 4784
+"""Where BFD is heard, by UDP (RFC 5881, section 4, and RFC 5883, section 5)."""
+_WATCHED = re.compile(r"^  neighbor \S+ local (\S+) multihop (yes|no);$", re.MULTILINE)
 
 
 class ProgramMissing(Exception):
@@ -51,6 +56,34 @@ def check_permission() -> None:
                 "BIRD may not give its packets their priority: BFD needs the capability NET_RAW "
                 "(NET_ADMIN on kernels before 5.17), or root"
             ) from error
+
+
+class PortTaken(Exception):
+    """Another program of this machine is asked for BFD at the same address; the message names the mend."""
+
+
+def check_ports(configuration: str) -> None:
+    """Look whether the addresses of a configuration (`porter.bgp.bfd.configuration.render`) are free for BFD.
+
+    BIRD would bind them beside another one: the kernel then hands all packets to one of the two, and the paths of the
+    other one go down, and its sessions of BGP with them.
+
+    Raises:
+        PortTaken: somebody is bound there.
+    """
+    for address, multihop in sorted(set(_WATCHED.findall(configuration))):
+        port = MULTIHOP_PORT if multihop == "yes" else SINGLE_HOP_PORT
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((address, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise PortTaken(
+                        f"another program has BFD's port {port} at {address}, such as the BIRD of a speaker or agent "
+                        "on the same node, and only one would hear the router: have peers of one topology alone ask "
+                        "for BFD, or keep speakers off the nodes of agents"
+                    ) from error
 
 
 def command(configuration: Path, control: Path) -> tuple[str, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 
 import pytest
 
 from porter.bgp.bfd.configuration import Timers, differing, render, timers_of, unwatched, watched
 from porter.bgp.bfd.control import Reply, UnknownReply, read_reply, read_sessions, read_status
+from porter.bgp.bfd.daemon import MULTIHOP_PORT, SINGLE_HOP_PORT, PortTaken, check_ports
 from porter.bgp.bfd.memory import PathMemory
 from porter.bgp.bfd.publisher import BfdPublisher
 from porter.bgp.bfd.sessions import PATIENCE_S, BfdSessions, Cut, Path, Seen
@@ -50,6 +52,20 @@ def test_an_error_is_told_from_an_answer() -> None:
     assert reply.failed
     with pytest.raises(UnknownReply):
         read_reply(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+@pytest.mark.parametrize(("hops", "port"), [({}, SINGLE_HOP_PORT), ({"multihop_ttl": 5}, MULTIHOP_PORT)])
+def test_a_second_bird_is_not_put_beside_one_that_hears_the_same_address(hops: dict[str, int], port: int) -> None:
+    text = render((asks("a", "127.61.0.2", local_address=Address("127.61.0.1"), **hops),))
+    check_ports(text)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as first:
+        # As BIRD binds it: the kernel would let another one in, and hand the packets to either.
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        first.bind(("127.61.0.1", port))
+        with pytest.raises(PortTaken, match=rf"{port} at 127\.61\.0\.1.*topology"):
+            check_ports(text)
+        check_ports(render((asks("a", "127.61.0.2", local_address=Address("127.61.0.3"), **hops),)))
+    check_ports(text)
 
 
 def test_internal_and_multihop_peers_are_watched_over_several_hops() -> None:
