@@ -21,9 +21,11 @@ def message(kind: int, body: bytes = b"") -> bytes:
     return MARKER + struct.pack("!HB", 19 + len(body), kind) + body
 
 
-def open_message(router_id: str, as_number: int = PEER_AS, hold_time_s: int = 90) -> bytes:
+def open_message(
+    router_id: str, as_number: int = PEER_AS, hold_time_s: int = 90, more_capabilities: bytes = b""
+) -> bytes:
     """IPv4 unicast, 4-byte AS numbers (RFC 6793)."""
-    capabilities = bytes([1, 4, 0, 1, 0, 1, 65, 4]) + struct.pack("!I", as_number)
+    capabilities = bytes([1, 4, 0, 1, 0, 1, 65, 4]) + struct.pack("!I", as_number) + more_capabilities
     parameter = bytes([2, len(capabilities)]) + capabilities
     small = as_number if as_number < 65536 else AS_TRANS
     return message(

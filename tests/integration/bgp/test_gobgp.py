@@ -13,6 +13,7 @@ import signal
 import pytest
 
 from porter.bgp.backends.gobgp.keeper import Keeper
+from porter.bgp.backends.gobgp.looking import restart_state
 from porter.bgp.backends.gobgp.places import Place
 from porter.events.routed import DriftFound, PeerRejected, PeerUnsynced, RoutesWithdrawn, SessionStateChanged
 from porter.model.address import Address
@@ -31,6 +32,7 @@ from tests.integration.bgp.lab import (
     settings,
     until,
 )
+from tests.integration.bgp.scripted import KEEPALIVE, ScriptedPeer, message, open_message, read_message
 
 V4 = [f"10.9.0.{number}/32" for number in range(1, 21)]
 V6 = [f"fd09::{number:x}/128" for number in range(1, 11)]
@@ -266,6 +268,31 @@ async def test_an_empty_daemon_waits_for_certainty(started):
     speaker.want("bird", few)
     await speaker.live("bird")
     await bird.holds(few)
+
+
+@pytest.mark.parametrize(("restart_time_s", "told_again"), [(1, False), (120, True)], ids=["another", "the-same"])
+async def test_a_router_that_restarts_again_is_not_told_that_we_did(started, restart_time_s, told_again):
+    """One that restarts waits for those alone that did not. FRR goes on to say that it restarted for its restart time,
+    and then our daemon alone may have died; later, the router restarted once more."""
+    told: list[bool] = []
+    says = bytes([64, 6]) + (0x8000 | restart_time_s).to_bytes(2, "big") + bytes([0, 1, 1, 0x80])
+
+    async def restarted(reader, writer):
+        writer.write(open_message(ADDRESS(2), more_capabilities=says) + message(KEEPALIVE))
+        _, opened = await read_message(reader)
+        told.append(restart_state(opened))
+        await peer.stay(reader, writer)
+
+    peer = ScriptedPeer(ADDRESS(2), restarted)
+    async with peer:
+        speaker = started.speaker
+        await speaker.publisher.configure([settings("tor", peer.address, families=("IPv4",))])
+        speaker.want("tor", single_path(V4))
+        await speaker.live("tor")
+        await asyncio.sleep(1.1)
+        os.kill(started.engine.pids()[0], signal.SIGKILL)
+        await until(lambda: len(told) == 2, "the next session's OPEN")
+    assert told == [False, told_again]
 
 
 async def test_what_this_engine_cannot_honour_is_refused_with_a_reason(started):

@@ -74,7 +74,7 @@ class SessionDriver:
         self._fresh = True  # The daemon's table was not filled yet: the peer may have more than it holds.
         self._introduced = False
         self._up = False
-        self._said_restart = False  # Whether the router told of a restart in the last session.
+        self._told_until_s = -math.inf  # How long the router may go on to tell of the restart of the last session.
         self._break_off = BreakOff()
         self._ending = False  # Whether the daemon is to be ended, and its session with it.
         self._uptime: tuple[int, int] = (0, 0)
@@ -262,7 +262,7 @@ class SessionDriver:
         if seen.look is Look.CLOSED and self._kept:
             self.session.tell_news(self._now())
             return
-        keeps = seen.look.may_keep(told_before=self._said_restart and bool(self._inherited))
+        keeps = seen.look.may_keep(told_before=self._now() < self._told_until_s and bool(self._inherited))
         await self._fill(client)
         offer = self.settings._replace(families=self.agreement.offered)
         await client.add_peer(messages.peer_message(offer, self._password, keeps=keeps))
@@ -319,7 +319,7 @@ class SessionDriver:
             return
         self._up, self._uptime = True, messages.uptime(peer)
         negotiated = messages.read_negotiated(self.settings, peer)
-        self._said_restart = messages.said_restart(peer)
+        self._told_until_s = self._now() + messages.told_restart_s(peer)
         self.session.established(negotiated, self._now())
         self._break_off.up(self._now())
         self._evidence.begin()

@@ -50,8 +50,8 @@ class Look(enum.Enum):
         """Whether the router may keep routes of a session before this one.
 
         Args:
-            told_before: a former session was told of the restart already, and only our own daemon died since. FRR goes
-                on to tell of it for the length of its restart time.
+            told_before: a former session was told of a restart within the router's restart time, and since then our
+                own daemon died. FRR goes on to tell of a restart for that long; later it is another one.
         """
         return self in (Look.RUNNING, Look.UNKNOWN) or (self is Look.RESTARTING and told_before)
 

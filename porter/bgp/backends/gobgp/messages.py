@@ -149,10 +149,10 @@ def uptime(peer: wire.Peer) -> tuple[int, int]:
     return began.seconds, began.nanos
 
 
-def said_restart(peer: wire.Peer) -> bool:
-    """Whether the peer's OPEN told that it restarted."""
+def told_restart_s(peer: wire.Peer) -> int:
+    """The restart time of a peer whose OPEN told that it restarted; 0 of another one."""
     told = (_as(capability, wire.GracefulRestartCapability) for capability in peer.state.remote_cap)
-    return any(one is not None and one.flags & RESTART_STATE for one in told)
+    return max((one.time for one in told if one is not None and one.flags & RESTART_STATE), default=0)
 
 
 def ends_of_rib(peer: wire.Peer, negotiated: Negotiated) -> int:
