@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.lab.fault_table import COLUMNS, row
 from tests.lab.fault_world import FLEET_SIZE, World, world_in
-from tests.lab.faults import FAULTS, GRACEFUL, Fault, Spell, try_faults
+from tests.lab.faults import FAULTS, GRACEFUL, GRACEFUL_FRR, Fault, Spell, try_faults
 from tests.lab.lab import Lab
 from tests.lab.porter import Porter
 from tests.lab.waiting import eventually
@@ -61,6 +61,8 @@ OWN_FAULTS = (
     Fault("SIGTERM of the keeper", lambda world, spell: _keeper(world, spell, number=signal.SIGTERM)),
 )
 SHARED_FAULTS = tuple(fault for fault in FAULTS if not fault.name.endswith(EXABGPS_OWN))
+LOSSLESS = tuple(fault for fault in (*OWN_FAULTS, *SHARED_FAULTS) if fault.name != GRACEFUL_FRR)
+"""What costs no route: NOTES tells of the other one."""
 BOTH_ENDS = tuple(
     (OWN_FAULTS[0], next(fault for fault in FAULTS if fault.name == f"{GRACEFUL}, {router}"))
     for router in ("frr", "bird")
