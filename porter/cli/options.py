@@ -31,7 +31,8 @@ RedisUrl = Annotated[
         metavar="URL",
         envvar="PORTER_REDIS_URL",
         show_envvar=True,
-        help="The journal's server: redis://, rediss:// or unix://. A password belongs into the environment.",
+        help="The journal's server: redis://, rediss://, redis+sentinel:// or unix://. "
+        "A password belongs into the environment.",
     ),
 ]
 Kubeconfig = Annotated[Path | None, typer.Option(metavar="FILE", help="The cluster to serve.")]
