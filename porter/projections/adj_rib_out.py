@@ -69,11 +69,12 @@ def adj_rib_out(
     if not policy.plain:
         return _selected(state, policy, speaker, negotiated, prefixes, maximum=good.max_next_hops, leaving=leaving)
     maximum, internal = good.max_next_hops, policy.internal
-    routes = state.loc_rib.routes
+    wanted = state.loc_rib.routes if prefixes is None else prefixes
+    find = state.loc_rib.find
     only_bgp = _only_bgp(state)
     found: dict[RouteKey, PathAttributes] = {}
-    for prefix in routes if prefixes is None else prefixes:
-        route = routes.get(prefix)
+    for prefix in wanted:
+        route = find(prefix)
         family = family_of(prefix)
         if route is None or family not in negotiated.families:
             continue
@@ -167,7 +168,7 @@ def concerned(state: ClusterState, peer: str, prefixes: frozenset[Prefix]) -> fr
 def source_of(state: ClusterState, peer: str, prefix: Prefix) -> LocRoute | None:
     """The route that a prefix of a peer's Adj-RIB-Out stands for; of an aggregate that of one of its members."""
     policy = state.exports.policy(peer)
-    route = state.loc_rib.routes.get(prefix)
+    route = state.loc_rib.find(prefix)
     if route is not None or policy is None:
         return route
     return next((given.source for given in state.exports.given(policy, (prefix,))), None)

@@ -122,8 +122,9 @@ class Exports:
         if prefixes is None:
             yield from self._given_all(policy)
             return
+        find = self._loc_rib.find
         for prefix in prefixes:
-            route = self._loc_rib.routes.get(prefix)
+            route = find(prefix)
             found = self._aggregated(policy, prefix) if route is None else self._single(policy, route)
             if found is not None:
                 yield found
@@ -143,12 +144,12 @@ class Exports:
 
     def reached(self, policy: PeerPolicy, prefix: Prefix) -> Given | None:
         """What a peer is given of a host route, by itself or in an aggregate; None where no advertisement gives it."""
-        route = self._loc_rib.routes.get(prefix)
+        route = self._loc_rib.find(prefix)
         return None if route is None else self._single(policy, route, own=True)
 
     def peers_given(self, prefix: Prefix) -> tuple[str, ...]:
         """The peers that advertisements give an address's route to, by itself or in an aggregate, sorted by name."""
-        route = self._loc_rib.routes.get(prefix)
+        route = self._loc_rib.find(prefix)
         if route is None:
             return ()
         policies = ((name, self.policy(name)) for name in sorted(self._inventory.peers))

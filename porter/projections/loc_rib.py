@@ -7,7 +7,7 @@ for: a replay of a long journal does not pay for routes that nobody looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from porter.events.observed import EndpointsObserved, NodeObserved, ServiceObserved
@@ -239,6 +239,18 @@ class LocRib:
         self._update()
         return self._routes
 
+    @property
+    def find(self) -> Callable[[Prefix], LocRoute | None]:
+        """Finds a route by its prefix, as `routes` has it now.
+
+        Where all of them would have to be derived first, only this one is: one question is about few of them.
+        """
+        return self._found_alone if self._all_dirty else self.routes.get
+
+    def _found_alone(self, prefix: Prefix) -> LocRoute | None:
+        address = prefix_address(prefix)
+        return self.derived(address) if prefix == host_prefix(address) else None
+
     def derived(self, address: Address) -> LocRoute | None:
         """The route of one address as it stands; for who follows a few addresses through a long history."""
         holders = self._pools.by_address.get(address)
@@ -304,7 +316,9 @@ class LocRib:
         if holders is None:
             self._absent.pop(prefix, None)
         else:
-            route, reason = self._route(prefix, family_of(address), holders)
+            route, reason, lost = self._route(prefix, family_of(address), holders)
+            if lost is not None:
+                self._lost[prefix] = lost
             if route is None:
                 self._absent[prefix] = reason
             else:
@@ -318,9 +332,13 @@ class LocRib:
             if old != (() if route is None else route.next_hops):
                 self._before[prefix] = old
 
-    def _route(self, prefix: Prefix, family: Family, holders: tuple[Allocation, ...]) -> tuple[LocRoute | None, Reason]:
+    def _route(
+        self, prefix: Prefix, family: Family, holders: tuple[Allocation, ...]
+    ) -> tuple[LocRoute | None, Reason, Lost | None]:
+        """The route, or why there is none; and what it lost if it has no next hop of its own."""
         hops: tuple[NextHop, ...] = ()
         stamp = touched = NEVER
+        lost: Lost | None = None
         reason = Reason.SERVICE_DELETED
         drains = self._ledger.maintenance.services
         for holder in holders:
@@ -343,14 +361,14 @@ class LocRib:
             stamp = max(stamp, (holder.position, holder.since_ms), service_stamp, nodes_stamp)
             touched = max(touched, service_stamp, nodes_stamp if serving else NEVER)
         if not hops and reason in (Reason.NO_READY_ENDPOINT, Reason.NO_ELIGIBLE_NODE):
-            self._lost[prefix] = Lost(reason, touched[1])
+            lost = Lost(reason, touched[1])
             hops = self._held(prefix, family)
         if not hops:
-            return None, reason
+            return None, reason, lost
         if self._ledger.maintenance.nodes:
             hops = in_service(hops)
         first = holders[0]
-        return LocRoute(prefix, first.service, first.uid, hops, *stamp), reason
+        return LocRoute(prefix, first.service, first.uid, hops, *stamp), reason, lost
 
     def _held(self, prefix: Prefix, family: Family) -> tuple[NextHop, ...]:
         """The next hops that a hold keeps: those of them that are still eligible, or all where none is."""

@@ -11,7 +11,7 @@ from porter.app.history.reading import BadQuestion
 from porter.app.read_model import ReadModel
 from porter.events.observed import PeerObserved
 from porter.kube.facts.gobgp_config import MAP_NAME
-from porter.model.address import FAMILIES, InvalidAddress, Prefix, parse_prefix
+from porter.model.address import FAMILIES, InvalidAddress, Prefix, is_aggregate, parse_prefix
 from porter.model.bgp import Negotiated, PathAttributes, RouteKey
 from porter.projections.adj_rib_out import (
     adj_rib_out,
@@ -221,9 +221,11 @@ def _adj_ribs_out(model: ReadModel, wanted: RouteFilter) -> Iterator[Sent]:
 def _ribs(model: ReadModel, wanted: RouteFilter) -> Iterator[tuple[str, str, PeerSession, Routes]]:
     """The Adj-RIB-Out of each session that there is to be: speaker, peer, session, routes."""
     state = model.state
-    every = state.loc_rib.routes
-    # Nothing but itself lies inside of a host prefix.
-    prefixes = frozenset({wanted.prefix} if wanted.prefix in every else filter(wanted.holds, every))
+    if wanted.prefix and not is_aggregate(wanted.prefix):
+        # Nothing but itself lies inside of a host prefix.
+        prefixes = frozenset({wanted.prefix} if state.loc_rib.find(wanted.prefix) is not None else ())
+    else:
+        prefixes = frozenset(filter(wanted.holds, state.loc_rib.routes))
     for speaker, told in sorted(model.sessions.speakers.items()):
         if wanted.speaker not in ("", speaker):
             continue

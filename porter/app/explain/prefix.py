@@ -97,7 +97,7 @@ def _sentence(prefix: Prefix, peers: list[Json], having: int) -> str:
 
 def _host(model: ReadModel, prefix: Prefix) -> tuple[str, LocRoute | None, No | None]:
     state, address = model.state, prefix_address(prefix)
-    route = state.loc_rib.routes.get(prefix)
+    route = state.loc_rib.find(prefix)
     holders = state.pools.by_address.get(address, ())
     if not holders:
         return UNUSED, None, No("", standing(state, address, model.sessions.local_addresses()).message)

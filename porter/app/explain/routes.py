@@ -25,7 +25,7 @@ def route_json(model: ReadModel, one: Allocation) -> Json:
     state = model.state
     prefix = host_prefix(one.address)
     protocol = state.pools.protocol(one.pool)
-    route = state.loc_rib.routes.get(prefix)
+    route = state.loc_rib.find(prefix)
     reason = "" if route is not None else str(state.loc_rib.absent.get(prefix, Reason.NO_READY_ENDPOINT))
     sessions = _sessions(model, prefix)
     if protocol != BGP:

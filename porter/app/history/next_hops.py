@@ -15,7 +15,7 @@ from porter.app.history.route_watch import CARRIED, HopKey, Joined, RouteWatch, 
 from porter.app.history.time_travel import baseline_before
 from porter.events.decided import AddressAllocated
 from porter.events.envelope import BEGINNING, Envelope
-from porter.model.address import Address, host_prefix, prefix_address
+from porter.model.address import Address, prefix_address
 from porter.model.reasons import Reason
 from porter.ports import Corrupt, Journal, Newer, Trimmed
 from porter.projections.cluster import ClusterState
@@ -44,7 +44,7 @@ def routes_of(state: ClusterState, addresses: Iterable[Address]) -> list[Asked]:
     """The routes that some addresses have."""
     found = []
     for address in addresses:
-        route = state.loc_rib.routes.get(host_prefix(address))
+        route = state.loc_rib.derived(address)
         if route is not None:
             holders = state.pools.by_address.get(address, ())
             alone = len(holders) == 1 and not holders[0].sharing_key and holders[0].reason not in ADOPTED

@@ -166,3 +166,25 @@ def test_the_ipv6_address_of_a_node_counts_for_ipv4_routes_only_where_it_is_want
     story.state.loc_rib.take_changed()
     story.says(node(1, addresses=("10.0.0.1", "fd00::1")))
     assert story.state.loc_rib.take_changed() == {PREFIX}
+
+
+def test_one_route_is_found_as_it_stands_among_all_of_them_and_changes_none() -> None:
+    asked = [Prefix(text) for text in (PREFIX, "192.0.2.1/32", "192.0.2.2/32", "192.0.2.0/24", "192.0.2.9/32")]
+    changes = ((), (endpoints("web"),), (node(1, ready=False),), (endpoints("web", "n2"), node(2, ready=False)))
+    for changed in changes:
+        both = []
+        for _ in range(2):
+            story = Story(*NODES, DUAL_POOL, service(traffic_policy="Local"), endpoints("web", "n1"), *changed)
+            story.settles()
+            both.append(story.state)
+        cold, warm = (baseline.decode(baseline.encode(state)) for state in both)
+        expected = [warm.loc_rib.routes.get(prefix) for prefix in asked]
+        assert [cold.loc_rib.find(prefix) for prefix in asked] == expected
+        # Nothing is kept of it: a Service that lost its next hops is one only where it stands.
+        assert cold.loc_rib._lost == {}
+        assert (cold.loc_rib.routes, cold.loc_rib.absent, cold.loc_rib.lost) == (
+            warm.loc_rib.routes,
+            warm.loc_rib.absent,
+            warm.loc_rib.lost,
+        )
+        assert [cold.loc_rib.find(prefix) for prefix in asked] == expected
