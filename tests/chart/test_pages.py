@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def test_what_a_page_has_installed_can_be_rendered(page: Path) -> None:
             assert words[3] == "deploy/helm/porter"
             assert "kind: StatefulSet" in helm("template", words[2], str(chart()), *words[4:])
         else:
-            assert words[1:3] in (["dependency", "build"], ["test", "porter"], ["upgrade", "porter"]), words
+            assert words[1:3] in (["dependency", "update"], ["test", "porter"], ["upgrade", "porter"]), words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -62,6 +63,24 @@ def test_what_a_page_has_typed_can_be_pasted(page: Path) -> None:
     for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
         # A shell would read the file `digest`.
         assert not re.search(r"<[a-z-]+>", block), block
+
+
+def test_a_checkout_that_was_installed_from_is_upgraded_from_with_its_own_sub_chart(tmp_path: Path) -> None:
+    checkout = tmp_path / "deploy"
+    shutil.copytree(ROOT / "deploy", checkout, ignore=shutil.ignore_patterns("charts", "Chart.lock"))
+    here = str(checkout / "helm/porter")
+    [installing] = re.findall(r"^helm dependency (\w+) deploy/helm/porter$", PAGES[0].read_text(), re.MULTILINE)
+    helm("dependency", installing, here)
+    # What a pull brings: another version of the server's chart.
+    for chart_file in ("redis/Chart.yaml", "porter/Chart.yaml"):
+        path = checkout / "helm" / chart_file
+        path.write_text(path.read_text().replace("version: 0.1.0", "version: 0.1.1"))
+    users = checkout / "helm/redis/templates/_helpers.tpl"
+    users.write_text(users.read_text().replace("+smembers", "+smembers +scard"))
+    steps = (ROOT / "docs/operate/upgrade.md").read_text().partition("## The upgrade")[2]
+    [before] = re.findall(r"`helm dependency (\w+) deploy/helm/porter`.*`helm upgrade`", steps)
+    helm("dependency", before, here)
+    assert "+scard" in helm("template", "porter", here)
 
 
 def test_the_readme_installs_by_five_commands() -> None:

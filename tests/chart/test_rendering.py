@@ -56,6 +56,10 @@ def test_bfd_is_there_when_it_is_asked_for_with_one_right_alone() -> None:
     for security in found.values():
         assert security["capabilities"] == {"drop": ["ALL"], "add": ["NET_RAW"]}
         assert (security["runAsUser"], security["runAsNonRoot"]) == (0, False)
+    # The one container that has more than the others is told with them.
+    rights = (ROOT / "docs/operate/security.md").read_text().partition("## What runs with which rights")[2]
+    [row] = [line for line in rights.splitlines() if line.startswith("| the container `bfd`")]
+    assert "| 0: " in row and "| NET_RAW alone " in row
 
 
 def test_only_the_controller_is_handed_a_token_and_a_test_that_looks_around(objects: list[Object]) -> None:
