@@ -21,7 +21,7 @@ from typing import IO, TypeVar
 
 from porter.events.envelope import Checkpoint
 from porter.files import move_durably, write_atomically
-from porter.journal.archive_gaps import Link, gaps, loose
+from porter.journal.archive_gaps import Link, check_taken, gaps, loose
 from porter.journal.chain import Chain, checkpoint_before, decode
 from porter.journal.file import FileStore
 from porter.journal.limits import Trim
@@ -233,12 +233,8 @@ class Archive:
         told = f"{checked.name} of {origin}"
         if (checked.genesis, checked.cluster) != (self.genesis, self._cluster):
             raise Corrupt(f"{told} is of another journal, {checked.genesis} of the cluster {checked.cluster!r}")
-        if checkpoint_at(checked, link.position).hash != link.hash:
-            raise Corrupt(f"{told} holds another #{link.position} than the one that is linked to here")
-        for one in self._there():
-            within = checked.first <= one.last.position <= checked.last.position
-            if within and checkpoint_at(checked, one.last.position).hash != one.last.hash:
-                raise Corrupt(f"{told} holds another #{one.last.position} than {one.path}")
+        grows = {one.checkpoint.position: one.checkpoint.hash for one in self._store.entries}
+        check_taken(checked, link, told, self._there(), grows)
         self._make_way(checked.name)
         path = self.folder / checked.name
         self._guard(lambda: move_durably(checked.path, path))

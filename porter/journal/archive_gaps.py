@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from porter.events.envelope import GENESIS_HASH
 from porter.journal.limits import Trim
-from porter.journal.segment import Segment
+from porter.journal.segment import Segment, checkpoint_at
+from porter.ports import Corrupt
 
 
 def gaps(segments: Sequence[Segment], begun: Trim | None, last: int) -> list[tuple[int, int]]:
@@ -37,6 +38,37 @@ class Link(NamedTuple):
     position: int
     hash: bytes
     inner: bool
+
+
+def check_taken(taken: Segment, link: Link, told: str, there: Sequence[Segment], grows: Mapping[int, bytes]) -> None:
+    """See that a segment holds what is linked to, and agrees with all that is there wherever both end.
+
+    Args:
+        taken: a whole segment of the same journal; messages call it `told`.
+        link: behind positions that were lost it ends before that of the link.
+        there: the sealed segments.
+        grows: of the open one the hash of each commit, by the position at which it ends.
+
+    Raises:
+        Corrupt: it is of another history.
+    """
+    if taken.last.hash != link.hash and checkpoint_at(taken, link.position).hash != link.hash:
+        raise Corrupt(f"{told} holds another #{link.position} than the one that is linked to here")
+    ends = taken.last.position
+    for one in there:
+        at = min(one.last.position, ends)
+        if max(one.first, taken.first) <= at and _hash_at(one, at) != _hash_at(taken, at):
+            raise Corrupt(f"{told} holds another #{at} than {one.path}")
+    if grows and min(grows) <= (at := min(ends, max(grows))) and grows.get(at) != _hash_at(taken, at):
+        raise Corrupt(f"{told} holds another #{at} than the journal")
+
+
+def _hash_at(segment: Segment, position: int) -> bytes | None:
+    """The hash of the commit that ends at a position; None for none."""
+    try:
+        return checkpoint_at(segment, position).hash
+    except Corrupt:
+        return None
 
 
 def loose(segments: Sequence[Segment], begun: Trim | None) -> list[Link]:

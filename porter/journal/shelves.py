@@ -6,6 +6,7 @@ Either may hold segments that overlap, such as those that were copied from anoth
 from __future__ import annotations
 
 import http
+import http.client
 import json
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 from porter.journal.segment import Segment, list_segments, open_segment
 from porter.ports import Corrupt, JournalError, JournalUnavailable
@@ -26,6 +27,7 @@ LISTING = "/v1/archive"
 CONTENT = "/v1/segment"
 """Answers the segment `name=`, byte by byte."""
 SEGMENTS_LISTED_MAX = 100_000
+LISTING_BYTES_MAX = 64 * 1024 * 1024
 SEGMENT_BYTES_MAX = 1024 * 1024 * 1024
 FETCHED_MAX = 64
 """How many segments are kept on this machine, the ones that were read last."""
@@ -124,8 +126,7 @@ class HttpShelf:
         """See `Shelf`. Asked once, and again only where somebody misses something."""
         if self._listing is None or anew:
             try:
-                with self._get(LISTING) as answer:
-                    rows = json.loads(answer.read())["segments"]
+                rows = json.loads(self._get(LISTING, LISTING_BYTES_MAX))["segments"]
                 self._listing = [_shelved(row) for row in rows[:SEGMENTS_LISTED_MAX]]
             except _NoArchive:
                 self._listing = []
@@ -139,8 +140,7 @@ class HttpShelf:
             self._folder = Path(tempfile.mkdtemp(prefix=FETCHING, dir=self._place))
         path = self._folder / shelved.name
         if shelved.name not in self._fetched:
-            with self._get(f"{CONTENT}?{urllib.parse.urlencode({'name': shelved.name})}") as answer:
-                raw = answer.read(SEGMENT_BYTES_MAX)
+            raw = self._get(f"{CONTENT}?{urllib.parse.urlencode({'name': shelved.name})}", SEGMENT_BYTES_MAX)
             if sha256(raw).hexdigest() != shelved.sha256:
                 raise Corrupt(f"{self.told}: {shelved.name} arrived with another digest than was told")
             path.write_bytes(raw)
@@ -161,18 +161,23 @@ class HttpShelf:
             self._folder = None
             self._fetched.clear()
 
-    def _get(self, path: str) -> IO[bytes]:
+    def _get(self, path: str, most: int) -> bytes:
+        """What is answered, or so many bytes of it.
+
+        Raises:
+            JournalUnavailable: nothing whole is.
+        """
         request = urllib.request.Request(f"{self._base}{path}")  # noqa: S310 -- http
         if token := self._token():
             request.add_header("Authorization", f"Bearer {token}")
         try:
-            answer: IO[bytes] = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310 -- http
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 -- http
+                return cast("bytes", answer.read(most))
         except urllib.error.HTTPError as error:
             kind = _NoArchive if error.code == http.HTTPStatus.NOT_FOUND else JournalUnavailable
             raise kind(f"{self.told} answers {error.code} {error.reason}") from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise JournalUnavailable(f"{self.told} does not answer: {error}") from error
-        return answer
 
 
 def shelved(segment: Segment, digest: str = "") -> Shelved:

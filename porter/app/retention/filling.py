@@ -127,13 +127,19 @@ class Filling:
                         wanted = await self._wanted(shelved)
                         if wanted is None or not await self._take(shelf, shelved, wanted):
                             break
-            except (JournalError, OSError) as error:
+            except (ArchiveFailed, JournalError, OSError) as error:
+                # Another one's may be sound.
                 return [str(error)]
         return []
 
     async def _wanted(self, shelved: Shelved) -> Link | None:
         """What is missing and a segment holds; None also where it is not to be kept."""
-        links = [one for one in await self._missing() if shelved.first <= one.position <= shelved.last]
+        # Before positions that were lost a segment ends earlier than what links to it says.
+        links = [
+            one
+            for one in await self._missing()
+            if shelved.first <= one.position <= shelved.last or shelved.last_hash == one.hash.hex()
+        ]
         if links and not any(link.inner for link in links) and not await self._fits(shelved):
             return None
         return links[0] if links else None

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import shutil
 import threading
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +22,7 @@ from porter.events.envelope import BEGINNING
 from porter.journal.archived import ArchivedJournal
 from porter.journal.segment import check_segment, list_segments
 from porter.journal.shelves import FETCHING, FolderShelf, shelved, shelved_json
-from tests.unit.app.retention.test_archiving import World
+from tests.unit.app.retention.test_archiving import World, world_state
 
 
 @pytest.fixture
@@ -193,7 +194,7 @@ async def test_another_history_is_not_taken(world, tmp_path):
     new = Other(world, tmp_path / "two")
     await new.step()
     (link,) = await new.filling._missing()
-    row = shelved_json(shelved(genuine, sha256(forged.path.read_bytes()).hexdigest()))
+    row = shelved_json(shelved(genuine, digest(forged)))
     row |= {"last": link.position, "lastHash": link.hash.hex()}
     served = {"/v1/archive": json.dumps({"segments": [row]}).encode(), "/v1/segment": forged.path.read_bytes()}
     with answering(served) as address:
@@ -203,6 +204,117 @@ async def test_another_history_is_not_taken(world, tmp_path):
     assert new.names() == []
     new.leave()
     forger.close()
+
+
+@contextlib.asynccontextmanager
+async def saying(raw):
+    """HOST:PORT of something that says these bytes to whoever connects."""
+
+    async def handle(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(raw)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+        b"SSH-2.0-none\r\n",
+    ],
+    ids=["killed while it answers", "killed within a chunk", "no HTTP"],
+)
+async def test_an_answer_that_is_cut_off_ends_nothing_but_the_asking(world, peer, tmp_path, raw):
+    await trimmed(world)
+    new = Other(world, tmp_path / "two")
+    await new.step()
+    async with saying(raw) as address:
+        alone = Filling(new.archiver, (address,), str, world.clock, Bounds())
+        await alone.fill()
+        assert address in alone.problem
+        with_another = Filling(new.archiver, (address, peer), str, world.clock, Bounds())
+        await with_another.fill()
+    assert (len(new.names()), with_another.problem) == (1, "")
+    new.leave()
+
+
+async def test_a_damaged_segment_of_one_controller_is_taken_from_the_next(world, peer, tmp_path):
+    await trimmed(world, 2)
+    damaged, newest = segments(world)
+    content = bytearray(damaged.path.read_bytes())
+    content[damaged.rows[0].offset + 40] ^= 1
+    row = shelved_json(shelved(damaged, sha256(content).hexdigest()))
+    new = Other(world, tmp_path / "two")
+    new.folder.mkdir()
+    shutil.copy(newest.path, new.folder)
+    await new.step()
+    served = {"/v1/archive": json.dumps({"segments": [row]}).encode(), "/v1/segment": bytes(content)}
+    with answering(served) as address:
+        filling = Filling(new.archiver, (address, peer), str, world.clock, Bounds())
+        await filling.fill()
+    assert (new.names(), filling.problem) == ([damaged.name, newest.name], "")
+    new.leave()
+
+
+async def test_what_lies_before_positions_that_were_lost_is_taken_too(world, peer, tmp_path):
+    await world.say(30)
+    await world.step()
+    async with world.archiver._lock:
+        world.archiver._archive.seal()
+    world.journal._store.cut(10)
+    await world.claim(2, 32, lost=[(22, 31)])
+    world.state = await world_state(world)
+    await trimmed(world)
+    new = Other(world, tmp_path / "two", peer)
+    await new.step()
+    await new.filling.fill()
+    head = await world.journal.head()
+    assert new.filling.problem == ""
+    assert await told(world, new.folder) == [*range(1, 22), *range(32, head.position + 1)]
+    new.leave()
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+async def test_a_tail_that_tells_another_history_is_refused(world, tmp_path, sealed):
+    """Of a controller that does not know that positions of its last segment were given again."""
+    await world.say(30)
+    await world.step()
+    async with world.archiver._lock:
+        world.archiver._archive.seal()
+    (stale,) = segments(world)
+    served = {
+        "/v1/archive": json.dumps({"segments": [shelved_json(shelved(stale, digest(stale)))]}).encode(),
+        "/v1/segment": stale.path.read_bytes(),
+    }
+    world.journal._store.cut(10)
+    new = Other(world, tmp_path / "two")
+    await new.step()
+    async with new.archiver._lock:
+        new.archiver._archive.seal()
+    world.state = await world_state(world)
+    await world.claim(2, 22)
+    await world.say(20)
+    await new.step()
+    if sealed:
+        async with new.archiver._lock:
+            new.archiver._archive.seal()
+    await new.archiver.use(lambda archive: archive.segments.pop(0).path.unlink())
+    before = new.names()
+    with answering(served) as address:
+        filling = Filling(new.archiver, (address,), str, world.clock, Bounds())
+        await filling.fill()
+    assert f"holds another #{stale.last.position}" in filling.problem
+    assert new.names() == before
+    new.leave()
+
+
+def digest(segment):
+    return sha256(segment.path.read_bytes()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -231,7 +343,7 @@ async def test_it_asks_with_the_token_of_the_day_and_tells_who_refuses(world, tm
     await away.step()
     away.leave()
     await trimmed(world)
-    rows = [shelved_json(shelved(one, sha256(one.path.read_bytes()).hexdigest())) for one in segments(world)]
+    rows = [shelved_json(shelved(one, digest(one))) for one in segments(world)]
     served = {
         "/v1/archive": json.dumps({"segments": rows}).encode(),
         "/v1/segment": segments(world)[0].path.read_bytes(),
