@@ -55,6 +55,7 @@ _GIVEN = (
     observed.NodeGone,
     observed.ServiceObserved,
     decided.SpeakerDrained,
+    decided.SpeakerDrainElapsed,
     decided.SpeakerUndrained,
 )
 """What a peer is given may hang on each of these."""

@@ -223,6 +223,9 @@ class Intake:
 
     def _judge(self, state: Callable[[], ClusterState], time_ms: int) -> Iterator[WithdrawalHeld]:
         """Decide about all that waits; it is taken next, behind the holds that are given."""
+        if self._withheld and any(self._relabels(state(), key) for key in self._waiting):
+            # Nodes that lose next hops as well were not looked at on their way here.
+            self._judge_again()
         keys, self._waiting = facts.in_order(self._waiting), set()
         self.dirty.update(keys)
         for key in keys:

@@ -6,7 +6,7 @@ import pytest
 
 from porter.app.answers import outcome_causes
 from porter.console import pages
-from porter.events import observed, routed
+from porter.events import decided, observed, routed
 from porter.model.address import Address, Prefix
 from tests.unit.app.answers.test_timeline import ask
 from tests.unit.app.scripted_incident import Incident, incident
@@ -85,6 +85,18 @@ async def test_what_a_peer_is_given_is_the_cause_where_nothing_else_can_be(it):
     await announces(it, 1, 2)
     # Two events may have led to it.
     assert (await told(it))[1] == ("RoutesAnnounced", 0, "NodeObserved", again)
+
+
+async def test_a_speaker_withdraws_because_its_drain_is_over_and_not_for_what_came_meanwhile(it):
+    await it.tells(routed.RibSynced("tor-a", it.state.ledger.position, 2, "d2" * 32))
+    drained = await happens(it, decided.SpeakerDrained("speaker-0", "ada", "", 10_000))
+    await announces(it, 1, 2)
+    await happens(it, node(9))
+    elapsed = await happens(it, decided.SpeakerDrainElapsed("speaker-0"))
+    await withdraws(it, 1, 2)
+    assert (await told(it))[0] == ("RoutesAnnounced", drained, "SpeakerDrained", drained)
+    # The new node may have led to it as well, for all that is known: none is told rather than the wrong one.
+    assert (await told(it))[1] == ("RoutesWithdrawn", 0, "SpeakerDrainElapsed", elapsed)
 
 
 async def test_aggregates_and_great_outcomes_are_told_without_an_event(it, monkeypatch):

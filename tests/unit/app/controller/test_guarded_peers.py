@@ -243,6 +243,22 @@ async def test_a_node_whose_labels_are_withheld_may_go(world):
         assert leading.state.inventory.nodes["n2"].labels == RACK
 
 
+async def test_what_is_withheld_already_is_not_forgotten_over_nodes_that_lose_labels_and_next_hops_at_once(world):
+    await select_by_rack(world, BY_RACK[0])
+    async with world.leader() as leading:
+        world.objects.take(("Peer", "r1"))
+        await world.until(lambda: holds(leading) == [Reason.NO_PEER])
+        world.objects.put(*(node(number, excluded=True) for number in (1, 2, 3)))
+        await world.until(lambda: not any(leading.state.loc_rib.eligible.values()))
+        assert labels_of(leading) == [RACK, RACK]
+        assert "r1" in leading.state.inventory.peers
+        for number in tuple(leading.state.ledger.holds.open):
+            assert world.view.act is not None
+            await world.view.act(decided.WithdrawalApproved(number, "ada", "meant so"))
+        await world.until(lambda: labels_of(leading) == [(), ()])
+        await world.until(lambda: not leading.state.inventory.peers)
+
+
 async def test_labels_of_services_are_said_of_each_of_them_and_go_at_once(world):
     await add(world, advertisement("all", service_selector=(TEAM_A, Selector((("team", "b"),)))))
     async with world.leader() as leading:
