@@ -23,14 +23,15 @@ class _Giving(NamedTuple):
 def announced_by_it_alone(model: ReadModel, speaker: str) -> int:
     """How many prefixes go to a router by this speaker, and by no session of another one that is in service."""
     state = model.state
-    drained = state.ledger.maintenance.speakers
+    maintenance = state.ledger.maintenance
     own: list[_Giving] = []
     central: list[_Giving] = []
     of_nodes: defaultdict[str, list[_Giving]] = defaultdict(list)
     for peer in state.inventory.peers:
         for name, session in sessions_of(state, model.sessions, peer):
-            # One that is leaving is not counted on, either: it will have gone.
-            if not session.established or name in drained:
+            # One that is leaving is not counted on, either: it will have gone. It announces until then itself.
+            gone = name in maintenance.withdrawn_speakers if name == speaker else name in maintenance.speakers
+            if not session.established or gone:
                 continue
             one = _Giving(peer, node_of(name), session.families)
             if name == speaker:
