@@ -22,6 +22,8 @@ FRAME_COMMITS = 8192
 FRAME_BYTES_MAX = 1 << 30
 """The most that a frame holds after decompression: a commit is never divided, and may be one large baseline."""
 COMPRESSION_LEVEL = 6
+INDEX_BYTES_MAX = 16 * 1024 * 1024
+"""The most that an index takes: `FRAME_COMMITS` rows take a fiftieth of it."""
 INDEX_STEP_BYTES = 16 * 1024
 """So much is decompressed at a time where the index alone is wanted."""
 
@@ -63,19 +65,20 @@ def pack(commits: Sequence[Commit], blobs: Sequence[bytes]) -> bytes:
     return zlib.compress(_LENGTH.pack(len(packed)) + packed + b"".join(blobs), COMPRESSION_LEVEL)
 
 
-def decompress(packed: bytes | memoryview, told: str) -> bytes:
-    """Packed commits before `unpack`; `told` names them in messages.
+def decompress(packed: bytes | memoryview, told: str, *, commits_bytes: int = FRAME_BYTES_MAX) -> bytes:
+    """Packed commits before `unpack`; `told` names them in messages, and `commits_bytes` is what all of them take.
 
     Raises:
         Corrupt: they do not decompress.
     """
+    most = min(FRAME_BYTES_MAX, _LENGTH.size + INDEX_BYTES_MAX + max(0, commits_bytes))
     try:
         inflater = zlib.decompressobj()
-        raw = inflater.decompress(packed, FRAME_BYTES_MAX)
+        raw = inflater.decompress(packed, most)
     except zlib.error as error:
         raise Corrupt(f"{told} does not decompress: {error}") from error
     if not inflater.eof:
-        raise Corrupt(f"{told} is cut off, or larger than {FRAME_BYTES_MAX} bytes")
+        raise Corrupt(f"{told} is cut off, or larger than {most} bytes")
     return raw
 
 
@@ -92,10 +95,17 @@ def unpack_index(packed: bytes | memoryview, told: str) -> Index:
             raw += inflater.decompress(view[at : at + INDEX_STEP_BYTES])
             at += INDEX_STEP_BYTES
             if len(raw) >= _LENGTH.size:
-                end = _LENGTH.size + _LENGTH.unpack_from(raw)[0]
+                end = _end_of_index(raw)
         return _index(raw, end)
     except Exception as error:  # Damaged bytes fail in more ways than zlib and msgpack document.
         raise Corrupt(f"the index of {told} does not decode: {error}") from error
+
+
+def _end_of_index(raw: bytes) -> int:
+    length = int(_LENGTH.unpack_from(raw)[0])
+    if length > INDEX_BYTES_MAX:
+        raise ValueError(f"it is larger than {INDEX_BYTES_MAX} bytes")
+    return _LENGTH.size + length
 
 
 def _index(raw: bytes, end: int) -> Index:
@@ -115,7 +125,7 @@ def unpack(raw: bytes, told: str) -> tuple[Index, int]:
         Corrupt: the index does not decode, or does not fit what stands behind it.
     """
     try:
-        offset = _LENGTH.size + _LENGTH.unpack_from(raw)[0]
+        offset = _end_of_index(raw)
         index = _index(raw, offset)
         whole = offset + sum(index.lengths) == len(raw)
     except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.

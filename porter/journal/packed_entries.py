@@ -18,6 +18,8 @@ from porter.ports import Corrupt
 
 FRAMES_KEPT = 8
 """How many frames are kept decompressed: time travel reads a few neighbours again and again."""
+KEPT_BYTES_MAX = 64 * 1024 * 1024
+"""And no more than so much of them: a frame may be one large baseline. The newest is kept whatever it takes."""
 
 
 class Opened(NamedTuple):
@@ -49,11 +51,16 @@ class Frames:
             Corrupt: it does not hold what its index, or the file's footer, says.
         """
         if number not in self._open:
-            self._open[number] = self._read(number)
-            if len(self._open) > FRAMES_KEPT:
-                self._open.popitem(last=False)
+            opened = self._read(number)
+            self._make_room(len(opened.raw))
+            self._open[number] = opened
         self._open.move_to_end(number)
         return self._open[number]
+
+    def _make_room(self, size: int) -> None:
+        size += sum(len(one.raw) for one in self._open.values())
+        while self._open and (len(self._open) >= FRAMES_KEPT or size > KEPT_BYTES_MAX):
+            size -= len(self._open.popitem(last=False)[1].raw)
 
     def _read(self, number: int) -> Opened:
         start, row = self._rows[number]
@@ -64,7 +71,7 @@ class Frames:
         packed = packed_of(memoryview(framed)[FRAME.size :])
         if packed is None:
             raise Corrupt(f"{told} holds no commits")
-        raw = decompress(packed, told)
+        raw = decompress(packed, told, commits_bytes=row.size)
         index, offset = unpack(raw, told)
         held = tuple((each, index.positions[each]) for each in index.baselines)
         told_by_index = (len(index.lengths), sum(index.lengths), index.positions[-1], index.times_ms[-1], held)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import zlib
 from pathlib import Path
 from threading import Thread
 
@@ -20,8 +21,9 @@ from porter.journal.entries import EntryList, Stored
 from porter.journal.export import ExportJournals
 from porter.journal.export_contents import OnDisk
 from porter.journal.export_writer import ExportWriter
+from porter.journal.frames import INDEX_BYTES_MAX, unpack_index
 from porter.ports import Corrupt
-from tests.exports import format_1, frames
+from tests.exports import forged, format_1, frames
 
 GENESIS = "5e" * 16
 BASELINES = (4, 9, 10, 25)
@@ -90,7 +92,8 @@ async def test_only_the_frames_that_are_asked_for_are_decompressed(known, monkey
     entries, _, content = known
     opened = []
     decompress = packed_entries.decompress
-    monkeypatch.setattr(packed_entries, "decompress", lambda raw, told: opened.append(told) or decompress(raw, told))
+    seen = lambda raw, told, **size: opened.append(told) or decompress(raw, told, **size)  # noqa: E731
+    monkeypatch.setattr(packed_entries, "decompress", seen)
     journal = ExportJournals.from_bytes(content).journal()
     assert (await journal.head()).checkpoint == entries[-1].checkpoint
     assert (await journal.commit_at(20)).checkpoint == entries[9].checkpoint
@@ -116,6 +119,28 @@ async def test_every_page_holds_the_bytes_of_its_entries(known):
     packed = ExportJournals.from_bytes(content)._stores[""].entries
     for first, end in ((0, 99), (3, 9), (7, 8), (5, 5), (28, 40), (40, 50)):
         assert list(packed.blobs(first, end)) == blobs[first:end]
+
+
+def test_no_more_is_decompressed_than_the_footer_says_of_a_frame(known):
+    """A few kilobytes of zlib may be megabytes of zeros."""
+    stuffed = zlib.compress(bytes(40 * 1024 * 1024))
+    content = forged(known[2], lambda it: it.bodies[-1].__setitem__(1, stuffed))
+    with pytest.raises(Corrupt, match="larger than"):
+        list(ExportJournals.from_bytes(content).entries(""))
+
+
+def test_an_index_is_not_read_that_says_to_be_larger_than_any(known):
+    stuffed = zlib.compress((40 * 1024 * 1024).to_bytes(4) + bytes(40 * 1024 * 1024))
+    with pytest.raises(Corrupt, match=f"larger than {INDEX_BYTES_MAX} bytes"):
+        unpack_index(stuffed, "a frame")
+
+
+def test_large_frames_are_not_kept_beside_each_other(known, monkeypatch):
+    monkeypatch.setattr(packed_entries, "KEPT_BYTES_MAX", 1)
+    _, blobs, content = known
+    exported = ExportJournals.from_bytes(content)
+    assert [blob for _, blob in exported.entries("")] == blobs
+    assert len(exported._stores[""]._frames._open) == 1
 
 
 @pytest.mark.parametrize("format_", [1, 2])
