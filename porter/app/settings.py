@@ -156,7 +156,7 @@ class Settings:
         Raises:
             OSError: its file cannot be read.
         """
-        return self.token_file.read_text().strip() if self.token_file is not None else ""
+        return self.token_file.read_text(errors="replace").strip() if self.token_file is not None else ""
 
     @property
     def own_signing_key(self) -> Path:

@@ -169,6 +169,9 @@ class HttpShelf:
         """
         request = urllib.request.Request(f"{self._base}{path}")  # noqa: S310 -- http
         if token := self._token():
+            if not (token.isascii() and token.isprintable()):
+                # The library's own message would tell it.
+                raise JournalUnavailable(f"{self.told} cannot be asked: the token is none, but several lines or binary")
             request.add_header("Authorization", f"Bearer {token}")
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 -- http

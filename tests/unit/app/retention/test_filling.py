@@ -363,6 +363,19 @@ async def test_it_asks_with_the_token_of_the_day_and_tells_who_refuses(world, tm
         back.leave()
 
 
+@pytest.mark.parametrize("content", [b"the secret\nof two lines\n", b"the secret\xff\n"])
+async def test_a_token_that_is_none_is_neither_sent_nor_told(world, peer, tmp_path, content):
+    await trimmed(world)
+    (tmp_path / "token").write_bytes(content)
+    settings = Settings(archive_peers=(peer,), token_file=tmp_path / "token")
+    new = Other(world, tmp_path / "two", *settings.archive_peers, token=settings.token)
+    await new.step()
+    await new.filling.fill()
+    assert "cannot be asked: the token is none" in new.filling.problem
+    assert "secret" not in new.filling.problem
+    new.leave()
+
+
 def segments(world):
     return world.archiver._archive.segments
 
