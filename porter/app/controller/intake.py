@@ -119,7 +119,7 @@ class Intake:
         self.dirty |= seen
         self._unseen -= seen
         self._release(state())
-        if self._withheld and self._speakers() != self._judged_by:
+        if self._withheld and self._known_speakers() != self._judged_by:
             self._judge_again()
         self._keep_nodes(state())
         due_s = self.due_s
@@ -177,6 +177,11 @@ class Intake:
         now, before = self._source.facts.get(key), state.inventory.nodes.get(key.name)
         judged = self._labels.get(key, before.labels if before is not None else None)
         return judged is not None and judged != (now.labels if isinstance(now, NodeObserved) else None)
+
+    def _known_speakers(self) -> lost_peers.Speakers:
+        """The speakers that there are, or those that were judged by last where nobody can say now."""
+        speakers = self._speakers()
+        return self._judged_by if speakers is None else speakers
 
     def _judge_again(self) -> None:
         for withheld in self._withheld:
@@ -246,7 +251,7 @@ class Intake:
     def _judge_of_peers(self, state: ClusterState, of_peers: dict[Event, FactKey]) -> Iterator[WithdrawalHeld]:
         now_s = self._clock.monotonic_s()
         self._lost_s = {each: at_s for each, at_s in self._lost_s.items() if now_s - at_s < WINDOW_MS / 1000}
-        self._judged_by = self._speakers()
+        self._judged_by = self._known_speakers()
         found = lost_peers.withheld(state, tuple(of_peers), self._rule, frozenset(self._lost_s), self._judged_by)
         if not found.facts:
             self._lost_s |= dict.fromkeys(found.prefixes, now_s)

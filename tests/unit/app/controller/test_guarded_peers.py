@@ -333,6 +333,20 @@ async def test_while_nobody_can_say_which_speakers_there_are_a_topology_is_not_j
     assert await world.events(decided.WithdrawalHeld) == []
 
 
+async def test_a_look_at_the_speakers_that_fails_lets_nothing_pass_that_is_withheld(world):
+    await declare(world, "speaker-0")
+    async with world.leader() as leading:
+        world.objects.put(NODE_TOPOLOGY)
+        await world.until(lambda: holds(leading) == [Reason.NO_PEER])
+        world.live.known = False
+        for description in ("one", "two"):
+            world.objects.put(peer("r1", description=description))
+            await world.until(lambda wanted=description: leading.state.inventory.peers["r1"].description == wanted)
+            await asyncio.sleep(LATER_S)
+            assert leading.state.inventory.confs["default"] == CONF
+            assert holds(leading) == [Reason.NO_PEER]
+
+
 async def test_removals_that_trickle_in_are_counted_together(world):
     few = [advertisement(name, service_selector=(Selector((("kubernetes", name),)),)) for name in NAMES]
     for number, name in enumerate(NAMES):
