@@ -174,12 +174,22 @@ def open_segment(path: Path) -> Segment:
             digest.hex(),
             size,
         )
-        fits = fits and bool(rows) and path.name == file_name(first, last)
+        fits = fits and bool(rows) and path.name == file_name(first, last) and _is_typed(segment)
     except (TypeError, ValueError, AttributeError) as error:
         raise Corrupt(f"{path} is no segment of Porter's archive: {error}") from error
     if not fits:
         raise Corrupt(f"{path} does not hold #{first} to #{last} in format {FORMAT}, as its name and its end say")
     return segment
+
+
+def _is_typed(segment: Segment) -> bool:
+    """Whether its values are of their types: it may be of another machine's making."""
+    previous, last = segment.previous, segment.last
+    numbers = [segment.first, previous.position, last.epoch, last.position, segment.commits, segment.events]
+    numbers += [number for row in segment.rows for number in (*row[:5], *row.baselines)]
+    hashes = isinstance(previous.hash, bytes) and isinstance(last.hash, bytes)
+    texts = isinstance(segment.cluster, str) and isinstance(segment.genesis, str)
+    return hashes and texts and all(isinstance(number, int) for number in numbers)
 
 
 def check_segment(path: Path) -> Segment:

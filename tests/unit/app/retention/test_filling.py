@@ -8,6 +8,7 @@ import threading
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import msgpack
 import pytest
 
 from porter.app.doctor.archive import archive_check
@@ -20,6 +21,8 @@ from porter.app.settings_check import check_archive_peers
 from porter.app.view import View
 from porter.events.envelope import BEGINNING
 from porter.journal.archived import ArchivedJournal
+from porter.journal.export_contents import TRAILER
+from porter.journal.frames import FRAME, frame
 from porter.journal.segment import check_segment, list_segments
 from porter.journal.shelves import FETCHING, FolderShelf, shelved, shelved_json
 from tests.unit.app.retention.test_archiving import World, world_state
@@ -315,6 +318,27 @@ async def test_a_tail_that_tells_another_history_is_refused(world, tmp_path, sea
 
 def digest(segment):
     return sha256(segment.path.read_bytes()).hexdigest()
+
+
+async def test_a_segment_whose_end_holds_other_values_than_any_has_is_refused(world, tmp_path):
+    await trimmed(world)
+    (genuine,) = segments(world)
+    raw = genuine.path.read_bytes()
+    end = len(raw) - TRAILER.size - TRAILER.unpack(raw[-TRAILER.size :])[0]
+    footer = msgpack.unpackb(raw[end + FRAME.size : -TRAILER.size])
+    footer[6][0][0] = "here"
+    made = frame(footer)
+    forged = raw[:end] + made + TRAILER.pack(len(made), raw[-4:])
+    row = shelved_json(shelved(genuine, sha256(forged).hexdigest()))
+    new = Other(world, tmp_path / "two")
+    await new.step()
+    served = {"/v1/archive": json.dumps({"segments": [row]}).encode(), "/v1/segment": forged}
+    with answering(served) as address:
+        filling = Filling(new.archiver, (address,), str, world.clock, Bounds())
+        await filling.fill()
+    assert "as its name and its end say" in filling.problem
+    assert new.names() == []
+    new.leave()
 
 
 @contextlib.contextmanager
