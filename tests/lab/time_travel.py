@@ -37,7 +37,8 @@ CHANGES_MIN = 2 * CHANGES_WITHOUT_REDIS + 1
 ASKING_AT_ONCE = 2
 REDIS = "redis"
 CRASHES = ("leader", REDIS, "speaker", "exabgp", "bird", "frr")
-MARKED = "n1"
+MARKED = "default"
+"""A namespace: the guard may hold a Node's labels."""
 USERS = ("porter", "porter-controller")
 
 Table = dict[str, frozenset[str]]
@@ -140,8 +141,8 @@ class World:
         """Make a change that shows, and wait until it is journaled: somebody leads, and is not behind."""
         self.marks += 1
         mark, before = str(self.marks), self.journal.head()
-        self.lab.cluster.label_node(MARKED, {"mark": mark})
-        path = f"/v1/events?after={before}&type=NodeObserved&aggregate=node/{MARKED}"
+        self.lab.client.patch("Namespace", MARKED, {"metadata": {"labels": {"mark": mark}}})
+        path = f"/v1/events?after={before}&type=NamespaceObserved&aggregate=namespace/{MARKED}"
 
         def journaled() -> bool:
             events = self.up.json(path)["events"]  # type: ignore[index]
