@@ -88,8 +88,14 @@ class Router(ABC):
         """The neighbours whose path BFD finds up."""
 
     def restart(self) -> None:
-        """SIGKILL and start again, as after a power cut; the new process has no routes."""
+        """SIGKILL and start again, as after a power cut: neither the new process nor the kernel has a route.
+
+        Zebra would take over what the kernel has, but for some routes through next hops that it no longer knows; those
+        would stay for ever (FRR 8.4, seen after restarts among many changes).
+        """
         self.kill()
+        for prefix in self.bgp_prefixes():
+            self.namespace.remove_route(prefix)
         self.start()
         self.wait_ready()
 
