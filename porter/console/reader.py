@@ -119,6 +119,9 @@ class Reader:
     async def _open(self) -> None:
         streams, cluster = await open_streams(self._settings.place)
         inner = streams.inner if isinstance(streams, ArchivedStreams) else streams
+        if isinstance(inner, ExportJournals):
+            # Who opens a damaged file is to learn it here, and not from the one page that needs the damaged frame.
+            await asyncio.to_thread(inner.check)
         redacted = isinstance(inner, ExportJournals) and inner.redacted
         live = self._settings.file is None
         about = About(cluster, _source(self._settings), live, redacted, self._settings.trace_url, __version__)

@@ -112,8 +112,8 @@ class ExportJournals:
         self.source: Source | None = contents.source
         self.digest: str = contents.digest
         self.sums: tuple[StreamSum, ...] = tuple(one.sum for one in contents.streams)
-        frames = Frames(stored, path)
-        self._stores = {one.sum.name: ExportStore(path, frames, one) for one in contents.streams}
+        self._frames = Frames(stored, path)
+        self._stores = {one.sum.name: ExportStore(path, self._frames, one) for one in contents.streams}
 
     @staticmethod
     def from_bytes(content: bytes) -> ExportJournals:
@@ -163,6 +163,14 @@ class ExportJournals:
         for number in range(len(entries)):
             stored = entries[number]
             yield stored.checkpoint, stored.baseline
+
+    def check(self) -> None:
+        """Read every frame, for who would rather know of a change now than in an answer later.
+
+        Raises:
+            Corrupt: one was changed.
+        """
+        self._frames.check()
 
     async def close(self) -> None:
         """Nothing is held open."""

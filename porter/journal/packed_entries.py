@@ -57,6 +57,15 @@ class Frames:
         self._open.move_to_end(number)
         return self._open[number]
 
+    def check(self) -> None:
+        """Hold every frame against the footer.
+
+        Raises:
+            Corrupt: one was changed.
+        """
+        for number in range(len(self._rows)):
+            self._read(number)
+
     def _make_room(self, size: int) -> None:
         size += sum(len(one.raw) for one in self._open.values())
         while self._open and (len(self._open) >= FRAMES_KEPT or size > KEPT_BYTES_MAX):
