@@ -34,7 +34,7 @@ def write_atomically(path: Path, content: bytes, *, durable: bool, mode: int = S
             temporary.unlink()
         raise
     if durable:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def move_durably(source: Path, target: Path) -> None:
@@ -46,10 +46,15 @@ def move_durably(source: Path, target: Path) -> None:
     with source.open("rb") as file:
         os.fsync(file.fileno())
     source.replace(target)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power failure: they are its content.
+
+    Raises:
+        OSError: it is none, or no permission.
+    """
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)

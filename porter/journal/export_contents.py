@@ -38,7 +38,7 @@ from typing import Any, NamedTuple, Protocol
 import msgpack
 
 from porter.events.envelope import Checkpoint, Head
-from porter.journal.frames import FRAME
+from porter.journal.frames import FRAME, body_of
 from porter.journal.limits import Trim
 from porter.ports import Corrupt, JournalMissing, JournalUnavailable
 
@@ -231,12 +231,7 @@ def content_of(raw: bytes | memoryview, told: str, path: Path) -> Any:
     body = memoryview(raw)[FRAME.size :]
     if len(raw) < FRAME.size or FRAME.unpack_from(raw) != (len(body), zlib.crc32(body)):
         raise Corrupt(f"{path} was changed or cut: {told} has another checksum")
-    try:
-        content = msgpack.unpackb(body, use_list=False)
-        len(content)
-    except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
-        raise Corrupt(f"{path}: {told} does not decode: {error}") from error
-    return content
+    return body_of(body, f"{path}: {told}")
 
 
 def packed_of(body: memoryview) -> memoryview | None:

@@ -24,6 +24,7 @@ import msgpack
 from porter.events.codec import MAX_COMMIT_BYTES
 from porter.events.decided import BaselineRecorded
 from porter.events.envelope import Commit
+from porter.files import sync_folder
 from porter.journal.chain import decode
 from porter.journal.clock import SYSTEM_CLOCK
 from porter.journal.entries import EntryList, Stored
@@ -237,7 +238,7 @@ class FileStore:
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
         except OSError as error:
             raise JournalUnavailable(f"{fresh} cannot be written: {error}; free disk space") from error
         self.refresh()
@@ -253,15 +254,6 @@ def _write_all(descriptor: int, content: bytes, offset: int) -> None:
     while left:
         written = os.pwrite(descriptor, left, offset)
         left, offset = left[written:], offset + written
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable: it is the folder's content."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class FileJournals:

@@ -52,6 +52,20 @@ def frame(content: list[Any]) -> bytes:
     return FRAME.pack(len(body), zlib.crc32(body)) + body
 
 
+def body_of(body: bytes | memoryview, told: str) -> Any:
+    """What a frame's body holds; `told` names it in messages.
+
+    Raises:
+        Corrupt: it does not decode to an array.
+    """
+    try:
+        content = msgpack.unpackb(body, use_list=False)
+        len(content)
+    except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
+        raise Corrupt(f"{told} does not decode: {error}") from error
+    return content
+
+
 def pack(commits: Sequence[Commit], blobs: Sequence[bytes]) -> bytes:
     """Commits behind their index, compressed."""
     index = Index(

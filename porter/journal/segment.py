@@ -21,13 +21,21 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgpack
-
 from porter.events.codec import CodecError, decode_commits
 from porter.events.envelope import Checkpoint, Commit
 from porter.files import write_atomically
 from porter.journal.chain import Chain, checkpoint_before, declares_lost, decode
-from porter.journal.frames import FRAME, FRAME_BYTES, FRAME_COMMITS, decompress, frame, holds_baseline, pack, unpack
+from porter.journal.frames import (
+    FRAME,
+    FRAME_BYTES,
+    FRAME_COMMITS,
+    body_of,
+    decompress,
+    frame,
+    holds_baseline,
+    pack,
+    unpack,
+)
 from porter.journal.limits import Trim
 from porter.ports import Corrupt, JournalError
 
@@ -291,12 +299,7 @@ def _frame_at(raw: bytes, start: int, path: Path) -> tuple[Any, int]:
         body = raw[start + FRAME.size : start + FRAME.size + length]
     if not body or len(body) != length or zlib.crc32(body) != checksum:
         raise Corrupt(f"{path} was changed or cut: the frame at byte {start} has another checksum")
-    try:
-        content = msgpack.unpackb(body, use_list=False)
-        len(content)
-    except Exception as error:  # Damaged bytes fail in more ways than msgpack documents.
-        raise Corrupt(f"{path}: the frame at byte {start} does not decode: {error}") from error
-    return content, start + FRAME.size + len(body)
+    return body_of(body, f"{path}: the frame at byte {start}"), start + FRAME.size + len(body)
 
 
 def list_segments(folder: Path, known: Mapping[str, Segment] = NONE_KNOWN) -> tuple[list[Segment], list[str]]:
