@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import defaultdict
 from pathlib import Path
 
@@ -13,6 +14,12 @@ IMPOSSIBLE_HERE = "impossible here: "
 """How the reason of a skip begins that no set-up can mend, such as a feature that the machine's kernel lacks."""
 
 _seconds: defaultdict[str, float] = defaultdict(float)
+
+
+def pytest_configure() -> None:
+    # A shell without job control has what it runs in the background ignore interrupts, and its children with it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

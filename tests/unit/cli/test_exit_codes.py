@@ -156,18 +156,10 @@ def test_a_closed_pipe_ends_it_silently(file, command):
     assert (ended.returncode, said) == (141, b"")
 
 
-INTERRUPTIBLE = """
-import runpy, signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-runpy.run_module("porter", run_name="__main__", alter_sys=True)
-"""
-# Where a shell without job control runs the tests in the background, they and their children ignore the signal.
-
-
 def test_ctrl_c_ends_with_130_and_without_a_word(file):
     # It waits for Enter after each event.
     stepping = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTIBLE, "replay", "--step", "--from", str(file)],
+        [sys.executable, "-m", "porter", "replay", "--step", "--from", str(file)],
         cwd=SOURCE,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
