@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from porter.app.incident.pseudonyms import is_figure, network_of
+from porter.app.incident.pseudonyms import WORDS, is_figure, network_of
 from porter.journal.export import ExportJournals
 from tests.exports import pairs_of, values_of
 from tests.lab import manifests, plan, scenario
@@ -431,6 +431,8 @@ def written(value: Any) -> str:
 
 def renaming(pseudonyms: dict[str, str]) -> Callable[[str], str]:
     """Replaces every name in a text, the longest first, where it stands as a word."""
+    # A word that stays may hold a part of a name: kubernetes.io/metadata.name.
+    pseudonyms = {word: word for word in WORDS if "/" in word} | pseudonyms
     names = [name for name in pseudonyms if not name.removeprefix("#").isdecimal()]
     names = [name for name in names if name.partition("/")[0] not in AGGREGATES]
     names.sort(key=len, reverse=True)

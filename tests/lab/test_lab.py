@@ -271,6 +271,7 @@ def test_a_paused_router_lets_sessions_be_and_a_restarted_one_forgets(web: Lab, 
         router.restart()
         router.wait_sessions({speaker.address})
         # A router that restarts gracefully waits for the speaker's End-of-RIB before it chooses routes (RFC 4724).
+        speaker.end_of_rib()
         router.kernel.wait_next_hops(PREFIX4, web.next_hops(), 6 * ROUTE_TIMEOUT_S)
 
 
