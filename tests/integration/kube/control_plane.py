@@ -1,6 +1,7 @@
 """etcd and kube-apiserver on loopback, shared by every suite of a session; no controllers and no nodes."""
 
 import json
+import random
 import shutil
 import signal
 import socket
@@ -15,6 +16,8 @@ from tests.lab import programs
 from tests.lab.waiting import eventually
 
 READY_TIMEOUT_S = 60.0
+NOT_EPHEMERAL = (20_000, 32_768)
+"""Linux takes ports for outgoing connections from behind it (`net.ipv4.ip_local_port_range`)."""
 STOP_TIMEOUT_S = 10.0
 HOST = "127.0.0.1"
 TOKEN = "admin-token"
@@ -166,7 +169,9 @@ def _end(process: "subprocess.Popen[bytes] | None", number: int) -> None:
 
 
 def free_port() -> int:
-    """A TCP port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of loopback that nobody uses now, and that no connection is given meanwhile as its own end."""
+    while True:
+        port = random.randrange(*NOT_EPHEMERAL)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
