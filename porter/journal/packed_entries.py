@@ -64,20 +64,25 @@ class Frames:
             Corrupt: one was changed.
         """
         for number in range(len(self._rows)):
-            self._read(number)
+            self._framed(number)
 
     def _make_room(self, size: int) -> None:
         size += sum(len(one.raw) for one in self._open.values())
         while self._open and (len(self._open) >= FRAMES_KEPT or size > KEPT_BYTES_MAX):
             size -= len(self._open.popitem(last=False)[1].raw)
 
-    def _read(self, number: int) -> Opened:
+    def _framed(self, number: int) -> bytes:
         start, row = self._rows[number]
-        told = f"frame {number} of {self._path}"
         framed = self._stored.read(start, row.length)
+        # Format 1 says nothing of a frame; all of such a file was held against its digest when it was opened.
         if row.sha256:
             check_frame(framed, (row.length, row.sha256), f"frame {number}", self._path)
-        packed = packed_of(memoryview(framed)[FRAME.size :])
+        return framed
+
+    def _read(self, number: int) -> Opened:
+        _, row = self._rows[number]
+        told = f"frame {number} of {self._path}"
+        packed = packed_of(memoryview(self._framed(number))[FRAME.size :])
         if packed is None:
             raise Corrupt(f"{told} holds no commits")
         raw = decompress(packed, told, commits_bytes=row.size)

@@ -167,6 +167,24 @@ def _speaker_drain(name: str, step: str) -> Event:
     return decided.SpeakerDrained(name, "ada", "", 0 if step == "now" else 10_000)
 
 
+def _apply_to_pool(world: World, operation: tuple[Any, ...]) -> None:
+    kind, name, *rest = operation
+    before = world.objects.get(("Pool", name))
+    match kind:
+        case "pool":
+            created_ms = before.created_ms if isinstance(before, observed.PoolObserved) else world.position
+            fact = observed.PoolObserved(name, name, "1", world.position, created_ms)
+            world.puts("Pool", name, fact._replace(**_pool_changes(rest[0])))
+            world.observes(("Pool", name))
+        case "pool edit":
+            if isinstance(before, observed.PoolObserved):
+                world.puts("Pool", name, before._replace(**_pool_changes(rest[0])))
+                world.observes(("Pool", name))
+        case "pool gone":
+            world.puts("Pool", name, None)
+            world.observes(("Pool", name))
+
+
 def apply(world: World, operation: tuple[Any, ...]) -> None:
     """Carry one operation out: the object changes, and the leader notices."""
     kind, *rest = operation
@@ -212,21 +230,8 @@ def apply(world: World, operation: tuple[Any, ...]) -> None:
             world.journals(decided.WithdrawalHeld(number, "NoReadyEndpoint", prefixes, 3, 4, 25, 2, 600_000))
         case "approve":
             world.journals(*(decided.WithdrawalApproved(one, "ada", "") for one in world.state.ledger.holds.open))
-        case "pool":
-            name, fields = rest
-            before = world.objects.get(("Pool", name))
-            created_ms = before.created_ms if isinstance(before, observed.PoolObserved) else world.position
-            fact = observed.PoolObserved(name, name, "1", world.position, created_ms)
-            world.puts("Pool", name, fact._replace(**_pool_changes(fields)))
-            world.observes(("Pool", name))
-        case "pool edit":
-            before = world.objects.get(("Pool", rest[0]))
-            if isinstance(before, observed.PoolObserved):
-                world.puts("Pool", rest[0], before._replace(**_pool_changes(rest[1])))
-                world.observes(("Pool", rest[0]))
-        case "pool gone":
-            world.puts("Pool", rest[0], None)
-            world.observes(("Pool", rest[0]))
+        case "pool" | "pool edit" | "pool gone":
+            _apply_to_pool(world, operation)
         case "namespace":
             labels = (("team", "x"),) if rest[1] else ()
             world.puts("Namespace", rest[0], observed.NamespaceObserved(rest[0], labels))

@@ -200,9 +200,7 @@ async def test_another_history_is_not_taken(world, tmp_path):
     row = shelved_json(shelved(genuine, digest(forged)))
     row |= {"last": link.position, "lastHash": link.hash.hex()}
     served = {"/v1/archive": json.dumps({"segments": [row]}).encode(), "/v1/segment": forged.path.read_bytes()}
-    with answering(served) as address:
-        filling = Filling(new.archiver, (address,), str, world.clock, Bounds())
-        await filling.fill()
+    filling = await filled_from(served, new, world.clock)
     assert "holds another #21 than the one that is linked to here" in filling.problem
     assert new.names() == []
     new.leave()
@@ -308,9 +306,7 @@ async def test_a_tail_that_tells_another_history_is_refused(world, tmp_path, sea
             new.archiver._archive.seal()
     await new.archiver.use(lambda archive: archive.segments.pop(0).path.unlink())
     before = new.names()
-    with answering(served) as address:
-        filling = Filling(new.archiver, (address,), str, world.clock, Bounds())
-        await filling.fill()
+    filling = await filled_from(served, new, world.clock)
     assert f"holds another #{stale.last.position}" in filling.problem
     assert new.names() == before
     new.leave()
@@ -333,12 +329,18 @@ async def test_a_segment_whose_end_holds_other_values_than_any_has_is_refused(wo
     new = Other(world, tmp_path / "two")
     await new.step()
     served = {"/v1/archive": json.dumps({"segments": [row]}).encode(), "/v1/segment": forged}
-    with answering(served) as address:
-        filling = Filling(new.archiver, (address,), str, world.clock, Bounds())
-        await filling.fill()
+    filling = await filled_from(served, new, world.clock)
     assert "as its name and its end say" in filling.problem
     assert new.names() == []
     new.leave()
+
+
+async def filled_from(served, new, clock):
+    """The filling of a new archive by a controller that answers with what is served."""
+    with answering(served) as address:
+        filling = Filling(new.archiver, (address,), str, clock, Bounds())
+        await filling.fill()
+    return filling
 
 
 @contextlib.contextmanager
